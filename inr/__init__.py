@@ -1,0 +1,24 @@
+"""Coordinate networks that learn a diffusing image and its derivatives.
+
+`load` reads a trained network back. It is imported on first use, so that programs which only
+read results never import torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inr.trained import TrainedNetwork as TrainedNetwork
+    from inr.trained import load as load
+
+__version__ = "0.1.0"
+__all__ = ["TrainedNetwork", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from inr import trained
+
+        return getattr(trained, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

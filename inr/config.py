@@ -1,0 +1,198 @@
+"""The configuration of one run: every field, its default, its limits, its identity.
+
+A configuration is frozen and complete: two equal configurations describe the same computation.
+Sweep files and ``--set`` address the fields by the dotted paths ``data.*``, ``model.*``,
+``training.*`` and ``record.*``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
+Optimizer = Literal["adam"]
+Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+FractionOrOne = Annotated[float, Field(gt=0, le=1)]
+
+SSIM_WINDOW = 11  # px: no image side may be shorter, or SSIM is undefined
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+class DataConfig(_Group):
+    """The image and the diffusion sequence made from it."""
+
+    image: str = Field(
+        "camera",
+        min_length=1,
+        description="'camera' (built in, 512 x 512) or the path of an image file",
+    )
+    size: int = Field(256, ge=SSIM_WINDOW, le=8192, description="longer side after resizing, px")
+    frames: int = Field(10, ge=2, le=10_000, description="frames, evenly spaced in diffusion time")
+    sigma_start: float = Field(0.7, ge=0, description="Gaussian blur of the first frame, px")
+    sigma_end: float = Field(4.0, gt=0, description="Gaussian blur of the last frame, px")
+
+    @model_validator(mode="after")
+    def _time_runs_forward(self) -> DataConfig:
+        if self.sigma_end <= self.sigma_start:
+            raise ValueError(
+                f"sigma_end ({self.sigma_end:g} px) must be larger than "
+                f"sigma_start ({self.sigma_start:g} px)"
+            )
+        return self
+
+
+class ModelConfig(_Group):
+    """The coordinate network (x, y, time) -> value."""
+
+    activation: Activation = Field(
+        "sine",
+        description=(
+            "hidden activation. elu has a kink in its second derivative: its Laplacian jumps "
+            "wherever a unit crosses zero, so it can only approximate a smooth one"
+        ),
+    )
+    width: int = Field(256, ge=1, le=65_536, description="units per hidden layer")
+    depth: int = Field(4, ge=1, le=64, description="hidden layers")
+    omega_first: float = Field(
+        30.0, gt=0, description="sine and gaussian only: frequency of the first layer"
+    )
+    omega_hidden: float = Field(
+        30.0, gt=0, description="sine and gaussian only: frequency of the other hidden layers"
+    )
+
+
+class LossWeights(_Group):
+    """Weight of each term of the loss. At least one must be positive.
+
+    Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
+    """
+
+    value: float = Field(1.0, ge=0)
+    gradient: float = Field(0.0, ge=0)
+    laplacian: float = Field(0.0, ge=0)
+    time_derivative: float = Field(0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, given: Any) -> Any:
+        if isinstance(given, (list, tuple)):
+            if len(given) != 4:
+                raise ValueError(
+                    f"{len(given)} weights given, 4 needed: "
+                    "[value, gradient, laplacian, time_derivative]"
+                )
+            return dict(zip(cls.model_fields, given, strict=True))
+        return given
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossWeights:
+        if not any(self.as_tuple()):
+            raise ValueError("all four weights are 0: at least one must be positive")
+        return self
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """The weights in the order value, gradient, laplacian, time_derivative."""
+        return (self.value, self.gradient, self.laplacian, self.time_derivative)
+
+    def label(self) -> str:
+        """The weights as a directory name, for example ``1_0.01_0.001_0``."""
+        return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
+
+
+class ScheduleOptions(_Group):
+    """Shape of the learning-rate schedules, as fractions of a run and of the learning rate."""
+
+    final_fraction: FractionOrOne = Field(
+        0.01, description="exponential, cosine: last over peak rate"
+    )
+    milestones: tuple[Fraction, ...] = Field(
+        (0.25, 0.5, 0.75), description="multi_step: where the rate drops, fractions of the run"
+    )
+    factor: FractionOrOne = Field(0.1, description="multi_step: the rate is multiplied by this")
+    cycles: int = Field(2, ge=1, description="cyclic: triangles per run")
+    floor_fraction: FractionOrOne = Field(0.001, description="cyclic: lowest over peak rate")
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="cosine: linear warm-up, fraction of the run"
+    )
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> ScheduleOptions:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, got {list(self.milestones)}")
+        return self
+
+
+class TrainingConfig(_Group):
+    """How the network is fitted."""
+
+    steps: int = Field(2000, ge=1, description="optimiser steps")
+    batch: Literal["frame"] | Annotated[int, Field(ge=1)] = Field(
+        "frame",
+        description="'frame' (all pixels of one frame) or a number of random points per step",
+    )
+    optimizer: Optimizer = "adam"
+    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
+    schedule: Schedule = "uniform"
+    schedule_options: ScheduleOptions = ScheduleOptions()
+    loss_weights: LossWeights = LossWeights()
+    loss_normalization: Literal["variance", "raw"] = Field(
+        "variance", description="divide each term by the variance of its target, or do not"
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="initialisation and batch order")
+
+
+class RecordConfig(_Group):
+    """What is measured while training, and how often."""
+
+    metrics_every: int = Field(100, ge=1, description="steps between metric evaluations")
+    images_every: int = Field(
+        500, ge=1, description="steps between TensorBoard images (at metric evaluations)"
+    )
+    tensorboard: bool = True
+
+
+class RunConfig(_Group):
+    """Everything that determines one run."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    record: RecordConfig = RecordConfig()
+
+    def canonical_json(self) -> str:
+        """The configuration as JSON with every field, sorted keys and no white space."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def run_id(self) -> str:
+        """Identity of the run: 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """Readable name, and the run's directory below ``runs/``.
+
+        ``<weights>/<activation>_<schedule>_<learning rate>``, for example
+        ``1_0.01_0.001_0/sine_uniform_1e-4``. A sweep that varies other fields appends them.
+        """
+        training = self.training
+        rate = format_rate(training.learning_rate)
+        return (
+            f"{training.loss_weights.label()}/{self.model.activation}_{training.schedule}_{rate}"
+        )
+
+
+def format_rate(rate: float) -> str:
+    """A learning rate without loss: ``1e-4``, ``2.5e-3``."""
+    return f"{Decimal(repr(rate)).normalize():e}"

@@ -1,0 +1,53 @@
+"""Errors meant for people: one clear message, one exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something failed for a reason the user can act on (exit code 1).
+
+    The message names the value, what is allowed and what to do.
+    """
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """The request itself is wrong: a flag, a sweep file, a configuration value (exit code 2)."""
+
+    exit_code = 2
+
+
+def run_main(main: Callable[[], int | None]) -> int:
+    """Call ``main`` and turn expected errors into one line on stderr and an exit code.
+
+    Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
+    Ctrl-C. Unexpected exceptions pass through: a traceback is right for a bug.
+    """
+    try:
+        code = main() or 0
+        sys.stdout.flush()  # so that a closed pipe is noticed here and not at shutdown
+        return code
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `... | head` closed the pipe. Python would complain again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"error: {describe_os_error(error)}", file=sys.stderr)
+        return 1
+
+
+def describe_os_error(error: OSError) -> str:
+    """Say an operating-system error in one line: the reason and the file, if there is one."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason

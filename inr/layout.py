@@ -1,0 +1,116 @@
+"""Where everything of a sweep lies on disk. The one place that knows file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inr.errors import UsageError
+
+OUTPUTS = "outputs"  # default parent of all sweeps, below the current directory
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Files of one run. ``root`` is ``<sweep>/runs/<name>``."""
+
+    root: Path
+
+    @property
+    def results(self) -> Path:
+        """Metric series and frames: the results contract, see `inr.results`."""
+        return self.root / "run.h5"
+
+    @property
+    def model(self) -> Path:
+        """The trained network, read back by `inr.load`."""
+        return self.root / "model.pt"
+
+    @property
+    def progress(self) -> Path:
+        """Small JSON file, rewritten while the run trains."""
+        return self.root / "progress.json"
+
+    @property
+    def error(self) -> Path:
+        """Traceback of the last failed attempt, if there was one."""
+        return self.root / "error.txt"
+
+
+@dataclass(frozen=True)
+class SweepLayout:
+    """Files of one sweep. ``root`` is usually ``outputs/<sweep>``."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the sweep."""
+        return self.root.resolve().name
+
+    @property
+    def specification(self) -> Path:
+        """The sweep file as it was resolved at launch."""
+        return self.root / "sweep.yaml"
+
+    @property
+    def index(self) -> Path:
+        """Every run of the sweep: id, name, task, configuration."""
+        return self.root / "index.json"
+
+    @property
+    def submitit(self) -> Path:
+        """Logs and task files of submitit."""
+        return self.root / "submitit"
+
+    @property
+    def runs(self) -> Path:
+        """Parent of all run directories."""
+        return self.root / "runs"
+
+    @property
+    def merged(self) -> Path:
+        """All runs in one HDF5 file."""
+        return self.root / "merged.h5"
+
+    @property
+    def summary(self) -> Path:
+        """One row per run."""
+        return self.root / "summary.csv"
+
+    @property
+    def figures(self) -> Path:
+        """Comparison figures."""
+        return self.root / "figures"
+
+    @property
+    def videos(self) -> Path:
+        """One video per run, in the same subdirectories as ``runs/``."""
+        return self.root / "videos"
+
+    def run(self, name: str) -> RunLayout:
+        """Files of the run called ``name``."""
+        return RunLayout(self.runs / name)
+
+
+def find_sweep(given: str | Path | None) -> SweepLayout:
+    """The sweep in directory ``given``, or the newest one below ``outputs/``.
+
+    Raises `UsageError` when there is none.
+    """
+    if given is not None:
+        layout = SweepLayout(Path(given))
+        if not layout.index.is_file():
+            what = "holds no index.json" if layout.root.is_dir() else "does not exist"
+            raise UsageError(
+                f"{given}: not a sweep, it {what}. Give the directory that jobs/launch.py wrote, "
+                f"such as {OUTPUTS}/quickstart"
+            )
+        return layout
+    indices = sorted(Path(OUTPUTS).glob("*/index.json"), key=lambda path: path.stat().st_mtime)
+    if not indices:
+        raise UsageError(
+            f"no sweep below {Path(OUTPUTS).resolve()}. Start one with "
+            "`python jobs/launch.py --local`, or name the directory of one"
+        )
+    return SweepLayout(indices[-1].parent)

@@ -1,0 +1,159 @@
+"""The results contract: what a ``run.h5`` holds, and how to read it. Imports no torch.
+
+Schema ``inr-run/1``::
+
+    /                      attributes, see `ROOT_ATTRIBUTES`; `complete` is written last
+    /series/<name>         float64 (step: int64) [row]: step, seconds, lr, loss and every metric
+    /frames/<Q>/prediction float32 [frame, row, column] (gradient: [frame, 2, row, column], x then y)
+    /frames/<Q>/target     the same; both carry the attribute `units`
+    /frames/time           float64 [frame], network time in [-1, 1]
+    /heldout/<metric>      float64 scalar, on points between the pixels and between the frames
+
+with <Q> one of value, gradient, laplacian, time_derivative. A row of ``/series`` describes the
+network after ``step`` optimiser steps, over all frames; ``lr`` is the rate of the next step.
+The writer is `inr.recorder`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from inr.errors import UserError
+
+SCHEMA = "inr-run/1"
+SWEEP_SCHEMA = "inr-sweep/1"
+
+Quantity = Literal["value", "gradient", "laplacian", "time_derivative"]
+QUANTITIES: tuple[Quantity, ...] = ("value", "gradient", "laplacian", "time_derivative")
+
+# Lengths are in network coordinates (the longer image side spans 2), time in network time
+# (the sequence spans 2), values in the image's own range scaled to [-1, 1].
+UNITS: dict[Quantity, str] = {
+    "value": "1",
+    "gradient": "1/length",
+    "laplacian": "1/length^2",
+    "time_derivative": "1/time",
+}
+
+ROOT_ATTRIBUTES = (
+    "schema",
+    "run_id",
+    "name",
+    "config",  # JSON
+    "status",  # "complete", or "diverged" when the loss became NaN or infinite
+    "created",  # ISO 8601, UTC
+    "code_version",
+    "versions",  # JSON
+    "host",
+    "device",
+    "slurm_job_id",
+    "attempts",
+    "seconds",
+    "complete",
+)
+BASE_SERIES = ("step", "seconds", "lr", "loss")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number: how to name it, draw it and rank it."""
+
+    name: str
+    label: str  # for axes, with the unit in parentheses where there is one
+    quantity: Quantity | None  # None: concerns several
+    higher_is_better: bool
+    log_scale: bool
+
+
+def _metrics() -> dict[str, Metric]:
+    metrics = []
+    for quantity in QUANTITIES:
+        words = quantity.replace("_", " ")
+        # squares: "1/length" -> "1/length^2"
+        unit = {"1": "", "1/length": "1/length²", "1/length^2": "1/length⁴", "1/time": "1/time²"}
+        suffix = unit[UNITS[quantity]]
+        mse_label = f"{words} MSE" + (f" ({suffix})" if suffix else "")
+        metrics += [
+            Metric(f"mse_{quantity}", mse_label, quantity, False, True),
+            Metric(f"nmse_{quantity}", f"{words} MSE / variance", quantity, False, True),
+            Metric(f"ssim_{quantity}", f"{words} SSIM", quantity, True, False),
+        ]
+    metrics += [
+        Metric("psnr_value", "value PSNR (dB)", "value", True, False),
+        Metric("pde_residual", "heat-equation residual / variance", None, False, True),
+    ]
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS: dict[str, Metric] = _metrics()
+
+
+class ResultsError(UserError):
+    """A results file is missing, broken, unfinished or of another schema."""
+
+
+@contextmanager
+def open_run(path: Path) -> Iterator[h5py.File]:
+    """Open a ``run.h5`` for reading.
+
+    Raises `ResultsError` when the file is missing, is no HDF5 file, has another schema or no
+    series, or when reading inside the ``with`` block fails.
+    """
+    if not path.is_file():
+        raise ResultsError(f"{path}: missing")
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            schema = file.attrs.get("schema")
+            if schema != SCHEMA:
+                raise ResultsError(f"{path}: schema {schema!r}, expected {SCHEMA!r}")
+            yield file
+    except ResultsError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        # h5py reports damage with any of these, depending on which structure is hit
+        raise ResultsError(f"{path}: broken: {' '.join(str(error).split())}") from error
+
+
+def is_complete(path: Path) -> bool:
+    """True when ``path`` holds a finished run: readable, and the mark written last is there."""
+    try:
+        with open_run(path) as file:
+            return bool(file.attrs.get("complete", False))
+    except ResultsError:
+        return False
+
+
+def read_attributes(file: h5py.File) -> dict[str, Any]:
+    """Root attributes as plain Python values; ``config`` and ``versions`` are parsed."""
+    attributes: dict[str, Any] = {}
+    for name in ROOT_ATTRIBUTES:
+        value = file.attrs.get(name)
+        attributes[name] = value.item() if isinstance(value, np.generic) else value
+    for name in ("config", "versions"):
+        attributes[name] = json.loads(attributes[name])
+    return attributes
+
+
+def read_series(file: h5py.File) -> dict[str, np.ndarray]:
+    """All series by name, each [row]. Raises `ResultsError` if their lengths differ."""
+    group = file["series"]
+    series = {name: group[name][:] for name in (*BASE_SERIES, *METRICS)}
+    lengths = {len(column) for column in series.values()}
+    if len(lengths) != 1:
+        raise ResultsError(f"{file.filename}: series of different lengths {sorted(lengths)}")
+    return series
+
+
+def read_heldout(file: h5py.File) -> dict[str, float]:
+    """Held-out metrics by name; empty when the run ended before they were measured."""
+    if "heldout" not in file:
+        return {}
+    return {name: float(data[()]) for name, data in file["heldout"].items()}

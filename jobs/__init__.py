@@ -1,0 +1,1 @@
+"""Submit, watch and resume sweeps."""

@@ -1,0 +1,1 @@
+"""Merge the results of a sweep and look at them."""
