@@ -188,9 +188,7 @@ class RunConfig(_Group):
         """
         training = self.training
         rate = format_rate(training.learning_rate)
-        return (
-            f"{training.loss_weights.label()}/{self.model.activation}_{training.schedule}_{rate}"
-        )
+        return f"{training.loss_weights.label()}/{self.model.activation}_{training.schedule}_{rate}"
 
 
 def format_rate(rate: float) -> str:

@@ -4,7 +4,7 @@ Schema ``inr-run/1``::
 
     /                      attributes, see `ROOT_ATTRIBUTES`; `complete` is written last
     /series/<name>         float64 (step: int64) [row]: step, seconds, lr, loss and every metric
-    /frames/<Q>/prediction float32 [frame, row, column] (gradient: [frame, 2, row, column], x then y)
+    /frames/<Q>/prediction float32 [frame, row, column]; gradient: [frame, 2, row, column], x, y
     /frames/<Q>/target     the same; both carry the attribute `units`
     /frames/time           float64 [frame], network time in [-1, 1]
     /heldout/<metric>      float64 scalar, on points between the pixels and between the frames
@@ -76,7 +76,7 @@ class Metric:
 def _metrics() -> dict[str, Metric]:
     metrics = []
     for quantity in QUANTITIES:
-        words = quantity.replace("_", " ")
+        words = quantity.replace("_", " ").replace("laplacian", "Laplacian")
         # squares: "1/length" -> "1/length^2"
         unit = {"1": "", "1/length": "1/length²", "1/length^2": "1/length⁴", "1/time": "1/time²"}
         suffix = unit[UNITS[quantity]]

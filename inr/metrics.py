@@ -1,0 +1,97 @@
+r"""How well a network reproduces an image sequence and its derivatives.
+
+mse_Q is the mean squared error of quantity Q over all frames (for the gradient, squares summed
+over the two components), nmse_Q divides it by the variance of the target: 1 is what predicting
+the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of
+1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude.
+
+.. math:: \mathrm{psnr} = 10 \log_{10}(\mathrm{range}^2 / \mathrm{mse}), \qquad
+          \mathrm{pde\_residual} =
+              \langle (u_\tau - \kappa \Delta u)^2 \rangle / \mathrm{var}_{u_\tau}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from inr.diffusion import Fields
+from inr.results import QUANTITIES, Quantity
+
+
+@dataclass(frozen=True)
+class TargetStatistics:
+    """Scales of a target sequence: variance of each quantity, range of each compared image."""
+
+    variance: dict[Quantity, float]
+    data_range: dict[Quantity, float]
+
+
+def target_statistics(target: Fields) -> TargetStatistics:
+    """Variances and ranges over all frames. The gradient's variance sums its two components'."""
+    variance = {
+        quantity: float(np.var(getattr(target, quantity), axis=_spread_axes(quantity)).sum())
+        for quantity in QUANTITIES
+    }
+    data_range = {quantity: float(np.ptp(_picture(target, quantity))) for quantity in QUANTITIES}
+    return TargetStatistics(variance, data_range)
+
+
+def evaluate(
+    prediction: Fields, target: Fields, statistics: TargetStatistics, kappa: float
+) -> dict[str, float]:
+    """All metrics of a predicted sequence on a grid, by their names in `inr.results.METRICS`.
+
+    NaN or infinite predictions give NaN or infinite metrics, never an exception.
+    """
+    metrics: dict[str, float] = {}
+    # a diverged network overflows here; the result says so, no warning is needed
+    with np.errstate(over="ignore", invalid="ignore"):
+        for quantity in QUANTITIES:
+            error = getattr(prediction, quantity) - getattr(target, quantity)
+            mse = float((error**2).mean(axis=_spread_axes(quantity)).sum())
+            metrics[f"mse_{quantity}"] = mse
+            metrics[f"nmse_{quantity}"] = mse / statistics.variance[quantity]
+            metrics[f"ssim_{quantity}"] = _ssim(prediction, target, quantity, statistics)
+        residual = prediction.time_derivative - kappa * prediction.laplacian
+        metrics["pde_residual"] = (
+            float((residual**2).mean()) / statistics.variance["time_derivative"]
+        )
+        with np.errstate(divide="ignore"):
+            peak = statistics.data_range["value"] ** 2
+            metrics["psnr_value"] = float(10 * np.log10(peak / np.float64(metrics["mse_value"])))
+    return metrics
+
+
+def _spread_axes(quantity: Quantity) -> tuple[int, ...]:
+    """Axes to average over; the component axis of the gradient is kept and summed afterwards."""
+    return (0, 2, 3) if quantity == "gradient" else (0, 1, 2)
+
+
+def _picture(fields: Fields, quantity: Quantity) -> np.ndarray:
+    """The quantity as one picture a frame [frame, row, column]: the gradient by its magnitude."""
+    if quantity == "gradient":
+        return np.asarray(np.hypot(fields.gradient[:, 0], fields.gradient[:, 1]))
+    return np.asarray(getattr(fields, quantity))
+
+
+def _ssim(
+    prediction: Fields, target: Fields, quantity: Quantity, statistics: TargetStatistics
+) -> float:
+    predicted, wanted = _picture(prediction, quantity), _picture(target, quantity)
+    if not np.isfinite(predicted).all():
+        return float("nan")
+    scores = [
+        structural_similarity(
+            frame_wanted,
+            frame_predicted,
+            data_range=statistics.data_range[quantity],
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for frame_wanted, frame_predicted in zip(wanted, predicted, strict=True)
+    ]
+    return float(np.mean(scores))

@@ -1,0 +1,109 @@
+"""The coordinate network: plain tensors, with an optional leading axis for several models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inr.activations import ACTIVATIONS
+from inr.config import ModelConfig
+
+INPUTS = 3  # x, y, time
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network (x, y, time) -> value, or several of one shape.
+
+    Attributes:
+        config: shape and activation.
+        weights: one tensor a layer, [*model, fan_out, fan_in]; the last is the linear output.
+        biases: one tensor a layer, [*model, fan_out].
+    """
+
+    config: ModelConfig
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All tensors, weights first."""
+        return [*self.weights, *self.biases]
+
+    def omega(self, layer: int) -> float:
+        """Frequency of hidden layer ``layer``, counted from 0."""
+        return self.config.omega_first if layer == 0 else self.config.omega_hidden
+
+    def activate(self, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
+        """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
+        return ACTIVATIONS[self.config.activation].derivatives(z, self.omega(layer), order)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
+        """A copy on ``device``, as leaves of the graph that require gradients as these do."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = tensor.detach().to(device, dtype, copy=True)
+            return moved.requires_grad_(tensor.requires_grad)
+
+        return replace(
+            self,
+            weights=tuple(move(weight) for weight in self.weights),
+            biases=tuple(move(bias) for bias in self.biases),
+        )
+
+
+def affine(
+    rows: Float[Tensor, "*model_in row fan_in"],
+    weight: Float[Tensor, "*model fan_out fan_in"],
+    bias: Float[Tensor, "*model fan_out"],
+) -> Float[Tensor, "*model_out row fan_out"]:
+    """``rows @ weight^T + bias``; rows without a model axis are shared by all models."""
+    if weight.ndim == 2:
+        return torch.nn.functional.linear(rows, weight, bias)
+    return torch.matmul(rows, weight.mT) + bias.unsqueeze(-2)
+
+
+def initialize(
+    config: ModelConfig, seeds: int | Sequence[int], dtype: torch.dtype = torch.float32
+) -> Network:
+    """Random networks, one a seed; a single seed gives one without the model axis.
+
+    The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device,
+    the precision and the number of models beside it.
+    """
+    if isinstance(seeds, int):
+        return _initialize_one(config, seeds, dtype)
+    networks = [_initialize_one(config, seed, dtype) for seed in seeds]
+
+    def stack(tensors: tuple[Tensor, ...]) -> Tensor:
+        return torch.stack([tensor.detach() for tensor in tensors]).requires_grad_()
+
+    return Network(
+        config,
+        weights=tuple(stack(same) for same in zip(*(n.weights for n in networks), strict=True)),
+        biases=tuple(stack(same) for same in zip(*(n.biases for n in networks), strict=True)),
+    )
+
+
+def _initialize_one(config: ModelConfig, seed: int, dtype: torch.dtype) -> Network:
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(bound: float, *shape: int) -> Tensor:
+        numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
+        return ((2 * numbers - 1) * bound).to(dtype).requires_grad_()
+
+    bound = ACTIVATIONS[config.activation].bound
+    sizes = [INPUTS, *[config.width] * config.depth, 1]
+    weights, biases = [], []
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        omega = config.omega_first if layer == 0 else config.omega_hidden
+        limit = bound(fan_in, fan_out, omega, layer == 0)
+        weights.append(uniform(limit, fan_out, fan_in))
+        biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
+    return Network(config, tuple(weights), tuple(biases))

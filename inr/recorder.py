@@ -1,0 +1,158 @@
+"""Writes what a run measures: ``run.h5`` after the contract in `inr.results`, and TensorBoard.
+
+The series are small, so the whole file is written anew at every flush and renamed into place:
+a reader, or a crash, sees the old state or the new one and never half of a block.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from inr import provenance
+from inr.config import RunConfig
+from inr.diffusion import Fields
+from inr.files import replace_atomically
+from inr.layout import RunLayout
+from inr.results import BASE_SERIES, METRICS, QUANTITIES, SCHEMA, UNITS
+from inr.tensorboard_log import TensorBoardLog
+
+FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
+_CHUNK_ROWS = 256
+
+
+class Recorder:
+    """Collects the results of one run. Use it as a context manager.
+
+    Args:
+        layout: files of the run; its directory is made.
+        config: the run's configuration, stored with the results.
+        name: the run's name in its sweep.
+    """
+
+    def __init__(self, layout: RunLayout, config: RunConfig, name: str) -> None:
+        self.layout = layout
+        self.config = config
+        self.name = name
+        self.device = ""
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
+        self._flushed = time.monotonic()
+        layout.root.mkdir(parents=True, exist_ok=True)
+        self._tensorboard = TensorBoardLog(layout.root) if config.record.tensorboard else None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._tensorboard:
+            self._tensorboard.close()
+
+    def row(self, step: int, row: dict[str, float]) -> None:
+        """Append one row to the series; flushed to disk at least every `FLUSH_SECONDS`.
+
+        Args:
+            step: optimiser steps done.
+            row: every other series by name.
+        """
+        for key, column in self._series.items():
+            column.append(step if key == "step" else row[key])
+        if self._tensorboard:
+            self._tensorboard.scalars(step, row)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def pictures(self, step: int, prediction: Fields, target: Fields) -> None:
+        """Show target and network in TensorBoard."""
+        if self._tensorboard:
+            self._tensorboard.pictures(step, prediction, target)
+
+    def flush(self) -> None:
+        """Write the series so far; the file is marked unfinished."""
+        with replace_atomically(self.layout.results) as temporary, _create(temporary) as file:
+            self._write_series(file)
+        self._flushed = time.monotonic()
+
+    def finish(
+        self,
+        status: str,
+        times: np.ndarray,
+        prediction: Fields,
+        target: Fields,
+        heldout: dict[str, float],
+    ) -> None:
+        """Write the complete file.
+
+        Args:
+            status: "complete" or "diverged".
+            times: network time of each frame.
+            prediction: the network at the pixels, [frame, row, column].
+            target: the exact fields there.
+            heldout: metrics between the pixels and between the frames.
+        """
+        with replace_atomically(self.layout.results) as temporary, _create(temporary) as file:
+            self._write_series(file)
+            _write_frames(file, times, prediction, target)
+            for metric, value in heldout.items():
+                file.create_dataset(f"heldout/{metric}", data=value)
+            file.attrs["status"] = status
+            file.attrs["complete"] = True
+        if self._tensorboard:
+            final = {metric: self._series[metric][-1] for metric in METRICS}
+            self._tensorboard.hyperparameters(self.config, final)
+
+    def _write_series(self, file: h5py.File) -> None:
+        file.attrs.update(self._attributes())
+        for key, column in self._series.items():
+            file.create_dataset(
+                f"series/{key}",
+                data=np.asarray(column, dtype=np.int64 if key == "step" else np.float64),
+                maxshape=(None,),
+                chunks=(_CHUNK_ROWS,),
+            )
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "run_id": self.config.run_id,
+            "name": self.name,
+            "config": self.config.canonical_json(),
+            "status": "unfinished",
+            "created": self._created,
+            "code_version": provenance.code_version(),
+            "versions": json.dumps(provenance.package_versions()),
+            "host": provenance.host(),
+            "device": self.device,
+            "slurm_job_id": provenance.slurm_job_id(),
+            "attempts": 1,
+            "seconds": self._series["seconds"][-1] if self._series["seconds"] else 0.0,
+        }
+
+
+def _create(path: Any) -> h5py.File:
+    # "best-effort": network file systems without locks must not stop a run
+    return h5py.File(path, "w", locking="best-effort")
+
+
+def _write_frames(file: h5py.File, times: np.ndarray, prediction: Fields, target: Fields) -> None:
+    file.create_dataset("frames/time", data=times)
+    for quantity in QUANTITIES:
+        for role, fields in (("prediction", prediction), ("target", target)):
+            frames = getattr(fields, quantity)
+            with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
+                data = frames.astype(np.float32)
+            dataset = file.create_dataset(
+                f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:])
+            )
+            dataset.attrs["units"] = UNITS[quantity]

@@ -1,0 +1,70 @@
+"""TensorBoard view of a run: scalars, pictures of target and network, hyper-parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from inr.config import RunConfig
+from inr.diffusion import Fields
+from inr.results import METRICS, QUANTITIES
+
+
+class TensorBoardLog:
+    """Writes event files into the run's directory, so that its name is the study's name."""
+
+    def __init__(self, directory: Path) -> None:
+        for stale in directory.glob("events.out.tfevents.*"):
+            stale.unlink()  # of an attempt that was cut off: its curves would overlap these
+        self._writer = SummaryWriter(str(directory))
+
+    def scalars(self, step: int, row: dict[str, float]) -> None:
+        """One row of the series, tagged ``mse/value``, ``ssim/gradient``, ``train/lr``..."""
+        for name, value in row.items():
+            if name in METRICS:
+                kind, _, rest = name.partition("_")
+                self._writer.add_scalar(f"{kind}/{rest}", value, step)
+            elif name in ("lr", "loss"):
+                self._writer.add_scalar(f"train/{name}", value, step)
+
+    def pictures(self, step: int, prediction: Fields, target: Fields) -> None:
+        """First frame of every quantity: target on the left, network on the right."""
+        for quantity in QUANTITIES:
+            wanted, predicted = getattr(target, quantity)[0], getattr(prediction, quantity)[0]
+            if quantity == "gradient":
+                wanted, predicted = np.hypot(*wanted), np.hypot(*predicted)
+            low, high = float(wanted.min()), float(wanted.max())
+            pair = np.concatenate([wanted, np.nan_to_num(predicted, nan=low)], axis=1)
+            grey = np.clip((pair - low) / (high - low), 0, 1)
+            self._writer.add_image(f"target_and_network/{quantity}", grey, step, dataformats="HW")
+
+    def hyperparameters(self, config: RunConfig, final: dict[str, float]) -> None:
+        """The run as a row of TensorBoard's HPARAMS table."""
+        training, model, data = config.training, config.model, config.data
+        chosen: dict[str, bool | str | float | int] = {
+            "activation": model.activation,
+            "width": model.width,
+            "depth": model.depth,
+            "schedule": training.schedule,
+            "learning_rate": training.learning_rate,
+            "optimizer": training.optimizer,
+            "batch": str(training.batch),
+            "steps": training.steps,
+            "seed": training.seed,
+            "size": data.size,
+        }
+        for name, weight in training.loss_weights.model_dump().items():
+            chosen[f"weight_{name}"] = weight
+        scores = {f"final/{name}": value for name, value in final.items()}
+        # not SummaryWriter.add_hparams: that starts a second run in a subdirectory
+        for summary in hparams(chosen, scores):
+            self._writer._get_file_writer().add_summary(summary)
+        for name, value in scores.items():
+            self._writer.add_scalar(name, value, training.steps)
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()

@@ -1,0 +1,96 @@
+"""A trained network as a file: save it, load it, evaluate it at any resolution and time."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from inr.config import RunConfig
+from inr.diffusion import Fields, pixel_coordinates
+from inr.errors import UserError
+from inr.files import replace_atomically
+from inr.model import Network
+from inr.predict import predict
+
+SCHEMA = "inr-model/1"
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network together with what it was trained on.
+
+    Attributes:
+        config: configuration of the run.
+        network: the weights.
+        shape: (height, width) of the training image in px.
+
+    Example:
+        >>> trained = inr.load("outputs/quickstart/runs/1_1_1_1/sine_cosine_1e-3/model.pt")
+        >>> fields = trained.render(times=[-0.9], scale=4)  # 4 x finer, between two frames
+        >>> fields.value.shape
+        (1, 256, 256)
+    """
+
+    config: RunConfig
+    network: Network
+    shape: tuple[int, int]
+
+    def render(self, times: list[float] | np.ndarray, scale: int = 1) -> Fields:
+        """Value and derivatives on a grid ``scale`` times as fine as the training image.
+
+        Args:
+            times: network times; -1 is the first frame, +1 the last.
+            scale: samples per training pixel along each axis.
+
+        Returns:
+            float64 fields [time, row, column], derivatives in network coordinates.
+        """
+        x, y = pixel_coordinates(self.shape, scale)
+        return predict(self.network, x, y, np.asarray(times, dtype=float))
+
+
+def save(path: Path, trained: TrainedNetwork) -> None:
+    """Write a network so that a crash leaves either the old file or the new one."""
+    state = {
+        "schema": SCHEMA,
+        "config": trained.config.canonical_json(),
+        "shape": list(trained.shape),
+        "weights": [weight.detach().cpu() for weight in trained.network.weights],
+        "biases": [bias.detach().cpu() for bias in trained.network.biases],
+    }
+    with replace_atomically(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
+    """Read a network written by a run (``model.pt``). Nothing in the file is executed.
+
+    Raises `UserError` if the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: missing. Give the model.pt of a run")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["schema"] != SCHEMA:
+            raise UserError(f"{path}: schema {state['schema']!r}, expected {SCHEMA!r}")
+        config = RunConfig.model_validate_json(state["config"])
+        network = Network(config.model, tuple(state["weights"]), tuple(state["biases"]))
+        height, width = state["shape"]
+    except (
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        ValidationError,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a model of this software ({reason})") from error
+    return TrainedNetwork(config, network, (height, width))
