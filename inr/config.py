@@ -20,7 +20,8 @@ Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 FractionOrOne = Annotated[float, Field(gt=0, le=1)]
 
-SSIM_WINDOW = 11  # px: no image side may be shorter, or SSIM is undefined
+# px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
+MIN_SIDE = 12
 
 
 class _Group(BaseModel):
@@ -37,7 +38,7 @@ class DataConfig(_Group):
         min_length=1,
         description="'camera' (built in, 512 x 512) or the path of an image file",
     )
-    size: int = Field(256, ge=SSIM_WINDOW, le=8192, description="longer side after resizing, px")
+    size: int = Field(256, ge=MIN_SIDE, le=8192, description="longer side after resizing, px")
     frames: int = Field(10, ge=2, le=10_000, description="frames, evenly spaced in diffusion time")
     sigma_start: float = Field(0.7, ge=0, description="Gaussian blur of the first frame, px")
     sigma_end: float = Field(4.0, gt=0, description="Gaussian blur of the last frame, px")

@@ -11,7 +11,7 @@ from skimage.color import rgb2gray, rgba2rgb
 from skimage.data import camera
 from skimage.transform import resize
 
-from inr.config import SSIM_WINDOW
+from inr.config import MIN_SIDE
 from inr.errors import UserError
 
 BUILT_IN = "camera"
@@ -40,10 +40,10 @@ def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
             f"{image}: {_describe(grey.shape)}, too narrow to diffuse. Give at least 2 px each way"
         )
     resized = _resize(grey, size)
-    if min(resized.shape) < SSIM_WINDOW:
+    if min(resized.shape) < MIN_SIDE:
         raise UserError(
             f"{image}: {_describe(grey.shape)} becomes {_describe(resized.shape)} at data.size "
-            f"{size}; every side needs at least {SSIM_WINDOW} px. Raise data.size or crop the image"
+            f"{size}; every side needs at least {MIN_SIDE} px. Raise data.size or crop the image"
         )
     low, high = resized.min(), resized.max()
     if high - low <= 1e-9 * max(abs(low), abs(high)):
@@ -69,8 +69,7 @@ def _read(image: str) -> np.ndarray:
         raise UserError(f"{image}: empty file. Give an image file")
     try:
         # from memory: on a failure imageio would leave the file open
-        hint = {"extension": path.suffix} if path.suffix else {}
-        return np.asarray(iio.imread(path.read_bytes(), **hint))
+        return np.asarray(iio.imread(path.read_bytes(), extension=path.suffix or ".png"))
     except Exception as error:  # decoders raise whatever they like on damaged files
         reason = " ".join(str(error).split())[:200]
         raise UserError(

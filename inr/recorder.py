@@ -7,6 +7,7 @@ a reader, or a crash, sees the old state or the new one and never half of a bloc
 from __future__ import annotations
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 from types import TracebackType
@@ -20,7 +21,15 @@ from inr.config import RunConfig
 from inr.diffusion import Fields
 from inr.files import replace_atomically
 from inr.layout import RunLayout
-from inr.results import BASE_SERIES, METRICS, QUANTITIES, SCHEMA, UNITS
+from inr.results import (
+    BASE_SERIES,
+    METRICS,
+    QUANTITIES,
+    SCHEMA,
+    UNITS,
+    ResultsError,
+    open_run,
+)
 from inr.tensorboard_log import TensorBoardLog
 
 FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
@@ -43,7 +52,8 @@ class Recorder:
         self.device = ""
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
-        self._flushed = time.monotonic()
+        self._flushed = -math.inf  # the first row goes to disk at once
+        self._attempts = _attempts_so_far(layout) + 1
         layout.root.mkdir(parents=True, exist_ok=True)
         self._tensorboard = TensorBoardLog(layout.root) if config.record.tensorboard else None
 
@@ -135,9 +145,18 @@ class Recorder:
             "host": provenance.host(),
             "device": self.device,
             "slurm_job_id": provenance.slurm_job_id(),
-            "attempts": 1,
+            "attempts": self._attempts,
             "seconds": self._series["seconds"][-1] if self._series["seconds"] else 0.0,
         }
+
+
+def _attempts_so_far(layout: RunLayout) -> int:
+    """Attempts that an unfinished file tells of; 0 for a new run or an unreadable file."""
+    try:
+        with open_run(layout.results) as file:
+            return int(file.attrs["attempts"])
+    except ResultsError:
+        return 0
 
 
 def _create(path: Any) -> h5py.File:

@@ -16,7 +16,7 @@ WRONG = [
     ({"training": {"batch": "pixel"}}, "frame"),
     ({"training": {"schedule_options": {"milestones": [0.5, 0.25]}}}, "milestones must rise"),
     ({"data": {"sigma_start": 4, "sigma_end": 1}}, "must be larger than sigma_start"),
-    ({"data": {"size": 10}}, "greater than or equal to 11"),
+    ({"data": {"size": 10}}, "greater than or equal to 12"),
     ({"model": {"activation": "relu"}}, "'sine', 'elu'"),
     ({"model": {"widht": 4}}, "Extra inputs"),
 ]

@@ -126,7 +126,7 @@ BAD = [
     ("text.png", "cannot be read as an image"),
     ("truncated.png", "cannot be read as an image"),
     ("one pixel wide.png", "1 x 64 px, too narrow"),
-    ("narrow.png", "every side needs at least 11 px"),
+    ("narrow.png", "every side needs at least 12 px"),
     ("constant.png", "constant, every pixel is 7"),
     ("nan.tif", "1 pixels are NaN"),
     ("animation.gif", "one still image"),

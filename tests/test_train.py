@@ -219,9 +219,17 @@ def test_unfinished_file_is_readable_but_not_complete(tmp_path: Path) -> None:
     row = dict.fromkeys((*BASE_SERIES, *METRICS), 1.0)
     with recorder:
         recorder.row(1, row)
-        recorder.flush()
     assert not is_complete(layout.results)
     assert series_of(layout)["step"].tolist() == [1]
+
+
+def test_attempts_are_counted(tmp_path: Path) -> None:
+    config, layout = tiny(steps=2), RunLayout(tmp_path)
+    with Recorder(layout, config, "cut off") as recorder:
+        recorder.row(0, dict.fromkeys((*BASE_SERIES, *METRICS), 1.0))
+    run(config, tmp_path)
+    with open_run(layout.results) as file:
+        assert read_attributes(file)["attempts"] == 2
 
 
 BROKEN = [

@@ -1,0 +1,61 @@
+# Every target installs what it needs; a bare machine with Python 3.11+ and make is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+TEST_JOBS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test check format slurm-install slurm-up slurm-down test-slurm clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos
+	@$(BIN)/python jobs/launch.py --local
+
+install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
+
+test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
+	@rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu" --cov --cov-report=term
+
+check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED_DEV) ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+slurm-install: ## Install Slurm, MariaDB and munge from Debian's packages (root)
+	slurm/testbed/testbed install
+
+slurm-up: ## Start a private two-node Slurm on this machine (root)
+	slurm/testbed/testbed up
+
+slurm-down: ## Stop it and leave no trace
+	slurm/testbed/testbed down
+
+test-slurm: $(INSTALLED_DEV) slurm-install ## Run the tests that need a real Slurm, on a private one (root)
+	slurm/testbed/testbed up
+	@eval "$$(slurm/testbed/testbed env)" && $(BIN)/python -m pytest -m slurm; \
+	code=$$?; slurm/testbed/testbed down; exit $$code
+
+clean: ## Remove the environment and caches; results in outputs/ stay
+	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python %d.%d found, 3.11 or newer needed: make PYTHON=python3.12 ..." % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned versions into $(VENV) (a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
