@@ -38,6 +38,12 @@ def replace_atomically(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def remove_leftovers(path: Path) -> None:
+    """Delete temporaries of ``path`` that a killed writer left. Only for the file's one writer."""
+    for leftover in path.parent.glob(f".{path.stem}.????????{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the content of a text file atomically."""
     with replace_atomically(path) as temporary:

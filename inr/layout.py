@@ -27,6 +27,11 @@ class RunLayout:
         return self.root / "model.pt"
 
     @property
+    def checkpoint(self) -> Path:
+        """State of the run while it is unfinished."""
+        return self.root / "checkpoint.pt"
+
+    @property
     def progress(self) -> Path:
         """Small JSON file, rewritten while the run trains."""
         return self.root / "progress.json"

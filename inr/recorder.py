@@ -19,7 +19,7 @@ import numpy as np
 from inr import provenance
 from inr.config import RunConfig
 from inr.diffusion import Fields
-from inr.files import replace_atomically
+from inr.files import remove_leftovers, replace_atomically
 from inr.layout import RunLayout
 from inr.results import (
     BASE_SERIES,
@@ -29,6 +29,7 @@ from inr.results import (
     UNITS,
     ResultsError,
     open_run,
+    read_series,
 )
 from inr.tensorboard_log import TensorBoardLog
 
@@ -54,8 +55,10 @@ class Recorder:
         self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
         self._flushed = -math.inf  # the first row goes to disk at once
         self._attempts = _attempts_so_far(layout) + 1
+        self._tensorboard: TensorBoardLog | None = None
         layout.root.mkdir(parents=True, exist_ok=True)
-        self._tensorboard = TensorBoardLog(layout.root) if config.record.tensorboard else None
+        for path in (layout.results, layout.checkpoint, layout.model):
+            remove_leftovers(path)
 
     def __enter__(self) -> Recorder:
         return self
@@ -68,6 +71,32 @@ class Recorder:
     ) -> None:
         if self._tensorboard:
             self._tensorboard.close()
+
+    def start(self, step: int = 0, rows: int = 0) -> bool:
+        """Begin a series, or go on after its first ``rows`` rows, ``step`` steps into the run.
+
+        Returns False, and changes nothing, when there are no such rows to go on from.
+        """
+        if rows:
+            series = self._earlier_series()
+            if series is None or len(series["step"]) < rows or series["step"][rows - 1] > step:
+                return False
+            self._series = {key: column[:rows].tolist() for key, column in series.items()}
+        if self.config.record.tensorboard:
+            self._tensorboard = TensorBoardLog(self.layout.root, step)
+        return True
+
+    @property
+    def rows(self) -> int:
+        """Length of the series so far."""
+        return len(self._series["step"])
+
+    def _earlier_series(self) -> dict[str, np.ndarray] | None:
+        try:
+            with open_run(self.layout.results) as file:
+                return read_series(file) if file.attrs["run_id"] == self.config.run_id else None
+        except ResultsError:
+            return None
 
     def row(self, step: int, row: dict[str, float]) -> None:
         """Append one row to the series; flushed to disk at least every `FLUSH_SECONDS`.

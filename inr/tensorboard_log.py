@@ -16,10 +16,12 @@ from inr.results import METRICS, QUANTITIES
 class TensorBoardLog:
     """Writes event files into the run's directory, so that its name is the study's name."""
 
-    def __init__(self, directory: Path) -> None:
-        for stale in directory.glob("events.out.tfevents.*"):
-            stale.unlink()  # of an attempt that was cut off: its curves would overlap these
-        self._writer = SummaryWriter(str(directory))
+    def __init__(self, directory: Path, step: int) -> None:
+        """Start at ``step``: events of an earlier attempt are kept before it, hidden after it."""
+        if step == 0:
+            for stale in directory.glob("events.out.tfevents.*"):
+                stale.unlink()
+        self._writer = SummaryWriter(str(directory), purge_step=step + 1 if step else None)
 
     def scalars(self, step: int, row: dict[str, float]) -> None:
         """One row of the series, tagged ``mse/value``, ``ssim/gradient``, ``train/lr``..."""

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from inr.batches import make_batches, sequence_points, sequence_targets
+from inr.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.config import RunConfig
 from inr.derivatives import differentiate
-from inr.diffusion import Diffusion, Fields, frame_times, pixel_coordinates
 from inr.errors import UsageError
+from inr.examination import Examination
 from inr.losses import order_needed, weighted_loss
-from inr.metrics import evaluate, target_statistics
-from inr.model import Network, initialize
+from inr.model import initialize
 from inr.optimizers import make_optimizer
-from inr.predict import predict
 from inr.recorder import Recorder
 from inr.results import QUANTITIES, Quantity
 from inr.trained import TrainedNetwork, save
 
 DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
 PROGRESS_SECONDS = 0.5
+CHECKPOINT_SECONDS = 60.0
 SHOWN_ERRORS = (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value")
 
 
@@ -45,66 +45,38 @@ class Progress:
     errors: dict[str, float]
 
 
-class Examination:
-    """The whole sequence as an exam: exact frames, and what a network makes of them."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self.diffusion = Diffusion.from_config(config.data)
-        self.times = frame_times(config.data.frames)
-        self.x, self.y = pixel_coordinates(self.diffusion.shape)
-        self.target = self.diffusion.on_pixels(self.times)
-        self.statistics = target_statistics(self.target)
-
-    def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
-        """Predicted frames, and their metrics."""
-        prediction = predict(network, self.x, self.y, self.times)
-        return prediction, evaluate(prediction, self.target, self.statistics, self.diffusion.kappa)
-
-    def held_out(self, network: Network) -> dict[str, float]:
-        """Metrics where nothing was trained: pixel corners, half-way between the frames."""
-        grid = [(axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times)]
-        target = self.diffusion.on_grid(*grid)
-        prediction = predict(network, *grid)
-        return evaluate(prediction, target, target_statistics(target), self.diffusion.kappa)
-
-    def objective(self, config: RunConfig, metrics: dict[str, float]) -> float:
-        """The training objective over the whole sequence, from its metrics."""
-        kind = "nmse" if config.training.loss_normalization == "variance" else "mse"
-        weights = config.training.loss_weights.as_tuple()
-        return sum(
-            weight * metrics[f"{kind}_{quantity}"]
-            for quantity, weight in zip(QUANTITIES, weights, strict=True)
-            if weight
-        )
-
-
 def fit(
     config: RunConfig,
     recorder: Recorder,
     *,
     device: str = "auto",
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> str:
     """Train the network that ``config`` describes and record what the contract asks for.
 
     One seed on one machine, with one number of threads, gives the same series to the last bit on
-    the CPU.
+    the CPU, also when the run was cut off and goes on from its checkpoint.
 
     Args:
         config: the run.
         recorder: takes the series, the frames and the trained network.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
         on_progress: called at most every `PROGRESS_SECONDS`, and at the end.
+        should_stop: asked after every step; True writes a checkpoint and returns.
+        checkpoint_seconds: time between checkpoints.
 
     Returns:
-        "complete", or "diverged" when the loss became NaN or infinite; then what was recorded
-        until then is kept.
+        "complete"; "diverged" when the loss became NaN or infinite, with what was recorded until
+        then; or "stopped", to go on when called again.
 
     Raises:
-        UserError: the image cannot be used.
+        UserError: the image cannot be used, or a file cannot be written.
         UsageError: the device does not exist.
     """
-    return _Fit(config, recorder, pick_device(device), on_progress).run()
+    run = _Fit(config, recorder, pick_device(device))
+    return run.run(on_progress, should_stop, checkpoint_seconds)
 
 
 def pick_device(name: str) -> torch.device:
@@ -122,20 +94,27 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+class _Every:
+    """True when called at least ``seconds`` after it was last true, or made."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
+
+
 class _Fit:
     """State of one training: everything that changes from step to step lives here."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        recorder: Recorder,
-        device: torch.device,
-        on_progress: Callable[[Progress], None] | None,
-    ) -> None:
+    def __init__(self, config: RunConfig, recorder: Recorder, device: torch.device) -> None:
         self.config, self.recorder, self.device = config, recorder, device
         recorder.device = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        self.examination = Examination(config)
-        exam = self.examination
+        self.examination = exam = Examination(config)
         dtype = torch.float32
         points = sequence_points(exam.x, exam.y, exam.times, device, dtype)
         targets = sequence_targets(exam.target, device, dtype)
@@ -148,33 +127,57 @@ class _Fit:
             if config.training.loss_normalization == "variance"
             else dict.fromkeys(QUANTITIES, 1.0)
         )
-        self.on_progress = on_progress
         self.step = 0
         self.seconds = 0.0
         self.errors: dict[str, float] = {}
-        self.reported = -PROGRESS_SECONDS
 
-    def run(self) -> str:
-        """All steps, then the final record."""
-        record, steps = self.config.record, self.config.training.steps
-        self.measure()
-        status = "complete"
+    def run(
+        self,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+        checkpoint_seconds: float,
+    ) -> str:
+        """All steps that are left, then the final record."""
+        if not self.resume():
+            self.recorder.start()
+            self.measure()
+        time_to_report, time_to_save = _Every(PROGRESS_SECONDS), _Every(checkpoint_seconds)
+        steps, status = self.config.training.steps, "complete"
         while self.step < steps and status == "complete":
-            due = record.metrics_every - self.step % record.metrics_every
-            look = min(due, steps - self.step, DIVERGENCE_CHECK)
-            if not self.train(look):
+            look = self.next_look()
+            finite = self.train(look, should_stop)
+            if self.step < look:  # what is due at the look is left to the next attempt
+                status = "stopped"
+            elif not finite:
                 status = "diverged"
-            if look == due or self.step == steps or status == "diverged":
+            if status == "diverged" or (self.step == look and self.measurement_is_due()):
                 self.measure()
-            self.report(final=self.step == steps)
-        self.finish(status)
-        return status
+            if status == "stopped" or (status == "complete" and time_to_save()):
+                self.save()
+            if time_to_report():
+                on_progress(self.progress())
+        on_progress(self.progress())
+        return status if status == "stopped" else self.finish(status)
 
-    def train(self, steps: int) -> bool:
-        """Some optimiser steps; False when the loss is no longer finite after them."""
+    def next_look(self) -> int:
+        """The next step after which something may have to be done.
+
+        Multiples of fixed numbers, so that a resumed run looks where the uninterrupted one did.
+        """
+        intervals = (self.config.record.metrics_every, DIVERGENCE_CHECK)
+        looks = [(self.step // interval + 1) * interval for interval in intervals]
+        return min(*looks, self.config.training.steps)
+
+    def measurement_is_due(self) -> bool:
+        """True on the recording cadence and at the end."""
+        at_end = self.step == self.config.training.steps
+        return at_end or self.step % self.config.record.metrics_every == 0
+
+    def train(self, until: int, should_stop: Callable[[], bool]) -> bool:
+        """Optimiser steps up to step ``until``; False when the loss is no longer finite."""
         started = time.perf_counter()
         loss: Tensor = torch.zeros(())
-        for _ in range(steps):
+        while self.step < until:
             points, targets = self.batches(self.step)
             fields = differentiate(self.network, points, self.order)
             loss = weighted_loss(fields, targets, self.config.training.loss_weights, self.scales)
@@ -183,6 +186,8 @@ class _Fit:
             self.optimizer.step()
             self.scheduler.step()
             self.step += 1
+            if should_stop() and self.step < until:
+                break
         finite = bool(torch.isfinite(loss))  # waits for the device, so the clock is right
         self.seconds += time.perf_counter() - started
         return finite
@@ -202,18 +207,43 @@ class _Fit:
             self.recorder.pictures(self.step, self.prediction, self.examination.target)
         self.errors = {name: metrics[name] for name in SHOWN_ERRORS}
 
-    def report(self, final: bool) -> None:
-        """Tell how far the run is, not too often."""
-        now = time.perf_counter()
-        if self.on_progress and (final or now - self.reported >= PROGRESS_SECONDS):
-            self.reported = now
-            steps = self.config.training.steps
-            self.on_progress(Progress(self.step, steps, self.seconds, self.errors))
+    def progress(self) -> Progress:
+        """How far the run is."""
+        return Progress(self.step, self.config.training.steps, self.seconds, self.errors)
 
-    def finish(self, status: str) -> None:
-        """Write the network, then the complete results file."""
-        exam = self.examination
-        trained = TrainedNetwork(self.config, self.network, exam.diffusion.shape)
-        save(self.recorder.layout.model, trained)
+    def save(self) -> None:
+        """Write the series, then the checkpoint that counts its rows."""
+        self.recorder.flush()
+        checkpoint = Checkpoint(
+            run_id=self.config.run_id,
+            step=self.step,
+            seconds=self.seconds,
+            rows=self.recorder.rows,
+            parameters=[parameter.detach() for parameter in self.network.parameters],
+            optimizer=self.optimizer.state_dict(),
+            scheduler=self.scheduler.state_dict(),
+        )
+        write_checkpoint(self.recorder.layout.checkpoint, checkpoint)
+
+    def resume(self) -> bool:
+        """Go back to the checkpoint; False when there is none to go on from."""
+        path = self.recorder.layout.checkpoint
+        state = read_checkpoint(path, self.config.run_id, self.device)
+        if state is None or not self.recorder.start(state.step, state.rows):
+            return False
+        with torch.no_grad():
+            for parameter, saved in zip(self.network.parameters, state.parameters, strict=True):
+                parameter.copy_(saved)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.scheduler.load_state_dict(state.scheduler)
+        self.step, self.seconds = state.step, state.seconds
+        return True
+
+    def finish(self, status: str) -> str:
+        """Write the network, then the complete results file; the checkpoint has served."""
+        exam, layout = self.examination, self.recorder.layout
+        save(layout.model, TrainedNetwork(self.config, self.network, exam.diffusion.shape))
         heldout = exam.held_out(self.network)
         self.recorder.finish(status, exam.times, self.prediction, exam.target, heldout)
+        layout.checkpoint.unlink(missing_ok=True)
+        return status

@@ -12,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import inr
-from inr.config import RunConfig
+from inr.config import RecordConfig, RunConfig
 from inr.diffusion import Diffusion, frame_times
 from inr.errors import UsageError, UserError
 from inr.layout import RunLayout
@@ -44,6 +44,12 @@ def tiny(**training: object) -> RunConfig:
             "record": {"metrics_every": 8, "images_every": 16},
         }
     )
+
+
+def quiet(**training: object) -> RunConfig:
+    """As tiny, without the seconds that TensorBoard costs."""
+    config = tiny(**training)
+    return config.model_copy(update={"record": RecordConfig(metrics_every=8, tensorboard=False)})
 
 
 def run(config: RunConfig, directory: Path, **options: object) -> RunLayout:
@@ -265,3 +271,73 @@ def test_broken_results_are_named(
 def test_unknown_devices_are_refused(device: str) -> None:
     with pytest.raises(UsageError, match="Allowed: auto, cpu"):
         pick_device(device)
+
+
+class StopAfter:
+    """A request to stop that comes after some steps, as a signal would."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("training", [{}, {"learning_rate": 1e30}], ids=["normal", "diverging"])
+@pytest.mark.parametrize("every", [3, 5])
+def test_a_run_cut_off_again_and_again_gives_the_same_bytes(
+    every: int, training: dict[str, float], tmp_path: Path
+) -> None:
+    config = quiet(schedule="cyclic", batch=50, **training)
+    whole = series_of(run(config, tmp_path / "whole"))
+    layout = RunLayout(tmp_path / "pieces")
+    status, attempts = "stopped", 0
+    while status == "stopped":
+        with Recorder(layout, config, "pieces") as recorder:
+            status = fit(config, recorder, device="cpu", should_stop=StopAfter(every))
+        attempts += 1
+    assert attempts > 1
+    pieces = series_of(layout)
+    for name in (*BASE_SERIES, *METRICS):
+        if name != "seconds":
+            assert pieces[name].tobytes() == whole[name].tobytes(), name
+    with open_run(layout.results) as file:
+        assert read_attributes(file)["attempts"] == attempts
+    assert not layout.checkpoint.exists()
+
+
+def test_rows_after_the_checkpoint_are_measured_anew(tmp_path: Path) -> None:
+    """Killed after the series was written and before the next checkpoint."""
+    config, layout = quiet(), RunLayout(tmp_path)
+    with Recorder(layout, config, "killed") as recorder:
+        fit(config, recorder, device="cpu", should_stop=StopAfter(12))
+    with Recorder(layout, config, "killed") as recorder:
+        recorder.start(12, 2)
+        recorder.row(16, dict.fromkeys((*BASE_SERIES, *METRICS), -1.0))
+        recorder.flush()
+    series = series_of(run(config, tmp_path))
+    assert series["step"].tolist() == [0, 8, 16, 24, 30]
+    assert (series["mse_value"] > 0).all()
+
+
+@pytest.mark.parametrize("damage", ["checkpoint", "results", "other run"])
+def test_a_checkpoint_that_cannot_be_used_means_starting_over(damage: str, tmp_path: Path) -> None:
+    config, layout = quiet(), RunLayout(tmp_path)
+    earlier = quiet(seed=5) if damage == "other run" else config
+    with Recorder(layout, earlier, "damaged") as recorder:
+        fit(earlier, recorder, device="cpu", should_stop=StopAfter(12))
+    if damage == "checkpoint":
+        layout.checkpoint.write_bytes(b"half")
+    elif damage == "results":
+        layout.results.unlink()
+    series = series_of(run(config, tmp_path))
+    whole = series_of(run(config, tmp_path / "whole"))
+    assert series["loss"].tobytes() == whole["loss"].tobytes()
+
+
+def test_temporaries_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    leftover = tmp_path / ".run.0a1b2c3d.h5"
+    leftover.touch()
+    run(quiet(steps=2), tmp_path)
+    assert not leftover.exists()
