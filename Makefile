@@ -25,6 +25,7 @@ check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd slurm/testbed && MYPYPATH=. ../../$(BIN)/mypy --strict --scripts-are-modules testbed *.py
 	$(BIN)/lint-imports
 
 format: $(INSTALLED_DEV) ## Format the code and mend what ruff can mend
@@ -34,16 +35,15 @@ format: $(INSTALLED_DEV) ## Format the code and mend what ruff can mend
 slurm-install: ## Install Slurm, MariaDB and munge from Debian's packages (root)
 	slurm/testbed/testbed install
 
-slurm-up: ## Start a private two-node Slurm on this machine (root)
+slurm-up: slurm-install ## Start a private two-node Slurm on this machine (root)
 	slurm/testbed/testbed up
 
 slurm-down: ## Stop it and leave no trace
 	slurm/testbed/testbed down
 
 test-slurm: $(INSTALLED_DEV) slurm-install ## Run the tests that need a real Slurm, on a private one (root)
-	slurm/testbed/testbed up
-	@eval "$$(slurm/testbed/testbed env)" && $(BIN)/python -m pytest -m slurm; \
-	code=$$?; slurm/testbed/testbed down; exit $$code
+	@line="$$(slurm/testbed/testbed up)" && eval "$$line" && { \
+	$(BIN)/python -m pytest -m slurm; code=$$?; slurm/testbed/testbed down; exit $$code; }
 
 clean: ## Remove the environment and caches; results in outputs/ stay
 	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

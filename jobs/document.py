@@ -1,0 +1,76 @@
+"""Read a YAML file and remember on which line everything stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inr.errors import UsageError, describe_os_error
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed YAML file."""
+
+    source: str
+    data: dict[str, Any]
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def where(self, *path: str | int) -> str:
+        """Where ``path`` stands, as ``file:line: grid.model.width[1]``."""
+        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+        line = self.lines.get(path)
+        return f"{self.source}{f':{line}' if line else ''}: {text.lstrip('.')}"
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        UsageError: the file cannot be read, is not YAML, or names a key twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file. Give a YAML file") from None
+    except OSError as error:
+        raise UsageError(f"{describe_os_error(error)}. Give a YAML file") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines = dict(_lines(root, (), str(path))) if root else {}
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not valid YAML: {_describe(error)}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: must be a mapping of keys such as base and grid")
+    return Document(str(path), data, lines)
+
+
+def _lines(node: yaml.Node, path: Path_, source: str) -> Iterator[tuple[Path_, int]]:
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _lines(item, (*path, number), source)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, item in node.value:
+            if key.value in seen:
+                # YAML would silently keep the last one
+                raise UsageError(
+                    f"{source}:{key.start_mark.line + 1}: {key.value} is named twice. Keep one"
+                )
+            seen.add(str(key.value))
+            yield from _lines(item, (*path, str(key.value)), source)
+
+
+def _describe(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return " ".join(problem.split()) + place

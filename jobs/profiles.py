@@ -1,0 +1,171 @@
+"""Cluster profiles: what to ask of Slurm for one task, read from ``slurm/profiles/*.yaml``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+)
+
+from inr.errors import UsageError
+from jobs.document import Document, read_document
+from jobs.fields import show, suggest
+
+DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
+
+# sbatch options that `extra` may not set, and the field to use; None: set by the launcher itself
+RESERVED = {
+    "partition": "partition",
+    "account": "account",
+    "qos": "qos",
+    "time": "time",
+    "gpus-per-node": "gpus",
+    "cpus-per-task": "cpus",
+    "mem": "memory",
+    "constraint": "constraint",
+    "nodelist": "nodelist",
+    "exclude": "exclude",
+    "array": None,
+    "job-name": None,
+    "nodes": None,
+    "ntasks-per-node": None,
+    "output": None,
+    "error": None,
+    "open-mode": None,
+    "signal": None,
+}
+
+_TIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
+
+
+def minutes(time: object) -> object:
+    """``HH:MM:SS`` or ``D-HH:MM:SS`` in minutes, rounded up. Anything else is left as it is."""
+    match = _TIME.fullmatch(time) if isinstance(time, str) else None
+    if match is None:
+        return time
+    days, hours, mins, seconds = (int(part or 0) for part in match.groups())
+    return (days * 24 + hours) * 60 + mins + (seconds > 0)
+
+
+def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
+    for option, value in extra.items():
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", option):
+            raise ValueError(f"{option!r}: write the long option without dashes, as mail-type")
+        if option in RESERVED:
+            field = RESERVED[option]
+            what = f"use the field {field}" if field else "the launcher sets it"
+            raise ValueError(f"{option} is not free: {what}")
+        if "\n" in str(value):
+            raise ValueError(f"{option}: must be a single line")
+    return extra
+
+
+Word = Annotated[str, Field(pattern=r"^\S+$")]  # one shell word: no option can hide in it
+Count = Annotated[StrictInt, Field(ge=1)]
+Option = StrictBool | StrictInt | StrictFloat | str
+
+
+class Profile(BaseModel):
+    """What one task asks of the cluster. A field left out is not asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: Annotated[StrictInt, Field(ge=1), BeforeValidator(minutes)] = Field(
+        description='minutes, "HH:MM:SS" or "D-HH:MM:SS" (in quotes), at least one minute'
+    )
+    gpus: Annotated[StrictInt, Field(ge=0)] | Annotated[str, Field(pattern=r"^\w+:[1-9]\d*$")] = (
+        Field(description='a whole number from 0, or "type:number" such as "a100:1"')
+    )
+    cpus: Count = Field(description="a whole number from 1")
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]B?$")] | None = Field(
+        None, description="a whole number and KB, MB, GB or TB, such as 8GB"
+    )
+    partition: Word | None = Field(None, description="one or more names, joined by commas")
+    account: Word | None = Field(None, description="a name (quote a number)")
+    qos: Word | None = Field(None, description="a name (quote a number)")
+    constraint: Word | None = Field(None, description="node features, such as a100|h100")
+    nodelist: Word | None = Field(None, description="node names, such as node[01-04]")
+    exclude: Word | None = Field(None, description="node names, such as node[01-04]")
+    parallelism: Count | None = Field(
+        None, description="a whole number from 1: tasks that run at the same time"
+    )
+    max_array_size: Count | None = Field(
+        None, description="a whole number from 1: tasks in one array, instead of asking the cluster"
+    )
+    setup: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
+        (), description="a list of shell commands, each complete in itself"
+    )
+    extra: Annotated[dict[str, Option], AfterValidator(_check_extra)] = Field(
+        {}, description="a mapping of further sbatch options to values; true for one without value"
+    )
+
+
+def available() -> list[str]:
+    """Names of the shipped profiles."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read the shipped profile of that name, or the YAML file at that path.
+
+    Raises:
+        UsageError: no such profile or file, or a field that is unknown, missing or wrong.
+    """
+    document = read_document(_locate(name_or_path))
+    _refuse_base_sixty(document)
+    try:
+        return Profile.model_validate(document.data)
+    except ValidationError as error:
+        raise UsageError(_explain(document, error)) from None
+
+
+def _locate(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if len(path.parts) > 1 or path.suffix in (".yaml", ".yml"):
+        return path
+    if name_or_path not in available():
+        raise UsageError(
+            f"no cluster profile {name_or_path!r} in {DIRECTORY}. Give the path of a YAML file, "
+            f"or {suggest(name_or_path, available())}"
+        )
+    return DIRECTORY / f"{name_or_path}.yaml"
+
+
+def _refuse_base_sixty(document: Document) -> None:
+    """Refuse an unquoted ``10:00:00``, which YAML 1.1 reads as the number 36000."""
+    time = document.data.get("time")
+    if not isinstance(time, int):
+        return
+    source = Path(document.source).read_text(encoding="utf-8").splitlines()
+    written = source[document.lines["time",] - 1].partition("time:")[2].partition("#")[0].strip()
+    if ":" in written:
+        raise UsageError(
+            f"{document.where('time')}: YAML reads {written} as the number {time}. "
+            f'Quote it: time: "{written}"'
+        )
+
+
+def _explain(document: Document, error: ValidationError) -> str:
+    """One line for the first fault: file, field, value, what is allowed."""
+    details = error.errors()[0]
+    field = str(details["loc"][0])
+    if details["type"] == "extra_forbidden":
+        return f"{document.where(field)}: no such field: {suggest(field, Profile.model_fields)}"
+    allowed = Profile.model_fields[field].description
+    if details["type"] == "missing":
+        return f"{document.source}: {field} is missing: {allowed}"
+    if field == "extra" and details["type"] == "value_error":
+        return f"{document.where(field)}: {details['ctx']['error']}"
+    value = document.data[field]
+    return f"{document.where(field)}: {show(value)} is not allowed: {allowed}"
