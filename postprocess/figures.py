@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Draw the comparison figures of a sweep."""
+
+from __future__ import annotations
+
+import sys
+
+from inr.errors import UsageError, run_main
+from inr.layout import find_sweep
+from postprocess.gallery import write_figures
+from postprocess.merged import ensure_merged
+from postprocess.style import FORMATS
+from postprocess.terminal import print_problems, print_written, sweep_parser
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = sweep_parser(
+        "Draw the figures of a sweep into its figures/ directory: learning curves and final "
+        "values of every metric by the settings that vary, held-out against on-grid errors, and "
+        "errors against each other. Merges first if that is due, and draws only what is older "
+        "than the merged results."
+    )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only figures whose name contains TEXT"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, action="append", help="file format (default: png and pdf)"
+    )
+    arguments = parser.parse_args()
+    layout = find_sweep(arguments.sweep)
+    merged = ensure_merged(layout)
+    print_problems(merged.problems, len(merged.runs))
+    outcome = write_figures(
+        layout,
+        merged,
+        formats=arguments.format or FORMATS,
+        only=arguments.only,
+        force=arguments.force,
+    )
+    if not outcome.written and not outcome.kept:
+        raise UsageError(f"--only {arguments.only}: no figure has that in its name")
+    print_written(outcome.written, outcome.kept, layout.figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

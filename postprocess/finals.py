@@ -1,0 +1,183 @@
+"""Final values: the last recorded value of a metric, for all runs of a sweep."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from postprocess import style
+from postprocess.legends import Section, add_legend, role_sections
+from postprocess.measure import Measure
+from postprocess.variation import ROLES, Axis, Roles, Variation
+
+_RANKED = 25  # combinations shown where there are too many for panels
+_POSITIONS = 12  # most levels along x
+_MEDIAN: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "_",
+    "markersize": 9,
+    "markeredgewidth": 1.6,
+}
+_STEP = 0.12  # between groups that stand side by side, in positions along x
+_SPREAD = 0.6  # at most, over all groups of one position
+
+
+def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
+    """Draw the final values of ``measure`` by the axes that vary.
+
+    Every run is a point and runs that differ in the seed alone are joined by a line at their
+    median. One axis lies along x, the others are colour, marker and panels. A sweep with too
+    many combinations for that becomes a ranking of the best ones.
+
+    Args:
+        measure: What is drawn; a column of ``runs``.
+        runs: Rows of ``/runs`` that have results.
+        variation: The settings that differ between them.
+    """
+    along = _axis_along_x(variation)
+    roles = variation.assign(reserved=along)
+    if roles.pooled:
+        return _draw_ranking(measure, runs, variation)
+    if along and not along.numeric and not roles.hue:
+        roles = replace(roles, hue=along)  # the colours of the learning curves
+    return _draw_positions(measure, runs, variation, along, roles)
+
+
+def _axis_along_x(variation: Variation) -> Axis | None:
+    """The numeric axis with most levels, or else the first axis."""
+    fitting = [axis for axis in variation.axes if len(axis.levels) <= _POSITIONS]
+    numeric = [axis for axis in fitting if axis.numeric]
+    if numeric:
+        return max(numeric, key=lambda axis: len(axis.levels))
+    return fitting[0] if fitting else None
+
+
+def _draw_positions(
+    measure: Measure, runs: pd.DataFrame, variation: Variation, along: Axis | None, roles: Roles
+) -> Figure:
+    """Points at equally spaced levels of one axis."""
+    table = variation.places(roles)
+    points = math.prod(len(axis.levels) for axis in {along, roles.hue, roles.style} if axis)
+    grid = style.make_grid(roles.row, roles.column, crowded=points > _POSITIONS)
+    table["y"] = measure.drawable(runs[measure.column].to_numpy())
+    table["level"] = variation.levels[along.key] if along else ""
+    levels = along.levels if along else ("",)
+    table["x"] = table["level"].map({level: i for i, level in enumerate(levels)}).astype(float)
+    table["x"] += _offsets(table, replace(roles, hue=None) if roles.hue == along else roles)
+    for key, members in table.groupby(["row", "column"], sort=False):
+        _draw_points(grid.panels[key], members, roles, joined=along is not None and along.numeric)
+    for panel in grid.panels.values():
+        measure.finish(panel)
+        panel.set_xticks(range(len(levels)) if along else [], levels if along else [])
+        panel.set_xlim(-0.6, len(levels) - 0.4)
+        panel.grid(visible=False, axis="x")
+        if sum(map(len, levels)) > 40:
+            panel.tick_params(axis="x", labelrotation=90)
+    grid.label(along.label if along else "", f"final {measure.label}")
+    named = replace(roles, hue=None) if roles.hue == along else roles  # x tells it already
+    sections = role_sections(named, points=True)
+    marks: list[tuple[Artist, str]] = []
+    if table.duplicated([*ROLES, "x"]).any():
+        marks.append((Line2D([], [], **_MEDIAN, color=style.NEUTRAL), "median of runs"))
+    if _mark_diverged(grid.panels, table):
+        marks.append((Line2D([], [], **style.DIVERGED), "no finite value (diverged)"))
+    add_legend(grid.figure, [*sections, Section("marks", marks)])
+    return grid.figure
+
+
+def _offsets(table: pd.DataFrame, roles: Roles) -> pd.Series:
+    """Sideways shift of each run, so that colours and markers stand side by side."""
+    groups = [
+        (hue, mark)
+        for hue in (roles.hue.levels if roles.hue else ("",))
+        for mark in (roles.style.levels if roles.style else ("",))
+    ]
+    step = min(_STEP, _SPREAD / len(groups))
+    shift = {group: (i - (len(groups) - 1) / 2) * step for i, group in enumerate(groups)}
+    hues = table["hue"] if roles.hue else [""] * len(table)
+    return pd.Series(
+        [shift[group] for group in zip(hues, table["style"], strict=True)], index=table.index
+    )
+
+
+def _draw_points(panel: Axes, table: pd.DataFrame, roles: Roles, *, joined: bool) -> None:
+    """All runs of one panel, and their medians joined along a numeric axis."""
+    palette, marks = style.colors(roles.hue), style.markers(roles.style)
+    for (hue, mark), group in table.groupby(["hue", "style"], sort=False):
+        medians = group.groupby("x")["y"].median().dropna()
+        if joined and len(medians) > 1:
+            panel.plot(medians.index, medians, color=palette[hue], linewidth=0.7, alpha=0.6)
+        replicated = group.groupby("x")["y"].count().max() > 1
+        if replicated:
+            panel.plot(medians.index, medians, color=palette[hue], **_MEDIAN)
+        panel.plot(
+            group["x"],
+            group["y"],
+            linestyle="none",
+            marker=marks[mark],
+            markersize=3.5 if replicated else 5,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            color=palette[hue],
+            alpha=0.7 if replicated else 1.0,
+        )
+
+
+def _mark_diverged(panels: dict[tuple[str, str], Axes], table: pd.DataFrame) -> bool:
+    """Crosses at the upper edge for runs that have no final value; False if there are none."""
+    gone = table[~np.isfinite(table["y"])]
+    if gone.empty:
+        return False
+    _add_headroom(next(iter(panels.values())))  # panels share the axis
+    for key, group in gone.groupby(["row", "column"], sort=False):
+        panel = panels[key]
+        top = np.full(len(group), 0.96)
+        panel.plot(group["x"], top, transform=panel.get_xaxis_transform(), **style.DIVERGED)
+    return True
+
+
+def _add_headroom(panel: Axes) -> None:
+    """Raise the upper limit, so that nothing lies near the upper edge."""
+    to_axes = panel.transData + panel.transAxes.inverted()
+    _, top = to_axes.inverted().transform((0.0, 1.12))
+    panel.set_ylim(top=top)
+
+
+def _draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
+    """The best combinations of settings from best to worst, one line each."""
+    hue = next((a for a in variation.axes if len(a.levels) <= style.MOST_COLORS), None)
+    keys = [axis.key for axis in variation.axes]
+    table = variation.levels.copy()
+    table["value"] = measure.drawable(runs[measure.column].to_numpy())
+    ranking = table.groupby(keys, sort=False)["value"].agg(["median", "min", "max"])
+    finite = ranking.dropna().sort_values("median", ascending=not measure.higher_is_better)
+    best = finite.head(_RANKED).iloc[::-1].reset_index()
+    palette = style.colors(hue)
+    grid = style.make_grid(None, None, height=0.6 + 0.15 * len(best))
+    (panel,) = grid.panels.values()
+    for position, row in best.iterrows():
+        color = palette[row[hue.key] if hue else ""]
+        panel.plot([row["min"], row["max"]], [position] * 2, color=color, linewidth=1)
+        panel.plot(row["median"], position, marker="o", markersize=4, color=color)
+    named = [axis for axis in variation.axes if axis != hue]
+    panel.set_yticks(
+        range(len(best)), [", ".join(row) for row in best[[a.key for a in named]].to_numpy()]
+    )
+    measure.finish(panel, "x")
+    gone = (
+        f", {len(ranking) - len(finite)} without a finite value"
+        if len(finite) < len(ranking)
+        else ""
+    )
+    panel.set_title(f"best {len(best)} of {len(ranking)} combinations{gone}", loc="right")
+    grid.label(f"final {measure.label}", "\n".join(axis.label for axis in named))
+    add_legend(grid.figure, role_sections(Roles(hue=hue), points=True))
+    return grid.figure

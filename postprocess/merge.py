@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Merge all runs of a sweep into merged.h5 and summary.csv."""
+
+from __future__ import annotations
+
+import sys
+
+from inr.errors import run_main
+from inr.layout import find_sweep
+from postprocess import merging
+from postprocess.merged import is_current, read_merged
+from postprocess.terminal import print_problems, print_written, sweep_parser
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = sweep_parser(
+        "Merge the run.h5 of every run of a sweep into merged.h5 (one long table of series, one "
+        "row per run) and summary.csv. Runs that are missing, unfinished or broken are named and "
+        "kept as rows with that status. Does nothing when no run changed since the last merge."
+    )
+    arguments = parser.parse_args()
+    layout = find_sweep(arguments.sweep)
+    outputs = [layout.merged, layout.summary]
+    current = not arguments.force and is_current(layout)
+    if not current:
+        merging.merge(layout)
+    merged = read_merged(layout)
+    print_problems(merged.problems, len(merged.runs))
+    print(f"{len(merged.readable)} of {len(merged.runs)} runs merged")
+    print_written([] if current else outputs, len(outputs) if current else 0, layout.root)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

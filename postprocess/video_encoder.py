@@ -1,0 +1,84 @@
+"""Encode frames as mp4 and gif with the ffmpeg that imageio-ffmpeg ships."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import imageio_ffmpeg
+import numpy as np
+
+from inr.errors import UserError
+
+Format = Literal["mp4", "gif"]
+FORMATS: tuple[Format, ...] = ("mp4", "gif")
+
+_GIF_WIDTH = 960  # px at most
+_GIF_FRAMES = 150  # at most: the palette is made from all frames, held in memory
+# H.264 in yuv420p with the index in front is what browsers play while they load
+_MP4 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
+
+
+def encode(
+    frames: Iterable[np.ndarray],
+    size: tuple[int, int],
+    count: int,
+    fps: float,
+    outputs: Mapping[Format, Path],
+) -> None:
+    """Write every frame once into one ffmpeg that makes all outputs.
+
+    imageio's own writers would do, but do not look at the exit status of ffmpeg: on a full disk
+    they leave half a video and say nothing.
+
+    Args:
+        frames: RGBA pictures [row, column, 4] of bytes, consumed one at a time.
+        size: Width and height, both even.
+        count: Number of frames, to thin out a long gif.
+        fps: Frames per second.
+        outputs: Path of each format.
+
+    Raises:
+        UserError: ffmpeg failed; says its last line.
+    """
+    width, height = size
+    source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{width}x{height}", "-r", f"{fps:g}"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-"]
+    if "mp4" in outputs:
+        command += ["-map", "0:v", *_MP4, "-f", "mp4", str(outputs["mp4"])]
+    if "gif" in outputs:
+        command += [*_gif_options(width, count, fps), "-f", "gif", str(outputs["gif"])]
+    with tempfile.TemporaryFile() as messages:
+        # a pipe for messages could fill up and stop ffmpeg; a file cannot
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)  # noqa: S603
+        try:
+            assert process.stdin is not None
+            for frame in frames:
+                process.stdin.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            pass  # ffmpeg gave up: its message, below, says why
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            process.communicate()
+        if process.returncode != 0:
+            messages.seek(0)
+            lines = messages.read().decode(errors="replace").strip().splitlines() or ["no message"]
+            raise UserError(f"{', '.join(map(str, outputs.values()))}: ffmpeg failed: {lines[-1]}")
+
+
+def _gif_options(width: int, count: int, fps: float) -> list[str]:
+    """One palette for the whole gif, so that colours do not flicker; loops for ever."""
+    every = -(-count // _GIF_FRAMES)
+    steps = [
+        f"fps={fps / every:g}",
+        f"scale={min(width, _GIF_WIDTH)}:-1:flags=lanczos",
+        "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=bayer:bayer_scale=5[gif]",
+    ]
+    pause = round(max(100, 100 / fps))  # hundredths of a second on the last frame
+    graph = "[0:v]" + ",".join(steps)
+    return ["-filter_complex", graph, "-map", "[gif]", "-loop", "0", "-final_delay", str(pause)]
