@@ -37,7 +37,8 @@ def read_index(layout: SweepLayout) -> list[IndexEntry]:
         raise UserError(f"{layout.index}: missing. Launch the sweep first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{layout.index}: broken ({error}). Launch the sweep again to rewrite it"
+            f"{layout.index}: broken ({error}). Delete it and launch the sweep again: "
+            "runs that are complete are kept"
         ) from error
 
 

@@ -29,6 +29,7 @@ from inr.results import (
     UNITS,
     ResultsError,
     open_run,
+    plain,
     read_series,
 )
 from inr.tensorboard_log import TensorBoardLog
@@ -94,7 +95,8 @@ class Recorder:
     def _earlier_series(self) -> dict[str, np.ndarray] | None:
         try:
             with open_run(self.layout.results) as file:
-                return read_series(file) if file.attrs["run_id"] == self.config.run_id else None
+                same_run = plain(file.attrs["run_id"]) == self.config.run_id
+                return read_series(file) if same_run else None
         except ResultsError:
             return None
 
@@ -145,14 +147,15 @@ class Recorder:
             _write_frames(file, times, prediction, target)
             for metric, value in heldout.items():
                 file.create_dataset(f"heldout/{metric}", data=value)
-            file.attrs["status"] = status
+            _set_attribute(file, "status", status)
             file.attrs["complete"] = True
         if self._tensorboard:
             final = {metric: self._series[metric][-1] for metric in METRICS}
             self._tensorboard.hyperparameters(self.config, final)
 
     def _write_series(self, file: h5py.File) -> None:
-        file.attrs.update(self._attributes())
+        for name, value in self._attributes().items():
+            _set_attribute(file, name, value)
         for key, column in self._series.items():
             file.create_dataset(
                 f"series/{key}",
@@ -193,6 +196,15 @@ def _create(path: Any) -> h5py.File:
     return h5py.File(path, "w", locking="best-effort")
 
 
+def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
+    if isinstance(value, str):
+        encoded = value.encode("utf-8")
+        # HDF5 knows no fixed-length text of length 0
+        place.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+    else:
+        place.attrs[name] = value
+
+
 def _write_frames(file: h5py.File, times: np.ndarray, prediction: Fields, target: Fields) -> None:
     file.create_dataset("frames/time", data=times)
     for quantity in QUANTITIES:
@@ -203,4 +215,4 @@ def _write_frames(file: h5py.File, times: np.ndarray, prediction: Fields, target
             dataset = file.create_dataset(
                 f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:])
             )
-            dataset.attrs["units"] = UNITS[quantity]
+            _set_attribute(dataset, "units", UNITS[quantity])

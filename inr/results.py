@@ -9,6 +9,9 @@ Schema ``inr-run/1``::
     /frames/time           float64 [frame], network time in [-1, 1]
     /heldout/<metric>      float64 scalar, on points between the pixels and between the frames
 
+Text attributes are of fixed length, UTF-8: the variable-length texts of HDF5 lie in a heap, and
+a damaged heap can crash the library.
+
 with <Q> one of value, gradient, laplacian, time_derivative. A row of ``/series`` describes the
 network after ``step`` optimiser steps, over all frames; ``lr`` is the rate of the next step.
 The writer is `inr.recorder`.
@@ -111,7 +114,7 @@ def open_run(path: Path) -> Iterator[h5py.File]:
         raise ResultsError(f"{path}: missing")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            schema = file.attrs.get("schema")
+            schema = plain(file.attrs.get("schema"))
             if schema != SCHEMA:
                 raise ResultsError(f"{path}: schema {schema!r}, expected {SCHEMA!r}")
             yield file
@@ -131,12 +134,18 @@ def is_complete(path: Path) -> bool:
         return False
 
 
+def plain(value: Any) -> Any:
+    """An attribute's value in Python's own types: text, number, truth value."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
 def read_attributes(file: h5py.File) -> dict[str, Any]:
     """Root attributes as plain Python values; ``config`` and ``versions`` are parsed."""
     attributes: dict[str, Any] = {}
     for name in ROOT_ATTRIBUTES:
-        value = file.attrs.get(name)
-        attributes[name] = value.item() if isinstance(value, np.generic) else value
+        attributes[name] = plain(file.attrs.get(name))
     for name in ("config", "versions"):
         attributes[name] = json.loads(attributes[name])
     return attributes

@@ -12,6 +12,7 @@ import yaml
 from inr.errors import UsageError, describe_os_error
 
 Path_ = tuple[str | int, ...]
+MAX_VALUES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,22 @@ def read_document(path: Path) -> Document:
         raise UsageError(f"{describe_os_error(error)}. Give a YAML file") from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = dict(_lines(root, (), str(path))) if root else {}
+        lines = _all_lines(root, str(path)) if root else {}
         data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid YAML: {_describe(error)}") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: must be a mapping of keys such as base and grid")
     return Document(str(path), data, lines)
+
+
+def _all_lines(root: yaml.Node, source: str) -> dict[Path_, int]:
+    lines: dict[Path_, int] = {}
+    for path, line in _lines(root, (), source):
+        lines[path] = line
+        if len(lines) > MAX_VALUES:  # a few nested aliases can stand for billions of values
+            raise UsageError(f"{source}: more than {MAX_VALUES:,} values")
+    return lines
 
 
 def _lines(node: yaml.Node, path: Path_, source: str) -> Iterator[tuple[Path_, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -172,7 +172,10 @@ def _weights_from_list(weights: list[Any], where: str) -> Settings:
 def _adapter(path: str) -> TypeAdapter[Any]:
     info = all_fields()[path]
     kind: Any = info.annotation
-    return TypeAdapter(Annotated[kind, *info.metadata] if info.metadata else kind)
+    return TypeAdapter(
+        Annotated[kind, *info.metadata] if info.metadata else kind,
+        config=ConfigDict(allow_inf_nan=False),  # as in the configuration itself
+    )
 
 
 def _check(path: str, value: Any, where: str) -> Any:

@@ -16,6 +16,7 @@ from postprocess.curves import draw_curves
 from postprocess.finals import draw_finals
 from postprocess.measure import LOSS, RATE, Measure, metric
 from postprocess.merged import MergedSweep
+from postprocess.overview import draw_overview
 from postprocess.scatter import draw_pairs
 from postprocess.terminal import track
 from postprocess.variation import Variation, find_variation
@@ -53,7 +54,8 @@ def plan_figures(merged: MergedSweep) -> list[Plan]:
     def finals(measure: Measure) -> Plan:
         return Plan(f"final_{measure.column}", lambda: draw_finals(measure, runs, variation))
 
-    plans = [curves(measure) for measure in (*measures, LOSS)]
+    plans = [Plan("overview", lambda: draw_overview(runs, variation))]
+    plans += [curves(measure) for measure in (*measures, LOSS)]
     plans.append(Plan(f"curve_{RATE.column}", lambda: _rates(merged)))
     plans += [finals(measure) for measure in measures]
     plans.append(Plan("heldout", lambda: _heldout(merged, variation)))

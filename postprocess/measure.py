@@ -60,7 +60,7 @@ def _set_log_ticks(axis: Axis) -> None:
     decades = np.log10(high / low)
     if decades < 0.5:
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-    elif decades < 2:
+    elif decades < 2:  # else matplotlib's own choice of whole powers of ten
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(_plain))
     axis.set_minor_formatter(NullFormatter())

@@ -105,9 +105,15 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
     for name in METRICS:
         if not name.startswith("mse_"):
             assert {f"{kind}_{name}.png" for kind in ("curve", "final")} <= names
-    assert {"curve_loss.png", "curve_lr.png", "heldout.png", "tradeoff.png"} <= names
-    assert len(names) == 24
-    assert "wrote 24 files" in capsys.readouterr().out
+    assert {
+        "overview.png",
+        "curve_loss.png",
+        "curve_lr.png",
+        "heldout.png",
+        "tradeoff.png",
+    } <= names
+    assert len(names) == 25
+    assert "wrote 25 files" in capsys.readouterr().out
     picture = matplotlib.image.imread(eight.figures / "curve_nmse_value.png")
     assert picture.shape[1] == round(style.PAGE_WIDTH * 200)
     assert np.unique(picture.reshape(-1, picture.shape[-1]), axis=0).shape[0] > 50  # not blank

@@ -1,0 +1,35 @@
+"""Train one run in this process, where a debugger and a traceback reach it."""
+
+from __future__ import annotations
+
+from inr.config import RunConfig
+from jobs.display import Display, describe_report
+from jobs.plan import Plan
+from jobs.progress_file import Report
+from jobs.table import make_console
+from jobs.task import forget_last_attempt, train
+
+
+def run_debug(plan: Plan) -> int:
+    """Train the only run of ``plan`` with a progress bar, also if it is complete already.
+
+    Exceptions pass through.
+    """
+    (run,) = plan.runs
+    files = plan.layout.run(run.name)
+    plan.write()
+    files.root.mkdir(parents=True, exist_ok=True)
+    forget_last_attempt(files)
+    files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
+    last: Report | None = None
+
+    def show(report: Report) -> None:
+        nonlocal last
+        last = report
+        display.show({run.name: report})
+
+    with Display(make_console()) as display:
+        status = train(files, run.name, RunConfig.model_validate(run.config), show)
+    print(f"{run.name}: {status}. {describe_report(last)}")
+    print(f"results in {files.root}")
+    return 0

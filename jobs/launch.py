@@ -1,0 +1,31 @@
+#!/usr/bin/env python
+"""Train every combination of a sweep file: on this machine, or as a Slurm array."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from inr.errors import run_main
+from jobs.options import parse_options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default). Returns the exit code.
+
+    Raises:
+        UsageError: the command line or the sweep file is wrong.
+        UserError: an image cannot be used, or something needed is missing.
+    """
+    options = parse_options(arguments)
+    # after parsing, so that --help and a wrong option answer at once
+    from jobs.modes import start
+    from jobs.plan import make_plan
+    from jobs.sweep import find_sweep_file, load_sweep
+
+    sweep = load_sweep(find_sweep_file(options.sweep), options.overrides)
+    return start(options, make_plan(sweep, options.directory(sweep.name)))
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,84 @@
+"""Tie the life of tasks to the process that started them.
+
+The launcher holds a named pipe open for writing. The system closes it when the launcher ends,
+however it ends; the tasks look at the reading end, notice, and end too. Signals cannot do this:
+nobody sends one when the launcher is killed, and submitit's tasks ignore SIGTERM.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_LOOK_SECONDS = 0.3
+_GRACE_SECONDS = 5.0  # for a task to close its files
+
+
+class Lifeline:
+    """The launcher's end. Tasks that `follow` its ``path`` end when it is cut. A context manager.
+
+    Attributes:
+        path: the named pipe, in a directory that only this user can enter.
+    """
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="inr-")
+        self.path = Path(self._directory.name) / "lifeline"
+        os.mkfifo(self.path, 0o600)
+        # opened for both, because opening for writing alone waits for a reader
+        self._end: int | None = os.open(self.path, os.O_RDWR)
+
+    def cut(self) -> None:
+        """End the tasks."""
+        if self._end is not None:
+            os.close(self._end)
+            self._end = None
+            self._directory.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cut()
+
+
+def follow(path: str) -> None:
+    """Interrupt this process, as Ctrl-C does, when the lifeline is cut or its parent has ended.
+
+    If it is still there after some seconds it is ended the hard way. Exits at once when the
+    lifeline is already gone.
+    """
+    parent = os.getppid()
+    try:
+        end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        sys.exit(1)
+
+    def watch() -> None:
+        while _is_held(end) and os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        _thread.interrupt_main()
+        time.sleep(_GRACE_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_held(end: int) -> bool:
+    """Whether any process holds the pipe open for writing."""
+    try:
+        return os.read(end, 1) != b""
+    except BlockingIOError:
+        return True

@@ -1,0 +1,125 @@
+"""The command line of the launcher."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, cast
+
+from inr.errors import UsageError
+from inr.layout import OUTPUTS
+
+Mode = Literal["local", "array", "debug"]
+
+_DEFAULT_SWEEP: dict[Mode, str] = {"local": "quickstart", "array": "study", "debug": "quickstart"}
+_EPILOG = """\
+examples:
+  python jobs/launch.py --local
+  python jobs/launch.py --array --sweep study --profile default --dry-run
+  python jobs/launch.py --local --set data.image=photo.png --output outputs/photo
+  python jobs/launch.py --debug --set training.steps=200
+
+What wins: --set over the grid, list, random and seeds of the sweep file, these over its base,
+and base over the defaults. Combinations that --set makes equal run once.
+Launching a sweep again skips the runs that are complete and adds those that are new.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    mode: Mode
+    sweep: str
+    overrides: list[str]
+    output: Path | None
+    profile: str
+    workers: int | None
+    run: str
+    dry_run: bool
+    post: bool
+
+    def directory(self, sweep_name: str) -> Path:
+        """Where the sweep is written."""
+        if self.output is not None:
+            return self.output
+        return Path(OUTPUTS) / (f"{sweep_name}_debug" if self.mode == "debug" else sweep_name)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (--help shows all options)")
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits."""
+    given = _parser().parse_args(arguments)
+    mode = cast(Mode, given.mode)
+    if mode is None:
+        raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
+    for option, value, belongs_to in (
+        ("--profile", given.profile, "array"),
+        ("--workers", given.workers, "local"),
+        ("--run", given.run, "debug"),
+    ):
+        if value is not None and mode != belongs_to:
+            raise UsageError(f"{option} {value}: goes with --{belongs_to} only, not with --{mode}")
+    if given.workers is not None and given.workers < 1:
+        raise UsageError(f"--workers {given.workers}: at least 1 is needed")
+    return Options(
+        mode=mode,
+        sweep=given.sweep or _DEFAULT_SWEEP[mode],
+        overrides=given.overrides,
+        output=given.output,
+        profile=given.profile or "default",
+        workers=given.workers,
+        run=given.run or "0",
+        dry_run=given.dry_run,
+        post=given.post,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="launch.py",
+        description="Train every combination of a sweep file: here, or on a Slurm cluster.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    modes = parser.add_mutually_exclusive_group()
+    for mode, text in (
+        ("local", "train on this machine, several runs at once (default sweep: quickstart)"),
+        ("array", "submit a Slurm array (default sweep: study, profile: default)"),
+        ("debug", "train one combination in this process, also if it is complete"),
+    ):
+        modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, help=text)
+    add = parser.add_argument
+    add("--sweep", metavar="NAME|FILE", help="a sweep of jobs/sweeps/, or the path of a .yaml file")
+    add(
+        "--set",
+        dest="overrides",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="fix a field in all runs, such as training.steps=500; may be repeated",
+    )
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
+    )
+    add("--profile", metavar="NAME|FILE", help="--array: cluster profile of slurm/profiles/")
+    add("--workers", metavar="N", type=int, help="--local: runs at once (default: cores)")
+    add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
+    add("--dry-run", action="store_true", help="show what would start, and start nothing")
+    add(
+        "--no-post",
+        dest="post",
+        action="store_false",
+        help="do not merge and draw figures and videos at the end",
+    )
+    return parser

@@ -1,0 +1,122 @@
+"""What a launch is about to do: the runs of a sweep, where they go, which are left to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inr.config import RunConfig
+from inr.errors import UsageError
+from inr.files import write_text
+from inr.index import IndexEntry, index_json, read_index
+from inr.layout import SweepLayout
+from jobs.names import name_runs
+from jobs.sweep import BUILT_IN_IMAGE, Sweep
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one launch.
+
+    Attributes:
+        layout: where the sweep lies.
+        sweep: the sweep file.
+        runs: the runs of this launch, in the order of the sweep file.
+        listed: runs that the sweep's index already holds.
+        duplicates: combinations that were the same as another one.
+    """
+
+    layout: SweepLayout
+    sweep: Sweep
+    runs: list[IndexEntry]
+    listed: list[IndexEntry]
+    duplicates: int
+
+    def pending(self) -> list[IndexEntry]:
+        """The runs that are not finished yet."""
+        return [run for run in self.runs if not self._is_finished(run)]
+
+    def _is_finished(self, run: IndexEntry) -> bool:
+        files = self.layout.run(run.name)
+        if not files.results.is_file():
+            return False
+        from jobs.outcome import outcome  # only now: it loads h5py
+
+        return outcome(files, run.run_id) is not None
+
+    def only(self, chosen: str) -> Plan:
+        """The plan for a single run, given by its name or its position in the sweep from 0.
+
+        Raises `UsageError` if there is none such.
+        """
+        by_key = {run.name: run for run in self.runs}
+        by_key |= {str(position): run for position, run in enumerate(self.runs)}
+        if chosen not in by_key:
+            raise UsageError(
+                f"--run {chosen}: no such run. Give a number from 0 to {len(self.runs) - 1} or a "
+                f"name such as {self.runs[0].name} (--dry-run lists them)"
+            )
+        return replace(self, runs=[by_key[chosen]])
+
+    def write(self) -> None:
+        """Write ``sweep.yaml`` and ``index.json``, each atomically, the index last."""
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
+        in_order = sorted(entries.values(), key=lambda entry: entry.task)
+        write_text(self.layout.specification, self.sweep.text())
+        write_text(self.layout.index, index_json(self.layout.name, in_order))
+
+
+def make_plan(sweep: Sweep, output: Path) -> Plan:
+    """Expand a sweep and name its runs. Writes nothing.
+
+    Raises:
+        UsageError: a combination is not allowed, or ``output`` is something other than a sweep.
+        UserError: an image cannot be used, or the index of the sweep is broken.
+    """
+    layout = SweepLayout(output)
+    _check_output(layout)
+    configs, combinations = sweep.expand()
+    _check_images(configs)
+    listed = read_index(layout) if layout.index.exists() else []
+    runs = name_runs(configs, listed)
+    return Plan(layout, sweep, runs, listed, duplicates=combinations - len(configs))
+
+
+def _check_output(layout: SweepLayout) -> None:
+    root = layout.root
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"--output {root}: is a file. Give a new directory, or one of a sweep")
+    # the index may have been deleted because it was broken
+    is_sweep = layout.index.exists() or layout.specification.exists()
+    if root.is_dir() and not is_sweep and any(root.iterdir()):
+        raise UsageError(
+            f"--output {root}: not empty, and no sweep (no index.json, no sweep.yaml). "
+            "Give a new directory, or one of a sweep"
+        )
+
+
+def _check_images(configs: Sequence[RunConfig]) -> None:
+    """Load every image once at every size, so that a bad one is refused before anything starts."""
+    wanted = {(config.data.image, config.data.size): None for config in configs}
+    for image, size in wanted:
+        if image != BUILT_IN_IMAGE:
+            from inr.images import load_image  # only now: it loads scikit-image
+
+            load_image(image, size)
+
+
+def describe(plan: Plan, pending: int) -> str:
+    """One line: how many runs, how many of them are left to train, and where they go."""
+    total = len(plan.runs)
+    done = f"{total - pending} of {total} complete" if pending < total else _count(total)
+    todo = f"{pending} to train" if pending else "nothing to train"
+    note = ""
+    if plan.duplicates:
+        note = f" ({plan.duplicates} combinations are the same as another one and run once)"
+    return f"{done}: {todo}, in {plan.layout.root}{note}"
+
+
+def _count(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"

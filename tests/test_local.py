@@ -1,0 +1,259 @@
+"""Training on this machine in processes of their own: through submitit, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from inr.index import read_index
+from inr.layout import SweepLayout
+from jobs import devices, local
+from jobs.display import Display, Total
+from jobs.outcome import outcome
+from jobs.progress_file import Standing, read_progress, write_progress
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "data": {"size": 16, "frames": 3},
+    "model": {"width": 8, "depth": 1},
+    "record": {"tensorboard": False},
+}
+
+
+def launch(tmp_path: Path, specification: dict, *arguments: str) -> subprocess.Popen[str]:
+    """Start the launcher as a terminal would: in a process group of its own."""
+    sweep = tmp_path / "tiny.yaml"
+    sweep.write_text(json.dumps(specification))  # JSON is YAML
+    return subprocess.Popen(
+        [
+            sys.executable,
+            str(ROOT / "jobs" / "launch.py"),
+            "--local",
+            "--no-post",
+            *("--sweep", str(sweep), "--output", str(tmp_path / "out")),
+            *arguments,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=tmp_path,
+    )
+
+
+def processes_of(path: Path) -> list[int]:
+    """Processes whose command line names ``path``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(path).encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+def wait_until(condition, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_one_run_fails_alone(tmp_path):
+    # the second run needs a directory where a file is: a fault of this run alone
+    specification = {
+        "base": {**SMALL, "training": {"steps": 20}},
+        "grid": {"model.activation": ["sine", "elu"]},
+    }
+    blocked = tmp_path / "out" / "runs" / "1_0_0_0" / "elu_uniform_1e-4" / "run.h5"
+    blocked.mkdir(parents=True)
+    (tmp_path / "out" / "index.json").write_text(
+        '{"schema": "inr-index/1", "sweep": "out", "runs": []}'
+    )
+    process = launch(tmp_path, specification, "--workers", "2")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error == ""
+    layout = SweepLayout(tmp_path / "out")
+    good, bad = read_index(layout)
+    assert outcome(layout.run(good.name), good.run_id) == "complete"
+    assert f"{good.name}: complete in 0:" in out
+    assert f"{bad.name}: FAILED: {blocked}: cannot be written" in out
+    assert "failed runs:" in out
+    assert "Traceback" not in out
+    assert "Traceback" in layout.run(bad.name).error.read_text()
+
+
+@pytest.mark.parametrize("how", ["launcher", "terminal", "killed"])
+def test_nothing_lives_on_after_an_interruption(tmp_path, how):
+    specification = {"base": {**SMALL, "training": {"steps": 10_000_000}}, "seeds": 2}
+    process = launch(tmp_path, specification, "--workers", "1")
+    if how == "terminal":  # while the task is still loading
+        assert wait_until(lambda: len(processes_of(tmp_path)) == 3)
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches the whole process group
+    else:  # while it trains
+        assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
+        # the launcher, one controller, its task
+        assert len(processes_of(tmp_path)) == 3
+        process.send_signal(signal.SIGINT if how == "launcher" else signal.SIGKILL)
+    process.wait(timeout=30)
+    assert wait_until(lambda: not processes_of(tmp_path))
+    error = process.communicate()[1]
+    assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
+    assert error.strip() == ("" if how == "killed" else "interrupted")
+
+
+class FakeJob:
+    """A job that ends after being asked some times."""
+
+    def __init__(self, pool, looks: int) -> None:
+        self.pool, self.looks = pool, looks
+        pool.alive += 1
+        pool.most = max(pool.most, pool.alive)
+
+    def done(self) -> bool:
+        self.looks -= 1
+        if self.looks == 0:
+            self.pool.alive -= 1
+        return self.looks <= 0
+
+    @property
+    def paths(self):
+        return type("Paths", (), {"stderr": Path("/nowhere/log")})
+
+
+class FakeExecutor:
+    """Records what is submitted, and how many jobs were alive at once."""
+
+    def __init__(self) -> None:
+        self.alive = self.most = 0
+        self.options: list[dict] = []
+        self.threads: list[str] = []
+
+    def __call__(self, folder, **_):
+        Path(folder).mkdir(parents=True)
+        return self
+
+    def update_parameters(self, timeout_min: int) -> None:
+        assert timeout_min > 60 * 24 * 365
+
+    def submit(self, function, root, name, config, **options):
+        self.options.append(options)
+        self.threads.append(os.environ["OMP_NUM_THREADS"])
+        return FakeJob(self, looks=2 + len(self.options) % 2)
+
+
+@pytest.mark.parametrize(
+    ("workers", "gpus", "slots"),
+    [
+        pytest.param(2, [], {None}, id="no-gpu"),
+        pytest.param(2, ["3", "GPU-b"], {"3", "GPU-b"}, id="one-each"),
+        pytest.param(3, ["0"], {"0"}, id="shared"),
+    ],
+)
+def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers, gpus, slots):
+    from synthetic import quickstart, write_index
+
+    fake = FakeExecutor()
+    monkeypatch.setattr(local.submitit, "LocalExecutor", fake)
+    monkeypatch.setattr(local, "cuda_devices", lambda: gpus)
+    monkeypatch.setattr(local, "core_count", lambda: 8)
+    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setenv("OMP_NUM_THREADS", "before")
+    layout = SweepLayout(tmp_path)
+    runs = write_index(layout, quickstart())
+    text = io.StringIO()
+    failures = local.LocalPool(layout, workers).train(runs, Display(Console(file=text)))
+    assert fake.most == workers
+    assert {options["cuda_device"] for options in fake.options} == slots
+    assert set(fake.threads) == {str(8 // workers)}
+    assert os.environ["OMP_NUM_THREADS"] == "before"
+    # no process wrote a result: every run is reported, by name
+    assert {run.name for run, _ in failures} == {run.name for run in runs}
+    assert "killed" in failures[0][1]
+    assert text.getvalue().count("FAILED") == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        pytest.param("", [], id="none"),
+        pytest.param("-1", [], id="minus-one"),
+        pytest.param("2, 0", ["2", "0"], id="indices"),
+        pytest.param("MIG-a", ["MIG-a"], id="uuid"),
+    ],
+)
+def test_visible_devices(monkeypatch, visible, expected):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices.cuda_devices() == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param("echo 'GPU 0: A (UUID: x)'; echo 'GPU 1: B'; echo '  MIG 1g'", ["0", "1"]),
+        pytest.param("echo failed; exit 9", []),
+    ],
+    ids=["two", "broken-driver"],
+)
+def test_devices_are_listed_by_nvidia_smi(tmp_path, monkeypatch, script, expected):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.cuda_devices() == expected
+
+
+def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
+    path = tmp_path / "progress.json"
+    assert read_progress(path) is None
+    standing = Standing(3, 10, 1.5, {"psnr_value": 21.0})
+    write_progress(path, standing)
+    assert read_progress(path) == standing
+    assert [file.name for file in tmp_path.iterdir()] == ["progress.json"]
+    path.write_text('{"step": 3')
+    assert read_progress(path) is None
+
+
+def test_terminal_shows_a_line_a_task_and_the_total_last():
+    console = Console(file=io.StringIO(), force_terminal=True, width=150)
+    with Display(console) as display:
+        total = Total(2, 0, Standing(25, 200, 2.0))
+        display.show({"a/first": Standing(25, 100, 2.0, {"psnr_value": 21.5})}, total)
+        display.show({"a/first": Standing(50, 100, 4.0), "a/second": None}, total)
+        lines = [task.description for task in display._progress.tasks]
+        assert lines == ["a/first", "a/second", "0 of 2 runs, 0:14 left"]
+        display.show({"a/second": Standing(75, 100, 3661.0 * 3)}, total)
+        first = display._progress.tasks[0]
+        assert (first.completed, first.total, first.fields["left"]) == (75, 100, "1:01:01")
+    assert "21.5 dB" in console.file.getvalue()
+
+
+def test_plain_output_is_occasional(monkeypatch):
+    console = Console(file=io.StringIO(), width=150)
+    display = Display(console)
+    report = Standing(25, 100, 2.5, {"nmse_value": 0.01})
+    display.show({"a": report}, Total(1, 0, report))
+    assert console.file.getvalue() == ""
+    monkeypatch.setattr("jobs.display._PLAIN_SECONDS", 0)
+    display.show({"a": report, "b": None}, Total(2, 0, report))
+    assert console.file.getvalue().splitlines() == [
+        "  a: step 25/100, 10/s, 0:08 left, value 1.0e-02",
+        "  b: starting",
+        "0 of 2 runs, 0:08 left",
+    ]
