@@ -32,6 +32,16 @@ class RunLayout:
         return self.root / "checkpoint.pt"
 
     @property
+    def lock(self) -> Path:
+        """Who writes the run, and when it last gave a sign of life."""
+        return self.root / "run.lock"
+
+    @property
+    def attempts(self) -> Path:
+        """Every attempt at the run and how it ended."""
+        return self.root / "attempts.jsonl"
+
+    @property
     def progress(self) -> Path:
         """Small JSON file, rewritten while the run trains."""
         return self.root / "progress.json"
@@ -67,6 +77,10 @@ class SweepLayout:
     def submitit(self) -> Path:
         """Logs and task files of submitit."""
         return self.root / "submitit"
+
+    def submission(self, token: str) -> Path:
+        """What one job array trains: its runs, in the order of its tasks."""
+        return self.root / "submissions" / f"{token}.json"
 
     @property
     def runs(self) -> Path:

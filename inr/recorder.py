@@ -45,9 +45,12 @@ class Recorder:
         layout: files of the run; its directory is made.
         config: the run's configuration, stored with the results.
         name: the run's name in its sweep.
+        attempt: number of this attempt; None: one more than the unfinished file tells of.
     """
 
-    def __init__(self, layout: RunLayout, config: RunConfig, name: str) -> None:
+    def __init__(
+        self, layout: RunLayout, config: RunConfig, name: str, attempt: int | None = None
+    ) -> None:
         self.layout = layout
         self.config = config
         self.name = name
@@ -55,7 +58,7 @@ class Recorder:
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
         self._flushed = -math.inf  # the first row goes to disk at once
-        self._attempts = _attempts_so_far(layout) + 1
+        self._attempts = attempt or _attempts_so_far(layout) + 1
         self._tensorboard: TensorBoardLog | None = None
         layout.root.mkdir(parents=True, exist_ok=True)
         for path in (layout.results, layout.checkpoint, layout.model):

@@ -63,7 +63,7 @@ def fit(
         config: the run.
         recorder: takes the series, the frames and the trained network.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
-        on_progress: called at most every `PROGRESS_SECONDS`, and at the end.
+        on_progress: called at the start, every `PROGRESS_SECONDS` at most, and at the end.
         should_stop: asked after every step; True writes a checkpoint and returns.
         checkpoint_seconds: time between checkpoints.
 
@@ -141,6 +141,7 @@ class _Fit:
         if not self.resume():
             self.recorder.start()
             self.measure()
+        on_progress(self.progress())
         time_to_report, time_to_save = _Every(PROGRESS_SECONDS), _Every(checkpoint_seconds)
         steps, status = self.config.training.steps, "complete"
         while self.step < steps and status == "complete":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inr.config import RunConfig
+from inr.lock import RunLock
 from jobs.display import Display, describe_report
 from jobs.plan import Plan
 from jobs.progress_file import Report
@@ -28,7 +29,7 @@ def run_debug(plan: Plan) -> int:
         last = report
         display.show({run.name: report})
 
-    with Display(make_console()) as display:
+    with RunLock(files.lock), Display(make_console()) as display:
         status = train(files, run.name, RunConfig.model_validate(run.config), show)
     print(f"{run.name}: {status}. {describe_report(last)}")
     print(f"results in {files.root}")

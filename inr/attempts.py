@@ -1,0 +1,148 @@
+"""``attempts.jsonl``: every attempt at a run: where, from which step, how it ended, what it cost.
+
+The file is appended to, a line for the start and a line for the end. An attempt without an end
+was killed before it could say why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+EndStatus = Literal[
+    "complete", "diverged", "stopped", "failed", "out_of_memory", "disk_full", "killed"
+]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a run.
+
+    Attributes:
+        number: from 1.
+        started: ISO 8601, UTC.
+        host, pid, job: where it ran; ``job`` is the Slurm job or "".
+        cpus, gpus: what it was given.
+        status: how it ended; "killed" when it could not say, "" while its end is not known.
+        reason: one line, or "".
+        first_step, last_step: the step it went on from, and the one it reached; 0 when not known.
+        wall_seconds, cpu_seconds: what it used; 0 when not known.
+    """
+
+    number: int
+    started: str
+    host: str
+    pid: int
+    job: str
+    cpus: int
+    gpus: int
+    status: EndStatus | Literal[""] = ""
+    reason: str = ""
+    first_step: int = 0
+    last_step: int = 0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def read_attempts(path: Path) -> list[Attempt]:
+    """All attempts, oldest first; none if there is no file. Damaged lines are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    attempts: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+            event, number = record.pop("event"), int(record["number"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # cut off by a crash or a full disk
+        if event == "start":
+            attempts[number] = record
+        elif event == "end" and number in attempts:
+            attempts[number] |= record
+    return [attempt for record in attempts.values() if (attempt := _attempt(record))]
+
+
+def _attempt(record: dict[str, Any]) -> Attempt | None:
+    try:
+        return Attempt(**record)
+    except TypeError:
+        return None
+
+
+class AttemptLog:
+    """Writes the start and the end of one attempt.
+
+    Args:
+        path: ``attempts.jsonl``.
+        job: Slurm job, or "".
+        cpus: cores given.
+        gpus: GPUs given.
+        last_life: last sign of life of an attempt that was killed, seconds since the epoch.
+    """
+
+    def __init__(
+        self, path: Path, job: str, cpus: int, gpus: int, last_life: float | None = None
+    ) -> None:
+        self.path = path
+        earlier = read_attempts(path)
+        self.number = earlier[-1].number + 1 if earlier else 1
+        if earlier and not earlier[-1].status:
+            self._end_killed(earlier[-1], last_life)
+        self._start = time.monotonic()
+        self._static = {"job": job, "cpus": cpus, "gpus": gpus}
+
+    def start(self) -> None:
+        """Say that the attempt begins."""
+        self._append(
+            event="start",
+            number=self.number,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            host=platform.node(),
+            pid=os.getpid(),
+            **self._static,
+        )
+
+    def end(self, status: EndStatus, reason: str, steps: Sequence[int]) -> None:
+        """Say how it ended, and the steps it was seen at, first to last."""
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        self._append(
+            event="end",
+            number=self.number,
+            status=status,
+            reason=reason,
+            first_step=steps[0] if steps else 0,
+            last_step=steps[-1] if steps else 0,
+            wall_seconds=round(time.monotonic() - self._start, 3),
+            cpu_seconds=round(sum(u.ru_utime + u.ru_stime for u in used), 3),
+        )
+
+    def _end_killed(self, attempt: Attempt, last_life: float | None) -> None:
+        begun = datetime.fromisoformat(attempt.started).timestamp()
+        lived = max(0.0, last_life - begun) if last_life else 0.0
+        self._append(
+            event="end",
+            number=attempt.number,
+            status="killed",
+            reason="ended without a word: killed, out of memory, or its node failed",
+            wall_seconds=round(lived, 3),
+        )
+
+    def _append(self, **record: Any) -> None:
+        line = json.dumps(record) + "\n"
+        # one write to a file opened for appending: lines never mix
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

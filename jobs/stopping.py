@@ -1,0 +1,46 @@
+"""Signals as a request to stop: what is running finishes its step, and is saved."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+# USR2: Slurm's warning before preemption and the time limit (see jobs/cluster.py).
+# TERM: scancel, and the end of a preemption's grace. INT: Ctrl-C.
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """False until a signal asks to stop, then true for good. A context manager.
+
+    Handlers only set a flag, so further signals, and signals during a write, change nothing.
+
+    Attributes:
+        received: the first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.received is not None
+
+    def __enter__(self) -> StopRequest:
+        for each in SIGNALS:
+            self._before[each] = signal.signal(each, self._receive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = signal.Signals(number)
