@@ -7,7 +7,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test check format slurm-install slurm-up slurm-down test-slurm clean
+.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 	@rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu" --cov --cov-report=term
+
+test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
+	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
 check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
 	$(BIN)/ruff check .
