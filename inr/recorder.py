@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -124,7 +127,7 @@ class Recorder:
 
     def flush(self) -> None:
         """Write the series so far; the file is marked unfinished."""
-        with replace_atomically(self.layout.results) as temporary, _create(temporary) as file:
+        with _replacing(self.layout.results) as file:
             self._write_series(file)
         self._flushed = time.monotonic()
 
@@ -145,7 +148,7 @@ class Recorder:
             target: the exact fields there.
             heldout: metrics between the pixels and between the frames.
         """
-        with replace_atomically(self.layout.results) as temporary, _create(temporary) as file:
+        with _replacing(self.layout.results) as file:
             self._write_series(file)
             _write_frames(file, times, prediction, target)
             for metric, value in heldout.items():
@@ -194,9 +197,19 @@ def _attempts_so_far(layout: RunLayout) -> int:
         return 0
 
 
-def _create(path: Any) -> h5py.File:
-    # "best-effort": network file systems without locks must not stop a run
-    return h5py.File(path, "w", locking="best-effort")
+@contextmanager
+def _replacing(path: Path) -> Iterator[h5py.File]:
+    """An empty file in memory, which becomes ``path`` when the block succeeds.
+
+    In memory, because libhdf5 itself crashes when it cannot write to a full disk. It also makes
+    locks, which some network file systems lack, needless.
+    """
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(image)
 
 
 def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
