@@ -160,6 +160,9 @@ class RecordConfig(_Group):
     images_every: int = Field(
         500, ge=1, description="steps between TensorBoard images (at metric evaluations)"
     )
+    checkpoint_seconds: float = Field(
+        60.0, gt=0, description="seconds of training between checkpoints"
+    )
     tensorboard: bool = True
 
 

@@ -24,7 +24,6 @@ from inr.trained import TrainedNetwork, save
 
 DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
 PROGRESS_SECONDS = 0.5
-CHECKPOINT_SECONDS = 60.0
 SHOWN_ERRORS = (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value")
 
 
@@ -52,7 +51,6 @@ def fit(
     device: str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> str:
     """Train the network that ``config`` describes and record what the contract asks for.
 
@@ -65,7 +63,6 @@ def fit(
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
         on_progress: called at the start, every `PROGRESS_SECONDS` at most, and at the end.
         should_stop: asked after every step; True writes a checkpoint and returns.
-        checkpoint_seconds: time between checkpoints.
 
     Returns:
         "complete"; "diverged" when the loss became NaN or infinite, with what was recorded until
@@ -76,7 +73,7 @@ def fit(
         UsageError: the device does not exist.
     """
     run = _Fit(config, recorder, pick_device(device))
-    return run.run(on_progress, should_stop, checkpoint_seconds)
+    return run.run(on_progress, should_stop)
 
 
 def pick_device(name: str) -> torch.device:
@@ -135,14 +132,16 @@ class _Fit:
         self,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], bool],
-        checkpoint_seconds: float,
     ) -> str:
         """All steps that are left, then the final record."""
         if not self.resume():
             self.recorder.start()
             self.measure()
         on_progress(self.progress())
-        time_to_report, time_to_save = _Every(PROGRESS_SECONDS), _Every(checkpoint_seconds)
+        time_to_report, time_to_save = (
+            _Every(PROGRESS_SECONDS),
+            _Every(self.config.record.checkpoint_seconds),
+        )
         steps, status = self.config.training.steps, "complete"
         while self.step < steps and status == "complete":
             look = self.next_look()

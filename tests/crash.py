@@ -36,7 +36,7 @@ def config(seed: int) -> RunConfig:
             "data": {"size": 12, "frames": 2},
             "model": {"width": 8, "depth": 2},
             "training": {"steps": STEPS, "batch": 32, "loss_weights": [1, 1, 1, 1], "seed": seed},
-            "record": {"metrics_every": 5, "tensorboard": False},
+            "record": {"metrics_every": 5, "tensorboard": False, "checkpoint_seconds": 0.02},
         }
     )
 
@@ -44,7 +44,7 @@ def config(seed: int) -> RunConfig:
 def train(layout: RunLayout, wanted: RunConfig) -> None:
     """Train as a task does, with a checkpoint at nearly every look."""
     with RunLock(layout.lock), Recorder(layout, wanted, "crash") as recorder:
-        fit(wanted, recorder, device="cpu", checkpoint_seconds=0.02)
+        fit(wanted, recorder, device="cpu")
 
 
 def kill_once(layout: RunLayout, wanted: RunConfig, life: float) -> bool:
