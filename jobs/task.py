@@ -88,8 +88,10 @@ def _attempt(
     try:
         reserve.write_bytes(bytes(_RESERVE_BYTES))
         log.start()
-        _limit_threads()
-        status = train(run, name, config, tell, attempt=log.number, should_stop=stop)
+        status = "stopped"
+        if not stop():  # asked before anything heavy was loaded
+            _limit_threads()
+            status = train(run, name, config, tell, attempt=log.number, should_stop=stop)
     except BaseException as error:
         reserve.unlink(missing_ok=True)
         with suppress(OSError):  # a full disk may hide the story, not the error itself

@@ -32,11 +32,8 @@ def main() -> int:
     with StopRequest() as stop:
         run = _find_run(SweepLayout(Path(root)), token)
         print(f"{run['name']} ({run['run_id']}), Slurm job {slurm_job_id() or 'none'}", flush=True)
-        if stop():
-            status = "stopped"
-        else:
-            config = json.dumps(run["config"])
-            status = run_task(root, run["name"], config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
+        config = json.dumps(run["config"])
+        status = run_task(root, run["name"], config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
         print(f"{run['name']}: {status}", flush=True)
         if status == "stopped" and stop.received == signal.SIGUSR2:
             _requeue()
