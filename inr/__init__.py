@@ -16,6 +16,10 @@ __version__ = "0.1.0"
 __all__ = ["TrainedNetwork", "load"]
 
 
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from inr import trained

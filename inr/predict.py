@@ -56,6 +56,26 @@ def predict(
     )
 
 
+@torch.no_grad()
+def predict_points(network: Network, points: Float[np.ndarray, "point 3"]) -> Fields:
+    """Value and derivatives of one network at single points (x, y, time), as float64 fields."""
+    first = network.weights[0]
+    block = max(1, _POINTS_TIMES_WIDTH // network.config.width)
+    parts = torch.from_numpy(points).to(first).split(block)
+    fields = [differentiate(network, part, order=2) for part in parts]
+
+    def joined(tensors: list[torch.Tensor]) -> np.ndarray:
+        return torch.cat(tensors).double().cpu().numpy()
+
+    gradient = joined([_present(each.gradient) for each in fields])
+    return Fields(
+        value=joined([each.value for each in fields]),
+        gradient=gradient[:, :2],
+        laplacian=joined([_present(each.laplacian) for each in fields]),
+        time_derivative=gradient[:, 2],
+    )
+
+
 def _present(tensor: torch.Tensor | None) -> torch.Tensor:
     assert tensor is not None, "order 2 computes every field"
     return tensor

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 from pydantic import ValidationError
 
 from inr.config import RunConfig
-from inr.diffusion import Fields, pixel_coordinates
+from inr.diffusion import Fields, frame_times, pixel_coordinates
 from inr.errors import UserError
 from inr.files import replace_atomically
 from inr.model import Network
-from inr.predict import predict
+from inr.predict import predict, predict_points
 
 SCHEMA = "inr-model/1"
 
@@ -37,21 +38,46 @@ class TrainedNetwork:
     """
 
     config: RunConfig
-    network: Network
+    network: Network = field(repr=False)
     shape: tuple[int, int]
 
-    def render(self, times: list[float] | np.ndarray, scale: int = 1) -> Fields:
+    @property
+    def times(self) -> np.ndarray:
+        """Network times of the frames it was trained on, from -1 to 1."""
+        return frame_times(self.config.data.frames)
+
+    def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
         """Value and derivatives on a grid ``scale`` times as fine as the training image.
 
         Args:
-            times: network times; -1 is the first frame, +1 the last.
+            times: network times; -1 is the first frame, +1 the last. Beyond them the network
+                extrapolates.
             scale: samples per training pixel along each axis.
 
         Returns:
             float64 fields [time, row, column], derivatives in network coordinates.
+
+        Raises:
+            ValueError: no time, or a scale below 1.
         """
-        x, y = pixel_coordinates(self.shape, scale)
-        return predict(self.network, x, y, np.asarray(times, dtype=float))
+        moments = np.atleast_1d(np.asarray(times, dtype=float))
+        if not moments.size:
+            raise ValueError("times is empty: give at least one network time, such as 0.0")
+        if scale != int(scale) or scale < 1:
+            raise ValueError(f"scale is {scale}: give a whole number from 1")
+        x, y = pixel_coordinates(self.shape, int(scale))
+        return predict(self.network, x, y, moments)
+
+    def at(self, points: np.ndarray) -> Fields:
+        """Value and derivatives at single points.
+
+        Args:
+            points: (x, y, time) in network coordinates, [point, 3].
+
+        Returns:
+            float64 fields [point], the gradient [point, 2].
+        """
+        return predict_points(self.network, np.asarray(points, dtype=float))
 
 
 def save(path: Path, trained: TrainedNetwork) -> None:
@@ -91,6 +117,9 @@ def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
         ValidationError,
         pickle.UnpicklingError,
     ) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a model of this software ({reason})") from error
+        # not the error's own words: torch advises to load the file with code and all
+        raise UserError(
+            f"{path}: not a network of this software ({type(error).__name__}). "
+            "Give the model.pt of a run"
+        ) from error
     return TrainedNetwork(config, network, (height, width))

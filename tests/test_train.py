@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import inr
 from inr.config import RecordConfig, RunConfig
-from inr.diffusion import Diffusion, frame_times
+from inr.diffusion import Diffusion, frame_times, pixel_coordinates
 from inr.errors import UsageError, UserError
 from inr.layout import RunLayout
 from inr.recorder import Recorder
@@ -195,6 +195,26 @@ def test_trained_network_is_read_back_and_evaluated_anywhere(finished: RunLayout
     finer = trained.render(times=[0.123], scale=4)
     assert finer.value.shape == (1, 64, 64)
     assert finer.gradient.shape == (1, 2, 64, 64)
+    assert trained.times.tolist() == [-1, 0, 1]
+    x, y = pixel_coordinates(trained.shape)
+    points = trained.at(np.array([[x[3], y[5], 0.0], [x[0], y[15], 1.0]]))
+    np.testing.assert_allclose(points.value, on_pixels.value[[1, 2], [5, 15], [3, 0]], atol=1e-6)
+    wanted = on_pixels.gradient[[1, 2], :, [5, 15], [3, 0]]
+    np.testing.assert_allclose(points.gradient, wanted, atol=1e-4)
+    assert len(repr(trained)) < 2000
+    assert "load" in dir(inr)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"times": []}, "times is empty"), ({"times": 0.0, "scale": 0}, "scale is 0")],
+    ids=["no time", "no scale"],
+)
+def test_senseless_grids_are_refused(
+    options: dict[str, object], message: str, finished: RunLayout
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        inr.load(finished.model).render(**options)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model", b"PK\x03\x04 half a zip"])
@@ -209,7 +229,7 @@ def test_bad_model_files_are_refused(content: bytes | None, tmp_path: Path) -> N
 def test_models_that_would_execute_code_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save({"schema": print}, path)
-    with pytest.raises(UserError, match="not a model"):
+    with pytest.raises(UserError, match="not a network"):
         inr.load(path)
 
 
