@@ -79,10 +79,13 @@ def _heldout(merged: MergedSweep, variation: Variation) -> Figure:
     pairs = []
     for name in (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value", "pde_residual"):
         measure = metric(name)
-        between = replace(measure, column=f"heldout_{name}", label="held out")
+        between = replace(
+            measure, column=f"heldout_{name}", label="held out: between pixels and frames"
+        )
         if between.column not in runs:  # no run got as far as measuring it
             runs[between.column] = np.nan
-        pairs.append((measure, between))
+        on_grid = replace(measure, label=f"{measure.label}, on the training grid")
+        pairs.append((on_grid, between))
     return draw_pairs(pairs, runs, variation, diagonal=True)
 
 

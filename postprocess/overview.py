@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -50,13 +51,17 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
         panel.set_xlabel("final MSE / variance")
     panels[0].set_yticks(range(len(shown)), shown)
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    heading = "\n".join(axis.label for axis in named)
-    if len(order) > len(shown):
-        heading += f"\nbest {len(shown)} of {len(order)} combinations"
+    heading = "rows: " + ", ".join(axis.label for axis in named) if named else ""
+    if len(shown) > 1:
+        which = "" if len(order) == len(shown) else f"; {len(shown)} of {len(order)}"
+        heading += f"\nbest first, by the mean of the four logarithms{which}"
     figure.suptitle(heading, x=0.01, ha="left")
     mean = Line2D([], [], color=style.NEUTRAL, linewidth=0.8, linestyle="--")
-    marks = Section("line", [(mean, "predicting the mean")])
-    add_legend(figure, [*role_sections(Roles(hue=hue), points=True), marks])
+    marks: list[tuple[Artist, str]] = [(mean, "predicting the mean")]
+    if variation.seeds > 1:
+        span = Line2D([], [], color=style.NEUTRAL, linewidth=1)
+        marks.append((span, "lowest to highest seed; point: median"))
+    add_legend(figure, [*role_sections(Roles(hue=hue), points=True), Section("lines", marks)])
     return figure
 
 

@@ -44,4 +44,4 @@ def test_only_the_best_of_many_are_shown(count: int) -> None:
     runs = table({("sine", (i + 1) * 1e-5): 1 / (i + 1) for i in range(count)})
     figure = draw_overview(runs, find_variation(runs))
     assert len(figure.axes[0].get_yticks()) == min(count, 16)
-    assert ("best 16 of 40" in figure.get_suptitle()) == (count == 40)
+    assert ("16 of 40" in figure.get_suptitle()) == (count == 40)
