@@ -80,7 +80,27 @@ class SweepLayout:
 
     def submission(self, token: str) -> Path:
         """What one job array trains: its runs, in the order of its tasks."""
-        return self.root / "submissions" / f"{token}.json"
+        return self.submissions / f"{token}.json"
+
+    @property
+    def submissions(self) -> Path:
+        """Parent of the files that say what each job trains."""
+        return self.root / "submissions"
+
+    @property
+    def code(self) -> Path:
+        """Parent of the snapshots of the code that was launched."""
+        return self.root / "code"
+
+    @property
+    def launch_lock(self) -> Path:
+        """Who is launching this sweep just now."""
+        return self.root / "launch.lock"
+
+    @property
+    def finished(self) -> Path:
+        """What `jobs.finished` remembers of finished runs. May be deleted at any time."""
+        return self.root / ".finished.json"
 
     @property
     def runs(self) -> Path:
@@ -91,6 +111,16 @@ class SweepLayout:
     def merged(self) -> Path:
         """All runs in one HDF5 file."""
         return self.root / "merged.h5"
+
+    @property
+    def merge_parts(self) -> Path:
+        """What a merge that is under way, or was cut off, has collected."""
+        return self.root / ".merge"
+
+    @property
+    def merge_lock(self) -> Path:
+        """Held while merging."""
+        return self.root / "merge.lock"
 
     @property
     def summary(self) -> Path:

@@ -38,7 +38,7 @@ from inr.results import (
 from inr.tensorboard_log import TensorBoardLog
 
 FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
-_CHUNK_ROWS = 256
+_CHUNK_ROWS = 65_536  # 512 KiB: nearly every series is one chunk
 
 
 class Recorder:
@@ -152,7 +152,7 @@ class Recorder:
             self._write_series(file)
             _write_frames(file, times, prediction, target)
             for metric, value in heldout.items():
-                file.create_dataset(f"heldout/{metric}", data=value)
+                _create_small(file, f"heldout/{metric}", value)
             _set_attribute(file, "status", status)
             file.attrs["complete"] = True
         if self._tensorboard:
@@ -166,8 +166,8 @@ class Recorder:
             file.create_dataset(
                 f"series/{key}",
                 data=np.asarray(column, dtype=np.int64 if key == "step" else np.float64),
-                maxshape=(None,),
-                chunks=(_CHUNK_ROWS,),
+                chunks=(min(_CHUNK_ROWS, max(1, len(column))),),
+                fletcher32=True,
             )
 
     def _attributes(self) -> dict[str, Any]:
@@ -203,8 +203,11 @@ def _replacing(path: Path) -> Iterator[h5py.File]:
 
     In memory, because libhdf5 itself crashes when it cannot write to a full disk. It also makes
     locks, which some network file systems lack, needless.
+
+    The format of HDF5 1.10 has checksums over everything but the data, which get their own.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    version = ("v110", "v110")
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=version) as file:
         yield file
         file.flush()
         image = file.id.get_file_image()
@@ -221,14 +224,24 @@ def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
         place.attrs[name] = value
 
 
+def _create_small(file: h5py.File, name: str, data: Any) -> None:
+    """A dataset inside its own header, and so under the header's checksum."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.COMPACT)
+    file.create_dataset(name, data=data, dcpl=properties)
+
+
 def _write_frames(file: h5py.File, times: np.ndarray, prediction: Fields, target: Fields) -> None:
-    file.create_dataset("frames/time", data=times)
+    _create_small(file, "frames/time", times)
     for quantity in QUANTITIES:
         for role, fields in (("prediction", prediction), ("target", target)):
             frames = getattr(fields, quantity)
             with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
                 data = frames.astype(np.float32)
             dataset = file.create_dataset(
-                f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:])
+                f"frames/{quantity}/{role}",
+                data=data,
+                chunks=(1, *frames.shape[1:]),
+                fletcher32=True,
             )
             _set_attribute(dataset, "units", UNITS[quantity])

@@ -9,8 +9,9 @@ Schema ``inr-run/1``::
     /frames/time           float64 [frame], network time in [-1, 1]
     /heldout/<metric>      float64 scalar, on points between the pixels and between the frames
 
-Text attributes are of fixed length, UTF-8: the variable-length texts of HDF5 lie in a heap, and
-a damaged heap can crash the library.
+Checksums cover the whole file (format of HDF5 1.10, Fletcher-32 on the datasets), so that damage
+is an error and never a wrong number. Text attributes are of fixed length, UTF-8: the
+variable-length texts of HDF5 lie in a heap, and a damaged heap can crash the library.
 
 with <Q> one of value, gradient, laplacian, time_derivative. A row of ``/series`` describes the
 network after ``step`` optimiser steps, over all frames; ``lr`` is the rate of the next step.

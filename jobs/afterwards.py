@@ -1,31 +1,50 @@
-"""What follows training: post-processing as commands, and where everything lies."""
+"""What follows training: post-processing as commands, and where everything lies.
+
+``python -P -m jobs.afterwards SWEEP`` is what a Slurm job runs when all tasks have ended.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from inr.errors import run_main
 from inr.layout import SweepLayout
+from jobs.snapshot import import_path
 
 _ROOT = Path(__file__).resolve().parents[1]
-_COMMANDS = _ROOT / "postprocess"
+_FOLDER = "postprocess"
 _STEPS = ("merge.py", "figures.py", "videos.py", "report.py")
 
 
-def run_postprocessing(layout: SweepLayout) -> int:
+def main() -> int:
+    """Merge and draw the sweep named on the command line, whatever became of its runs."""
+    (root,) = sys.argv[1:]
+    return run_postprocessing(SweepLayout(Path(root)))
+
+
+def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
     """Merge the runs, draw figures and videos, write the report. Stops at the first failure.
 
-    Returns the exit code of the last command that ran.
+    Args:
+        layout: the sweep.
+        code: the snapshot to use; None: the code that runs.
+
+    Returns:
+        The exit code of the last command that ran.
     """
-    for script in (_COMMANDS / step for step in _STEPS):
+    code = code or _ROOT
+    environment = os.environ | {"PYTHONPATH": import_path(code)}
+    for script in (code / _FOLDER / step for step in _STEPS):
         if script.is_file():
-            code = subprocess.run(  # noqa: S603, our own commands
-                [sys.executable, str(script), str(layout.root)], check=False
+            exit_code = subprocess.run(  # noqa: S603, our own commands
+                [sys.executable, "-P", str(script), str(layout.root)], env=environment, check=False
             ).returncode
-            if code != 0:
+            if exit_code != 0:
                 print(f"note: {script.name} failed; run it again when the reason is gone")
-                return code
+                return exit_code
     return 0
 
 
@@ -43,10 +62,11 @@ def describe_results(layout: SweepLayout) -> str:
             lines.append(f"  {what:<24}{path}")
     launch = f"{_python()} {_shown(_ROOT / 'jobs' / 'launch.py')}"
     tensorboard = _shown(Path(sys.executable).with_name("tensorboard"))
+    figures = _shown(_ROOT / _FOLDER / "figures.py")
     lines += [
         "Next:",
         f"  learning curves         {tensorboard} --logdir {layout.runs}",
-        f"  draw the figures again  {_python()} {_shown(_COMMANDS / 'figures.py')} {layout.root}",
+        f"  draw the figures again  {_python()} {figures} {layout.root}",
         f"  your own image          {launch} --local --set data.image=photo.png "
         "--output outputs/photo",
         f"  a Slurm cluster         {launch} --array --dry-run",
@@ -62,3 +82,7 @@ def _shown(path: Path) -> str:
     """A path as it can be typed here: relative where it lies below the current directory."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

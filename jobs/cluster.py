@@ -1,250 +1,223 @@
-"""Submission of runs to Slurm: one array task a run, by way of submitit."""
+"""Submission of runs to Slurm as job arrays: split, recorded, never twice."""
 
 from __future__ import annotations
 
-import io
 import itertools
-import re
-import shlex
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
-
-from inr.config import RunConfig
-from inr.errors import UsageError, UserError
-from inr.index import IndexEntry
+from inr.errors import UserError
+from inr.index import IndexEntry, Submission
 from inr.layout import SweepLayout
+from jobs.arrays import (
+    DEFAULT_MAX_ARRAY_SIZE,
+    ask_max_array_size,
+    max_array_size,
+    plan_arrays,
+)
 from jobs.profiles import Profile
-from jobs.task import run_task
+from jobs.sbatch import JobScript, RefusedError, array_script, post_script
+from jobs.slurm_queue import SlurmUnavailable, TaskState, find_by_comment, queued
+from jobs.snapshot import snapshot_folder, take_snapshot
+from jobs.submissions import Ledger, comment
 
-DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own default
-SIGNAL_SECONDS = 90  # USR2 comes this long before the time limit
-
-# Word in a refusal by sbatch -> fields of the profile it is about. The first match counts.
-_REFUSALS = {
-    "account": ("account", "partition", "qos"),
-    "partition": ("partition",),
-    "qos": ("qos",),
-    "feature": ("constraint",),
-    "node name": ("nodelist", "exclude"),
-    "mem": ("memory",),
-    "processors": ("cpus",),
-    "gres": ("gpus",),
-    "node configuration": ("gpus", "cpus", "memory", "partition"),
-    "time limit": ("time",),
-    "array": ("max_array_size",),
-    "option": ("extra",),
-}
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One job that Slurm accepted: an array, or a plain job for a single run."""
-
-    job_id: str  # of the whole array
-    tasks: range  # positions in the submitted sequence; array task i runs tasks[i]
-
-
-def plan_arrays(count: int, max_array_size: int) -> list[slice]:
-    """Split ``count`` tasks into as few arrays as allowed, of sizes that differ by at most one.
-
-    Slurm numbers the tasks of an array from 0 to at most ``max_array_size - 1``. Clusters that
-    forbid arrays say 0 or 1: then every task is a job of its own.
-    """
-    arrays = -(-count // max(1, max_array_size))
-    edges = [number * count // arrays for number in range(arrays + 1)] if arrays else []
-    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
 
 
 def preview(layout: SweepLayout, tasks: Sequence[IndexEntry], profile: Profile) -> str:
     """What `submit` would do: the number of tasks and arrays, and every distinct sbatch script.
 
-    Needs no cluster. Without one, Slurm's default for the size of an array is assumed.
+    Needs no cluster. Without one, Slurm's default for the size of an array is assumed. The token
+    of a submission is made when it is submitted; here it is called TOKEN.
     """
-    asked = _ask_max_array_size(profile)
+    asked = ask_max_array_size(profile)
     limit = DEFAULT_MAX_ARRAY_SIZE if asked is None else asked
     source = ", Slurm's default: no cluster answers" if asked is None else ""
     parts = plan_arrays(len(tasks), limit)
-    executor = _executor(layout, profile, arrays=len(parts))
+    code = snapshot_folder(layout)
     blocks = [
         f"# tasks: {len(tasks)}, arrays: {len(parts)} (an array holds at most {limit}{source})"
     ]
     numbers = itertools.count(1)
     for size, same in itertools.groupby(part.stop - part.start for part in parts):
         arrays = ", ".join(str(next(numbers)) for _ in same)
-        blocks.append(f"# array {arrays}: tasks: {size}\n{executor.script(size)}")
+        script = _array(layout, profile, "TOKEN", code, size, len(parts))
+        blocks.append(f"# array {arrays}: tasks: {size}\n{script.text}")
     return "\n\n".join(blocks)
 
 
-def submit(layout: SweepLayout, tasks: Sequence[IndexEntry], profile: Profile) -> list[Submission]:
-    """Submit ``tasks`` as job arrays. Each task gets its configuration as JSON and nothing else.
+def largest_array(layout: SweepLayout, tasks: int, profile: Profile, code: Path) -> JobScript:
+    """The first script that `submit` will send for ``tasks``, to be tested."""
+    parts = plan_arrays(tasks, max_array_size(profile))
+    return _array(layout, profile, "TOKEN", code, parts[-1].stop - parts[-1].start, len(parts))
+
+
+def submit(
+    layout: SweepLayout,
+    tasks: Sequence[IndexEntry],
+    profile: Profile,
+    code: Path | None = None,
+) -> list[Submission]:
+    """Submit ``tasks`` as job arrays, each recorded before and after. See also `find_waiting`.
+
+    Args:
+        layout: the sweep; its index must be there.
+        tasks: the runs to train.
+        profile: what to ask of the cluster.
+        code: the snapshot to run; None: one of the code that runs now.
 
     Raises:
         UserError: there is no Slurm here, or it refused; names the arrays accepted before.
         UsageError: the path of the sweep cannot be written in an sbatch script.
     """
-    _require_slurm()
-    limit = _ask_max_array_size(profile)
-    if limit is None:
-        raise UserError(
-            "Slurm does not answer `scontrol show config`. Try again when the cluster is back, "
-            "or run here with --local"
-        )
-    parts = plan_arrays(len(tasks), limit)
-    executor = _executor(layout, profile, arrays=len(parts))
-    root = str(layout.root.resolve())
+    parts = plan_arrays(len(tasks), max_array_size(profile))
+    if not parts:
+        return []
+    code = code or take_snapshot(layout)
+    _array(layout, profile, "TOKEN", code, 1, 1)  # refuses what cannot be submitted
+    ledger = Ledger(layout)
+    announced = ledger.announce([tasks[part] for part in parts], profile.source, code)
     accepted: list[Submission] = []
-    for part in parts:
-        batch = tasks[part]
-        names = [entry.name for entry in batch]
-        configs = [RunConfig(**entry.config).canonical_json() for entry in batch]
-        with _refusals_explained(layout, profile, accepted):
-            jobs = executor.map_array(run_task, [root] * len(batch), names, configs)
-        job_id = jobs[0].job_id.partition("_")[0]
-        accepted.append(Submission(job_id, range(part.start, part.stop)))
+    for submission in announced:
+        script = _array(layout, profile, submission.token, code, submission.tasks, len(parts))
+        try:
+            accepted.append(_send(ledger, submission, script))
+        except (RefusedError, KeyboardInterrupt) as error:
+            sure = isinstance(error, RefusedError) and error.certain
+            ledger.forget(announced[len(accepted) + (not sure) :])
+            raise UserError(f"{str(error) or 'interrupted'}{_taken(accepted)}") from None
     return accepted
 
 
-class _ArrayExecutor(submitit.SlurmExecutor):
-    """submitit's executor, which also tells its script, and can be made without a cluster."""
+def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]:
+    """Ids of the runs that wait in Slurm's queue, or run.
 
-    @classmethod
-    def affinity(cls) -> int:
-        """Always available: whoever submits has looked for Slurm before."""
-        return 2
+    First settles what an earlier launcher left open: a submission of which it did not live to
+    learn the job id is looked up by its token, and forgotten if there is no such job.
 
-    def script(self, count: int) -> str:
-        """The sbatch script that submits ``count`` tasks, exactly as submitit will write it."""
-        without = self.parameters
-        if count > 1:  # submitit makes a plain job of a single task
-            self.parameters = without | {"map_count": count}
-        try:
-            return str(self._make_submission_file_text(self._submitit_command_str, uid=""))
-        finally:
-            self.parameters = without
+    Args:
+        layout: the sweep; its index must be there.
+        pending: the runs that matter. Slurm is not asked if none of them was ever submitted.
 
-
-def _executor(layout: SweepLayout, profile: Profile, arrays: int) -> _ArrayExecutor:
-    folder = layout.submitit.resolve()
-    if "%" in str(folder):
-        raise UsageError(
-            f"{folder}: Slurm gives '%' in the names of log files a meaning of its own. "
-            "Choose an --output directory without it"
-        )
-    # -P: a job starts where it was submitted, and must not import what happens to lie there
-    executor = _ArrayExecutor(folder, python=f"{shlex.quote(sys.executable)} -P")
-    executor.update_parameters(**_parameters(layout.name, profile, arrays))
-    return executor
-
-
-def _parameters(name: str, profile: Profile, arrays: int) -> dict[str, Any]:
-    """The profile in submitit's terms. None means: no such line in the script."""
-    # Arrays run side by side and share the limit, but none can do with less than one task.
-    parallelism = max(1, profile.parallelism // max(1, arrays)) if profile.parallelism else None
+    Raises:
+        SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
+    """
+    ledger = Ledger(layout)
+    runs = {comment(s.token): ledger.contents(s).runs for s in ledger.submissions}
+    wanted = {run.run_id for run in pending}
+    if wanted.isdisjoint(itertools.chain(*runs.values())) and all(
+        submission.job_id for submission in ledger.submissions
+    ):
+        return set()
+    try:
+        _settle(ledger)
+        tasks = _steady(ledger.submissions)
+    except SlurmUnavailable as error:
+        raise SlurmUnavailable(
+            f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
+            f"still wait or run ({error}). Launch again when it answers"
+        ) from None
     return {
-        "job_name": name,
-        "partition": profile.partition,
-        "account": profile.account,
-        "qos": profile.qos,
-        "constraint": profile.constraint,
-        "nodelist": profile.nodelist,
-        "exclude": profile.exclude,
-        "time": profile.time,
-        "ntasks_per_node": 1,
-        "gpus_per_node": profile.gpus or None,
-        "cpus_per_task": profile.cpus,
-        "mem": profile.memory,
-        "array_parallelism": parallelism or sys.maxsize,
-        "signal_delay_s": SIGNAL_SECONDS,
-        "wckey": None,
-        "setup": list(_guarded(profile.setup)) or None,
-        # since Slurm 22.05 srun does not inherit this from sbatch
-        "srun_args": [f"--cpus-per-task={profile.cpus}"],
-        "additional_parameters": {k: v for k, v in profile.extra.items() if v is not False},
+        runs[task.comment][task.index] for task in tasks if task.index < len(runs[task.comment])
     }
 
 
-def _guarded(setup: Sequence[str]) -> Iterator[str]:
-    """Each setup line, followed by a check that ends the job if it failed.
+def submit_postprocessing(
+    layout: SweepLayout, profile: Profile, code: Path | None = None
+) -> Submission | None:
+    """Submit a job that merges and draws after all arrays that no such job is about yet.
 
-    Not `set -e`: it would miss `cd data && . env.sh`, and it breaks scripts that module and conda
-    run, which were not written for it.
+    It runs the snapshot ``code``; None: one of the code that runs now. Returns None if there are no
+    such arrays. Raises `UserError` if Slurm refuses or does not answer.
     """
-    for line in setup:
-        yield line
-        yield f"[ $? -eq 0 ] || {{ echo {shlex.quote(f'setup failed: {line}')} >&2; exit 1; }}"
-
-
-def _require_slurm() -> None:
-    missing = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
-    if missing:
-        raise UserError(
-            f"no {' and no '.join(missing)} here, so nothing can be submitted. Go to a machine of "
-            "the cluster (perhaps `module load slurm` first), or run here with --local"
-        )
-
-
-def _ask_max_array_size(profile: Profile) -> int | None:
-    """The profile's limit, otherwise the cluster's; None when there is no cluster to ask."""
-    if profile.max_array_size is not None:
-        return profile.max_array_size
-    command = shutil.which("scontrol")
-    if command is None:
+    ledger = Ledger(layout)
+    jobs = {s.job_id: s for s in ledger.submissions if s.job_id}
+    covered = {job for s in jobs.values() for job in ledger.contents(s).after}
+    about = [job for job, s in jobs.items() if s.tasks and job not in covered]
+    if not about:
         return None
+    code = code or take_snapshot(layout)
+    # an earlier one may still wait: two must not merge at the same time
+    waiting = {task.job_id for task in _in_queue(ledger.submissions)}
+    after = [job for job in jobs if job in waiting]
+    (submission,) = ledger.announce([[]], profile.source, code, after=about)
     try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command
-            [command, "show", "config"], capture_output=True, text=True, timeout=30, check=False
+        return _send(
+            ledger, submission, post_script(layout, profile, submission.token, code, after)
         )
-    except subprocess.TimeoutExpired:
-        return None
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
-    return int(found[1]) if found else None
+    except RefusedError as error:
+        if error.certain:
+            ledger.forget([submission])
+        raise
 
 
-@contextmanager
-def _refusals_explained(
-    layout: SweepLayout, profile: Profile, accepted: Sequence[Submission]
-) -> Iterator[None]:
-    """Turn sbatch's refusal into one message, and remove the files of what was not submitted."""
-    before = set(_unsubmitted(layout.submitit))
+def _array(
+    layout: SweepLayout, profile: Profile, token: str, code: Path, count: int, arrays: int
+) -> JobScript:
+    # Arrays run side by side and share the limit, but none can do with less than one task.
+    share = max(1, profile.parallelism // arrays) if profile.parallelism else count
+    return array_script(layout, profile, token, code, count, share)
+
+
+def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submission:
+    """Submit, and write down the job id. An answer that got lost is looked for."""
     try:
-        with redirect_stderr(io.StringIO()):  # submitit prints what it then raises
-            yield
-    except (FailedJobError, FailedSubmissionError, KeyboardInterrupt) as error:
-        for path in set(_unsubmitted(layout.submitit)) - before:
-            path.unlink(missing_ok=True)
-        interrupted = isinstance(error, KeyboardInterrupt)
-        message = "interrupted" if interrupted else _explain(str(error), profile)
-        if accepted:
-            ids = " ".join(each.job_id for each in accepted)
-            message += (
-                f". Already submitted: {accepted[-1].tasks.stop} tasks as {ids}; "
-                f"`scancel {ids}` takes them back"
-            )
-        raise UserError(message) from None
+        job_id = script.send()
+    except RefusedError as error:
+        found = None if error.certain else _look_up(submission)
+        if found is None:
+            raise
+        job_id = found
+    return ledger.confirm(submission, job_id)
 
 
-def _unsubmitted(folder: Path) -> Iterator[Path]:
-    """Files that submitit has not yet given the name of a job."""
-    name = re.compile(r"[0-9a-f]{32}\.pkl|\.submission_file_[0-9a-f]{32}\.sh")
-    return (path for path in folder.glob("*") if name.fullmatch(path.name))
+def _look_up(submission: Submission) -> str | None:
+    try:
+        return find_by_comment(comment(submission.token))
+    except SlurmUnavailable:
+        return None
 
 
-def _explain(refusal: str, profile: Profile) -> str:
-    """Say what sbatch said, and which fields of the profile it is about."""
-    lines = [re.sub(r"^sbatch: (error: )?", "", line) for line in refusal.splitlines()]
-    said = "; ".join(line for line in dict.fromkeys(lines) if line and "--help" not in line)
-    message = f"Slurm refused: {said}"
-    for word, fields in _REFUSALS.items():
-        if word in said.lower():
-            given = ", ".join(f"{field} ({getattr(profile, field)!r})" for field in fields)
-            return f"{message}. In the cluster profile, look at {given}"
-    return message
+def _settle(ledger: Ledger) -> None:
+    """Give every submission its job id, and forget those without a job."""
+    lost = []
+    for submission in [s for s in ledger.submissions if s.job_id is None]:
+        job_id = find_by_comment(comment(submission.token))
+        if job_id is None:
+            lost.append(submission)
+        else:
+            ledger.confirm(submission, job_id)
+    ledger.forget(lost)
+
+
+def _in_queue(submissions: Sequence[Submission]) -> list[TaskState]:
+    """Their tasks that wait or run. The comment tells them from jobs of another cluster's past."""
+    jobs = {submission.job_id: comment(submission.token) for submission in submissions}
+    return [task for task in queued() if jobs.get(task.job_id) == task.comment]
+
+
+def _steady(submissions: Sequence[Submission]) -> list[TaskState]:
+    """Their tasks in the queue, once none of them is about to leave it or to come back."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    told = False
+    while True:
+        tasks = _in_queue(submissions)
+        ending = [task for task in tasks if task.state == "COMPLETING"]
+        if not ending or time.monotonic() > deadline:
+            return tasks
+        if not told:
+            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
+            told = True
+        time.sleep(1)
+
+
+def _taken(accepted: Sequence[Submission]) -> str:
+    if not accepted:
+        return ""
+    ids = " ".join(str(submission.job_id) for submission in accepted)
+    count = sum(submission.tasks for submission in accepted)
+    return (
+        f". Already submitted: {count} tasks as {ids}; launching again submits the others, "
+        f"`scancel {ids}` takes these back"
+    )

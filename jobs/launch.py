@@ -20,11 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     # after parsing, so that --help and a wrong option answer at once
     from jobs.modes import start
-    from jobs.plan import make_plan
+    from jobs.plan import launching, make_plan
     from jobs.sweep import find_sweep_file, load_sweep
 
     sweep = load_sweep(find_sweep_file(options.sweep), options.overrides)
-    return start(options, make_plan(sweep, options.directory(sweep.name)))
+    output = options.directory(sweep.name)
+    if options.dry_run:
+        return start(options, make_plan(sweep, output))
+    with launching(output):
+        return start(options, make_plan(sweep, output))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from jobs.display import Display, Total
 from jobs.lifeline import Lifeline
 from jobs.outcome import outcome
 from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
+from jobs.snapshot import import_path
 from jobs.task import forget_last_attempt, run_task
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
@@ -54,11 +55,13 @@ class LocalPool:
     Args:
         layout: the sweep.
         workers: most processes at a time.
+        code: the snapshot that the tasks run.
     """
 
-    def __init__(self, layout: SweepLayout, workers: int) -> None:
+    def __init__(self, layout: SweepLayout, workers: int, code: Path) -> None:
         self._layout = layout
         self._workers = workers
+        self._code = code
         self._devices = cuda_devices()
         # a folder for each launch: submitit names its files after process ids, which come again
         self._folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
@@ -81,6 +84,7 @@ class LocalPool:
         started = time.monotonic()
         threads = max(1, core_count() // self._workers)
         environment = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        environment["PYTHONPATH"] = import_path(self._code)
         with _changed_environment(environment), _sigterm_as_interrupt(), Lifeline() as lifeline:
             try:
                 while waiting or self._running:

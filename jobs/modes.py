@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 from inr.errors import UserError
 from inr.index import IndexEntry
+from inr.layout import SweepLayout
 from jobs.options import Options
 from jobs.plan import Plan, describe
+from jobs.profiles import Profile
 from jobs.table import combinations_table, make_console
 
 
@@ -33,25 +37,51 @@ def start(options: Options, plan: Plan) -> int:
 
 
 def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
+    plan.write()
+    return train_here(
+        plan.layout, pending, workers=options.workers, post=options.post, total=len(plan.runs)
+    )
+
+
+def train_here(
+    layout: SweepLayout,
+    pending: Sequence[IndexEntry],
+    *,
+    total: int,
+    workers: int | None,
+    post: bool,
+) -> int:
+    """Train the runs of ``pending`` on this machine, and say how it went. Returns the exit code.
+
+    For the process that is `jobs.plan.launching`; the index of the sweep must be there.
+
+    Args:
+        layout: the sweep.
+        pending: runs that are not finished.
+        total: how many runs there are, finished ones included.
+        workers: how many at a time; None: as many as there are cores.
+        post: merge and draw at the end, unless all runs failed.
+    """
     from jobs.afterwards import describe_results, run_postprocessing
     from jobs.devices import core_count
     from jobs.display import Display, list_failures
     from jobs.local import LocalPool
+    from jobs.snapshot import take_snapshot
 
-    plan.write()
     failures = []
+    code = take_snapshot(layout)
     if pending:
-        workers = min(options.workers or core_count(), len(pending))
+        workers = min(workers or core_count(), len(pending))
         print(f"training {len(pending)} runs here, {workers} at once")
         with Display(make_console()) as display:
-            failures = LocalPool(plan.layout, workers).train(pending, display)
-    code = 0
-    if options.post and len(failures) < len(plan.runs):
-        code = run_postprocessing(plan.layout)
-    print(describe_results(plan.layout))
+            failures = LocalPool(layout, workers, code).train(pending, display)
+    exit_code = 0
+    if post and len(failures) < total:
+        exit_code = run_postprocessing(layout, code)
+    print(describe_results(layout))
     if failures:
         print(list_failures(failures))
-    return 1 if failures else code
+    return 1 if failures else exit_code
 
 
 def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
@@ -64,26 +94,97 @@ def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
 
 
 def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
-    from jobs.cluster import submit
     from jobs.profiles import load_profile
 
     profile = load_profile(options.profile)
-    if not pending:
-        return 0
-    root = plan.layout.root
-    new = [folder for folder in (root, *root.parents) if not folder.exists()]
+    layout = plan.layout
+    is_new = not layout.index.exists() and not layout.specification.exists()
     plan.write()
-    print(f"submitting {len(pending)} tasks with profile {options.profile}")
     try:
-        submissions = submit(plan.layout, pending, profile)
-    except UserError:
-        # keep nothing of a sweep of which no task was accepted
-        if new and not any(plan.layout.submitit.glob("*_submitted.pkl")):
-            shutil.rmtree(new[-1])
+        submit_array(layout, pending, profile, preflight=options.preflight, post=options.post)
+    except (UserError, KeyboardInterrupt):
+        # keep nothing of a sweep of which no task can have been accepted
+        if is_new and not any(layout.submissions.glob("*.json")):
+            _forget(layout)
         raise
-    for submission in submissions:
-        print(f"job {submission.job_id}: {len(submission.tasks)} tasks")
-    print(f"Watch them with squeue --me; logs are in {plan.layout.submitit}")
-    print(f"When they are done: python postprocess/merge.py {root}, then figures.py and videos.py")
-    print("Launching again trains only what is not complete: wait until these tasks have ended")
     return 0
+
+
+def submit_array(
+    layout: SweepLayout,
+    pending: Sequence[IndexEntry],
+    profile: Profile,
+    *,
+    preflight: bool,
+    post: bool,
+) -> None:
+    """Submit the runs of ``pending`` that neither wait in Slurm's queue nor run, and say so.
+
+    For the process that is `jobs.plan.launching`; the index of the sweep must be there.
+
+    Args:
+        layout: the sweep.
+        pending: runs that are not finished.
+        profile: the cluster profile.
+        preflight: check first what the tasks need.
+        post: let a job merge and draw when all have ended.
+
+    Raises:
+        UserError: Slurm does not answer or refuses, or the preflight found a fault.
+    """
+    from jobs.cluster import find_waiting
+    from jobs.snapshot import take_snapshot
+
+    waiting = find_waiting(layout, pending)
+    tasks = [run for run in pending if run.run_id not in waiting]
+    if waiting:
+        print(f"{len(pending) - len(tasks)} of them wait in the queue or run already")
+    code = take_snapshot(layout) if tasks else None
+    if code is not None:
+        _submit(layout, tasks, profile, code, check_post=post if preflight else None)
+    if post:
+        _submit_post(layout, profile, code)
+    if tasks or waiting:
+        print(f"Watch them with python jobs/manage.py status {layout.root}")
+
+
+def _submit(
+    layout: SweepLayout,
+    tasks: Sequence[IndexEntry],
+    profile: Profile,
+    code: Path,
+    check_post: bool | None,
+) -> None:
+    """Submit at least one task. ``check_post``: None means no preflight."""
+    from jobs.arrays import max_array_size, plan_arrays
+    from jobs.cluster import submit
+    from jobs.preflight import check
+
+    arrays = len(plan_arrays(len(tasks), max_array_size(profile)))
+    print(f"submitting {len(tasks)} tasks in {arrays} {'array' if arrays == 1 else 'arrays'}")
+    if check_post is not None:
+        forecast = check(layout, tasks, profile, code, check_post)
+        print("\n".join([f"expected: {forecast.needs}", *forecast.notes]))
+    for submission in submit(layout, tasks, profile, code):
+        print(f"job {submission.job_id}: {submission.tasks} tasks")
+
+
+def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> None:
+    """Submit post-processing, if there is any to do. Training goes on without it."""
+    from jobs.cluster import submit_postprocessing
+
+    try:
+        submission = submit_postprocessing(layout, profile, code)
+    except UserError as error:
+        print(f"note: no job for post-processing was submitted ({error})")
+        return
+    if submission:
+        print(f"job {submission.job_id}: merges and draws when they have ended")
+
+
+def _forget(layout: SweepLayout) -> None:
+    """Remove what a launch wrote that submitted nothing."""
+    for folder in (layout.code, layout.submitit, layout.submissions):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (layout.index, layout.specification):
+        file.unlink(missing_ok=True)

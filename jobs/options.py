@@ -23,7 +23,8 @@ examples:
 
 What wins: --set over the grid, list, random and seeds of the sweep file, these over its base,
 and base over the defaults. Combinations that --set makes equal run once.
-Launching a sweep again skips the runs that are complete and adds those that are new.
+Launching a sweep again skips the runs that are complete, with --array also those that wait in the
+queue or run, goes on with those that were cut off, and adds those that are new.
 """
 
 
@@ -39,6 +40,7 @@ class Options:
     workers: int | None
     run: str
     dry_run: bool
+    preflight: bool
     post: bool
 
     def directory(self, sweep_name: str) -> Path:
@@ -66,6 +68,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     ):
         if value is not None and mode != belongs_to:
             raise UsageError(f"{option} {value}: goes with --{belongs_to} only, not with --{mode}")
+    if not given.preflight and mode != "array":
+        raise UsageError(f"--no-preflight: goes with --array only, not with --{mode}")
     if given.workers is not None and given.workers < 1:
         raise UsageError(f"--workers {given.workers}: at least 1 is needed")
     return Options(
@@ -77,6 +81,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
         workers=given.workers,
         run=given.run or "0",
         dry_run=given.dry_run,
+        preflight=given.preflight,
         post=given.post,
     )
 
@@ -116,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", metavar="N", type=int, help="--local: runs at once (default: cores)")
     add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
     add("--dry-run", action="store_true", help="show what would start, and start nothing")
+    add(
+        "--no-preflight",
+        dest="preflight",
+        action="store_false",
+        help="--array: do not check disk, cluster, environment and networks before submitting",
+    )
     add(
         "--no-post",
         dest="post",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from inr.errors import UsageError
 from inr.files import write_text
 from inr.index import IndexEntry, index_json, read_index
 from inr.layout import SweepLayout
+from inr.lock import RunLock
 from jobs.names import name_runs
+from jobs.submissions import known_submissions
 from jobs.sweep import BUILT_IN_IMAGE, Sweep
 
 
@@ -64,8 +68,31 @@ class Plan:
         self.layout.root.mkdir(parents=True, exist_ok=True)
         entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
         in_order = sorted(entries.values(), key=lambda entry: entry.task)
+        submissions = known_submissions(self.layout)
         write_text(self.layout.specification, self.sweep.text())
-        write_text(self.layout.index, index_json(self.layout.name, in_order))
+        write_text(self.layout.index, index_json(self.layout.name, in_order, submissions))
+
+
+@contextmanager
+def launching(output: Path) -> Iterator[None]:
+    """Hold the exclusive right to launch into a sweep's directory, on all machines that see it.
+
+    A directory that is made for it and stays empty is removed.
+
+    Raises:
+        UsageError: ``output`` is something other than a sweep.
+        UserError: another process launches into it, or it cannot be written.
+    """
+    layout = SweepLayout(output)
+    _check_output(layout)
+    new = [folder for folder in (layout.root, *layout.root.parents) if not folder.exists()]
+    try:
+        with RunLock(layout.launch_lock):
+            yield
+    finally:
+        with suppress(OSError):  # no longer empty
+            for folder in new:
+                folder.rmdir()
 
 
 def make_plan(sweep: Sweep, output: Path) -> Plan:
@@ -88,9 +115,17 @@ def _check_output(layout: SweepLayout) -> None:
     root = layout.root
     if root.exists() and not root.is_dir():
         raise UsageError(f"--output {root}: is a file. Give a new directory, or one of a sweep")
+    if os.pathsep in str(root.resolve()):
+        raise UsageError(
+            f"--output {root}: {os.pathsep!r} separates the entries of PYTHONPATH, by which tasks "
+            "find their code. Choose a directory without it"
+        )
     # the index may have been deleted because it was broken
-    is_sweep = layout.index.exists() or layout.specification.exists()
-    if root.is_dir() and not is_sweep and any(root.iterdir()):
+    if layout.index.exists() or layout.specification.exists() or not root.is_dir():
+        return
+    # a launcher that was killed early leaves its lock, and temporaries
+    lock = layout.launch_lock
+    if any(path != lock and not path.name.startswith(".") for path in root.iterdir()):
         raise UsageError(
             f"--output {root}: not empty, and no sweep (no index.json, no sweep.yaml). "
             "Give a new directory, or one of a sweep"

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StrictBool,
     StrictFloat,
     StrictInt,
@@ -44,6 +45,10 @@ RESERVED = {
     "error": None,
     "open-mode": None,
     "signal": None,
+    "comment": None,
+    "dependency": None,
+    "requeue": None,
+    "no-requeue": None,
 }
 
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
@@ -73,6 +78,7 @@ def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
 
 Word = Annotated[str, Field(pattern=r"^\S+$")]  # one shell word: no option can hide in it
 Count = Annotated[StrictInt, Field(ge=1)]
+Memory = Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]B?$")]
 Option = StrictBool | StrictInt | StrictFloat | str
 
 
@@ -88,7 +94,7 @@ class Profile(BaseModel):
         Field(description='a whole number from 0, or "type:number" such as "a100:1"')
     )
     cpus: Count = Field(description="a whole number from 1")
-    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]B?$")] | None = Field(
+    memory: Memory | None = Field(
         None, description="a whole number and KB, MB, GB or TB, such as 8GB"
     )
     partition: Word | None = Field(None, description="one or more names, joined by commas")
@@ -106,9 +112,25 @@ class Profile(BaseModel):
     setup: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
         (), description="a list of shell commands, each complete in itself"
     )
+    post_time: Annotated[StrictInt, Field(ge=1), BeforeValidator(minutes)] = Field(
+        60, description='for post-processing: minutes, "HH:MM:SS" or "D-HH:MM:SS" (in quotes)'
+    )
+    post_cpus: Count = Field(1, description="for post-processing: a whole number from 1")
+    post_memory: Memory | None = Field(
+        None, description="for post-processing, instead of memory: such as 8GB"
+    )
+    post_partition: Word | None = Field(
+        None, description="for post-processing, instead of partition: one without GPUs"
+    )
     extra: Annotated[dict[str, Option], AfterValidator(_check_extra)] = Field(
         {}, description="a mapping of further sbatch options to values; true for one without value"
     )
+    _source: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """What `load_profile` finds it by: a name, or an absolute path; "" for one made here."""
+        return self._source
 
 
 def available() -> list[str]:
@@ -122,12 +144,15 @@ def load_profile(name_or_path: str) -> Profile:
     Raises:
         UsageError: no such profile or file, or a field that is unknown, missing or wrong.
     """
-    document = read_document(_locate(name_or_path))
+    path = _locate(name_or_path)
+    document = read_document(path)
     _refuse_base_sixty(document)
     try:
-        return Profile.model_validate(document.data)
+        profile = Profile.model_validate(document.data)
     except ValidationError as error:
         raise UsageError(_explain(document, error)) from None
+    profile._source = name_or_path if path.parent == DIRECTORY else str(path.resolve())
+    return profile
 
 
 def _locate(name_or_path: str) -> Path:
@@ -144,16 +169,17 @@ def _locate(name_or_path: str) -> Path:
 
 def _refuse_base_sixty(document: Document) -> None:
     """Refuse an unquoted ``10:00:00``, which YAML 1.1 reads as the number 36000."""
-    time = document.data.get("time")
-    if not isinstance(time, int):
-        return
-    source = Path(document.source).read_text(encoding="utf-8").splitlines()
-    written = source[document.lines["time",] - 1].partition("time:")[2].partition("#")[0].strip()
-    if ":" in written:
-        raise UsageError(
-            f"{document.where('time')}: YAML reads {written} as the number {time}. "
-            f'Quote it: time: "{written}"'
-        )
+    for field in ("time", "post_time"):
+        time = document.data.get(field)
+        if not isinstance(time, int):
+            continue
+        line = Path(document.source).read_text("utf-8").splitlines()[document.lines[field,] - 1]
+        written = line.partition("time:")[2].partition("#")[0].strip()
+        if ":" in written:
+            raise UsageError(
+                f"{document.where(field)}: YAML reads {written} as the number {time}. "
+                f'Quote it: {field}: "{written}"'
+            )
 
 
 def _explain(document: Document, error: ValidationError) -> str:

@@ -65,6 +65,8 @@ def run_task(
             os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device  # read when torch is loaded
         run = SweepLayout(Path(root)).run(name)
         config = RunConfig.model_validate_json(config_json)
+        # `manage.py logs` knows a run's log by this line
+        print(f"{name} ({config.run_id}), Slurm job {slurm_job_id() or 'none'}", flush=True)
         with RunLock(run.lock, slurm_job_id(), wait) as lock:
             finished = outcome(run, config.run_id)
             if finished is not None:

@@ -31,7 +31,6 @@ def main() -> int:
     # signals from here on, also those before training starts, mean: stop and go on later
     with StopRequest() as stop:
         run = _find_run(SweepLayout(Path(root)), token)
-        print(f"{run['name']} ({run['run_id']}), Slurm job {slurm_job_id() or 'none'}", flush=True)
         config = json.dumps(run["config"])
         status = run_task(root, run["name"], config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
         print(f"{run['name']}: {status}", flush=True)

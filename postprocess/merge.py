@@ -24,7 +24,7 @@ def main() -> int:
     outputs = [layout.merged, layout.summary]
     current = not arguments.force and is_current(layout)
     if not current:
-        merging.merge(layout)
+        merging.merge(layout, reuse=not arguments.force)
     merged = read_merged(layout)
     print_problems(merged.problems, len(merged.runs))
     print(f"{len(merged.readable)} of {len(merged.runs)} runs merged")

@@ -10,9 +10,13 @@
                         rows (length of the series), step, loss and every metric at the last row,
                         heldout_<metric>, and the configuration as dotted columns
     /problems/<column>  name, run_id, status, reason of the runs that could not be read
+    /sources            what a later merge needs to copy a run from here, see `postprocess.archive`
 
 A run is `complete` or `diverged`, or it has a problem: `missing`, `unfinished` or `broken`. A run
 with a problem keeps its row in /runs (numbers NaN, texts empty) and has no series.
+
+Several processes read the runs into parts; runs that have not changed are copied from parts that
+a cut-off merge left, or from the previous merged file. The parts are joined and removed.
 """
 
 from __future__ import annotations
@@ -20,8 +24,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -33,73 +39,131 @@ from inr.errors import UserError
 from inr.files import replace_atomically
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
-from inr.results import BASE_SERIES, METRICS, SWEEP_SCHEMA
-from postprocess.records import PROBLEMS, READABLE, Problem, Record, read_record
+from inr.lock import RunLock
+from inr.results import METRICS, SWEEP_SCHEMA
+from postprocess.archive import VERSION, Source, read_sources, write_sources
+from postprocess.isolation import Batch, run_isolated, usable_cores
+from postprocess.joining import join
+from postprocess.parts import Part, PartRun, write_part
+from postprocess.records import PROBLEMS, READABLE
 from postprocess.terminal import track
 
-SERIES_COLUMNS = ("run", *BASE_SERIES, *METRICS)
-
-_CHUNK = 16_384  # rows; 128 KiB a chunk
-_BLOCK = 16 * _CHUNK  # rows held in memory before they are written: 36 MiB in all
+_PART_RUNS = 64  # at most: what is read again when a run crashes its reader
+_LOCK_SECONDS = 600.0  # how long to wait for another merge of the same sweep
 
 
 def fingerprint(layout: SweepLayout) -> str:
     """Identify the inputs of a merge: the index, and size and time of change of every run file."""
-    digest = hashlib.sha256(f"{SWEEP_SCHEMA} {__version__}\n".encode())
-    for entry in read_index(layout):
-        path = layout.run(entry.name).results
-        try:
-            status = path.stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        digest.update(f"{entry.run_id} {entry.name} {entry.task} {state}\n".encode())
-    return digest.hexdigest()
+    return _fingerprint(_keys(layout, read_index(layout)))
 
 
-def merge(layout: SweepLayout) -> None:
-    """Write ``merged.h5`` and ``summary.csv`` of a sweep, run by run.
+def _fingerprint(keys: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join((SWEEP_SCHEMA, VERSION, *keys)).encode()).hexdigest()
 
-    Memory grows by one row of ``/runs`` per run, not with the length of the series.
+
+def _keys(layout: SweepLayout, entries: Sequence[IndexEntry]) -> list[str]:
+    """Per run, a text that changes with everything that its row and its series come from."""
+    keys = []
+    for entry in entries:
+        run = layout.run(entry.name)
+        keys.append(f"{entry.run_id} {entry.name} {_state(run.results)} {_state(run.error)}")
+    return keys
+
+
+def _state(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
+    """Write ``merged.h5`` and ``summary.csv`` of a sweep.
+
+    Memory grows by one row of ``/runs`` per run, not with the series.
+
+    Args:
+        layout: the sweep.
+        reuse: copy runs that have not changed from the merged file and from left parts, instead
+            of reading all of them again.
 
     Raises:
-        UserError: the index is broken, no run could be read, or the output cannot be written.
+        UserError: the index is broken, no run could be read, the output cannot be written, or
+            another process has been merging the sweep for ten minutes.
     """
-    source = fingerprint(layout)  # before reading: what changes meanwhile makes the merge stale
     entries = read_index(layout)
-    rows: list[dict[str, Any]] = []
+    with RunLock(layout.merge_lock, wait=_LOCK_SECONDS):
+        keys = _keys(layout, entries)  # before reading: what changes meanwhile is due again
+        known = _known(layout) if reuse else {}
+        known |= _read(layout, entries, [key not in known for key in keys], keys)
+        _write(layout, entries, keys, [known[key] for key in keys])
+        shutil.rmtree(layout.merge_parts, ignore_errors=True)
+
+
+def _known(layout: SweepLayout) -> dict[str, Source]:
+    """What the previous merged file and the parts of a cut-off merge hold, by key."""
+    archives = [layout.merged, *layout.merge_parts.glob("*.h5")]
+    return {key: source for path in archives for key, source in read_sources(path).items()}
+
+
+def _read(
+    layout: SweepLayout, entries: Sequence[IndexEntry], wanted: Sequence[bool], keys: Sequence[str]
+) -> dict[str, Source]:
+    """Read the wanted runs in reading processes; what the parts hold, by key."""
+    runs = [
+        PartRun(key, entry.run_id, layout.run(entry.name).root)
+        for entry, key, want in zip(entries, keys, wanted, strict=True)
+        if want
+    ]
+    size = min(_PART_RUNS, max(1, len(runs) // (4 * usable_cores())))
+    parts = [
+        Part(_part_path(layout, block), block)
+        for block in (runs[first : first + size] for first in range(0, len(runs), size))
+    ]
+    batches = [Batch(part, len(part.runs)) for part in parts]
+    found: dict[str, Source] = {}
+    done = run_isolated(write_part, batches)
+    for number, _ in track(done, "merging runs", total=len(batches)):
+        sources = read_sources(parts[number].path)
+        if not sources:
+            raise UserError(f"{parts[number].path}: vanished while merging. Merge again")
+        found |= sources
+    return found
+
+
+def _part_path(layout: SweepLayout, runs: Sequence[PartRun]) -> Path:
+    digest = hashlib.sha256("\n".join(run.key for run in runs).encode()).hexdigest()
+    return layout.merge_parts / f"{digest[:32]}.h5"
+
+
+def _write(
+    layout: SweepLayout,
+    entries: Sequence[IndexEntry],
+    keys: Sequence[str],
+    sources: Sequence[Source],
+) -> None:
+    runs = _runs_frame([_row(layout, *pair) for pair in zip(entries, sources, strict=True)])
+    _require_one(layout, runs)
     with replace_atomically(layout.merged) as temporary, h5py.File(temporary, "w") as file:
-        table = _SeriesTable(file.create_group("series", track_order=True))
-        for number, entry in enumerate(track(entries, "merging runs")):
-            found = read_record(layout, entry)
-            rows.append(_row(layout, entry, found))
-            if isinstance(found, Record):
-                table.append(number, found.series)
-        table.flush()
-        runs = _runs_frame(rows)
-        _require_one(layout, runs)
+        join(file, sources)
         _write_frame(file.create_group("runs", track_order=True), runs)
         problems = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
         _write_frame(file.create_group("problems", track_order=True), problems)
-        file.attrs.update(_attributes(layout, source))
+        write_sources(file, ((key, s.rows, s.row) for key, s in zip(keys, sources, strict=True)))
+        file.attrs.update(_attributes(layout, _fingerprint(keys)))
         # before merged.h5 is renamed: stopped in between, the merge still counts as due
         with replace_atomically(layout.summary) as summary:
             runs.to_csv(summary, index=False)
 
 
-def _row(layout: SweepLayout, entry: IndexEntry, found: Record | Problem) -> dict[str, Any]:
+def _row(layout: SweepLayout, entry: IndexEntry, source: Source) -> dict[str, Any]:
     """One row of ``/runs``."""
-    path = layout.run(entry.name).results
     row: dict[str, Any] = {"run_id": entry.run_id, "name": entry.name, "task": entry.task}
-    if isinstance(found, Problem):
-        row |= {"status": found.status, "reason": found.reason}
-    else:
-        copied = ("status", "seconds", "host", "device", "attempts")
-        row |= {name: found.attributes[name] for name in copied}
-        row |= {"rows": len(found.series["step"])}
-        row |= {name: found.series[name][-1] for name in ("step", "loss", *METRICS)}
-        row |= {f"heldout_{name}": number for name, number in found.heldout.items()}
-    row["results"] = path.relative_to(layout.root).as_posix()
+    row |= source.row
+    if source.rows:
+        row["rows"] = source.rows
+    row["results"] = layout.run(entry.name).results.relative_to(layout.root).as_posix()
     return row | dict(flatten(entry.config))
 
 
@@ -162,41 +226,3 @@ def _attributes(layout: SweepLayout, source: str) -> dict[str, str]:
         "versions": json.dumps(versions),
         "fingerprint": source,
     }
-
-
-class _SeriesTable:
-    """The long table: rows are collected and written in blocks, so that memory stays flat."""
-
-    def __init__(self, group: h5py.Group) -> None:
-        self._datasets = {
-            name: group.create_dataset(
-                name,
-                shape=(0,),
-                maxshape=(None,),
-                dtype="int64" if name in ("run", "step") else "float64",
-                chunks=(_CHUNK,),
-                compression="gzip",
-                compression_opts=1,
-                shuffle=True,
-            )
-            for name in SERIES_COLUMNS
-        }
-        self._pending: list[dict[str, np.ndarray]] = []
-        self._pending_rows = 0
-
-    def append(self, run: int, series: dict[str, np.ndarray]) -> None:
-        rows = len(series["step"])
-        self._pending.append({"run": np.full(rows, run)} | series)
-        self._pending_rows += rows
-        if self._pending_rows >= _BLOCK:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._pending:
-            return
-        for name, dataset in self._datasets.items():
-            block = np.concatenate([series[name] for series in self._pending])
-            start = len(dataset)
-            dataset.resize(start + len(block), axis=0)
-            dataset[start:] = block
-        self._pending, self._pending_rows = [], 0

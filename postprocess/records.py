@@ -1,83 +1,139 @@
-"""Read what is merged of one run, or find out why it cannot be read."""
+"""Read what is merged of one run, or find out why it cannot be read.
+
+Reading uses the low-level interface of h5py: a run is twenty small datasets, and the comfort of
+the high-level one costs three times as much as reading them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from typing import Any
 
 import h5py
 import numpy as np
+from h5py import h5a, h5d, h5g, h5s, h5t
 
-from inr.index import IndexEntry
-from inr.layout import SweepLayout
-from inr.results import ResultsError, open_run, read_attributes, read_heldout, read_series
+from inr.layout import RunLayout
+from inr.results import METRICS, ResultsError, open_run, plain
+from postprocess.archive import SERIES, SeriesWriter
 
 READABLE = ("complete", "diverged")
 PROBLEMS = ("missing", "unfinished", "broken")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Why a run cannot be merged."""
+def read_record(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
+    """Append the series of a run to an archive, and give their length and its summary row.
 
-    status: str  # one of PROBLEMS
-    reason: str
+    The row holds ``status`` and, for a run with a problem, ``reason``; or else what was recorded
+    of the run: attributes, last row of the series, held-out metrics.
 
-
-@dataclass(frozen=True)
-class Record:
-    """What is merged of one run."""
-
-    attributes: dict[str, Any]
-    series: dict[str, np.ndarray]  # each [row], at least one row
-    heldout: dict[str, float]
-
-
-def read_record(layout: SweepLayout, entry: IndexEntry) -> Record | Problem:
-    """Read one run, or say why it cannot be read."""
-    path = layout.run(entry.name).results
+    Raises:
+        UserError: the archive cannot be written.
+    """
+    path = run.results
     if not path.is_file():
-        return Problem("missing", "no run.h5" + _last_error(layout, entry))
+        return 0, _problem("missing", "no run.h5" + _last_error(run))
     try:
         with open_run(path) as file:
             if not file.attrs.get("complete", False):
-                reached = f"stopped at step {int(file['series/step'][-1])}" if _rows(file) else ""
-                return Problem(
-                    "unfinished", (reached or "no step done") + _last_error(layout, entry)
-                )
-            record = Record(read_attributes(file), read_series(file), read_heldout(file))
-            _check(record, entry)
-            return record
+                return 0, _problem("unfinished", _reached(file) + _last_error(run))
+            return _read(file, run_id, writer)
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
-        return Problem("broken", reason)
+        return 0, _problem("broken", reason)
 
 
-def _rows(file: h5py.File) -> int:
-    return len(file["series/step"]) if "series/step" in file else 0
+def _problem(status: str, reason: str) -> dict[str, Any]:
+    return {"status": status, "reason": reason}
 
 
-def _last_error(layout: SweepLayout, entry: IndexEntry) -> str:
+def _reached(file: h5py.File) -> str:
+    rows = len(file["series/step"]) if "series/step" in file else 0
+    return f"stopped at step {int(file['series/step'][-1])}" if rows else "no step done"
+
+
+def _last_error(run: RunLayout) -> str:
     """The last line of the traceback that the run left behind, if it did."""
     try:
-        text = layout.run(entry.name).error.read_text(encoding="utf-8", errors="replace")
+        text = run.error.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     lines = text.strip().splitlines()
     return f"; last attempt failed: {lines[-1].strip()[:200]}" if lines else ""
 
 
-def _check(record: Record, entry: IndexEntry) -> None:
-    """Raise ValueError (reported as broken) if a readable file does not keep the contract."""
-    if record.attributes["run_id"] != entry.run_id:
-        raise ValueError(
-            f"holds run {record.attributes['run_id']}, the index says {entry.run_id}: "
-            "launch the sweep again"
-        )
-    if record.attributes["status"] not in READABLE:
-        raise ValueError(f"status {record.attributes['status']!r}, expected one of {READABLE}")
-    for name, column in record.series.items():
-        if column.ndim != 1 or column.dtype.kind not in "fiu":
+def _read(file: h5py.File, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
+    """Everything of a complete run. Any ValueError is reported as broken by `open_run`."""
+    row = _attributes(file, run_id) | _heldout(file)
+    columns = _columns(file)
+    writer.append(columns)
+    last = writer.last()
+    row |= {name: last[name] for name in ("step", "loss", *METRICS)}
+    return columns[0].shape[0], row
+
+
+def _attributes(file: h5py.File, run_id: str) -> dict[str, Any]:
+    found = _attribute(file, "run_id")
+    if found != run_id:
+        raise ValueError(f"holds run {found}, the index says {run_id}: launch the sweep again")
+    status = _attribute(file, "status")
+    if status not in READABLE:
+        raise ValueError(f"status {status!r}, expected one of {READABLE}")
+    json.loads(_attribute(file, "config"))  # promised by the contract, though the index has it too
+    return {
+        "status": status,
+        "seconds": float(_attribute(file, "seconds")),
+        "host": str(_attribute(file, "host")),
+        "device": str(_attribute(file, "device")),
+        "attempts": int(_attribute(file, "attempts")),
+    }
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    attribute = h5a.open(file.id, name.encode())
+    if attribute.shape != ():
+        raise ValueError(f"attribute {name}: not a single value")
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    return plain(value[()])
+
+
+def _heldout(file: h5py.File) -> dict[str, float]:
+    """Held-out metrics as columns; none when the run ended before they were measured."""
+    if "heldout" not in file:
+        return {}
+    group = h5g.open(file.id, b"heldout")
+    row: dict[str, float] = {}
+    for link in group:
+        name = link.decode()
+        dataset = h5d.open(group, link)
+        if name not in METRICS or dataset.shape != () or dataset.dtype.kind not in "fiu":
+            raise ValueError(f"heldout/{name}: not a float of a known metric")
+        value = np.empty((), np.float64)
+        dataset.read(h5s.ALL, h5s.ALL, value, h5t.NATIVE_DOUBLE)
+        row[f"heldout_{name}"] = float(value)
+    return row
+
+
+def _columns(file: h5py.File) -> list[h5d.DatasetID]:
+    """The series in the order of `SERIES`: not empty, of one length, all of it in the file.
+
+    The contract knows no compression, so that stored bytes can be counted.
+    """
+    group = h5g.open(file.id, b"series")
+    columns = [h5d.open(group, name.encode()) for name in SERIES]
+    lengths = set()
+    for name, column in zip(SERIES, columns, strict=True):
+        shape, kind = column.shape, column.dtype
+        if len(shape) != 1 or kind.kind not in "fiu":
             raise ValueError(f"series/{name}: not a column of numbers")
-        if len(column) == 0:
-            raise ValueError("the series are empty")
+        # HDF5 would fill a hole with zeros, and a damaged length could ask for all memory
+        stored, needed = column.get_storage_size(), shape[0] * kind.itemsize
+        if stored < needed:
+            raise ValueError(f"series/{name}: {stored} of {needed} bytes are in the file")
+        lengths |= set(shape)
+    if len(lengths) != 1:
+        raise ValueError(f"series of different lengths {sorted(lengths)}")
+    if lengths == {0}:
+        raise ValueError("the series are empty")
+    return columns

@@ -31,12 +31,16 @@ def sweep_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def track(items: Sequence[T], description: str) -> Iterable[T]:
-    """Go through ``items`` with a progress bar on stderr; without one if stderr is no terminal."""
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Go through ``items`` with a progress bar on stderr; without one if stderr is no terminal.
+
+    ``total`` is their number, where ``items`` cannot tell.
+    """
     console = Console(stderr=True)
     return rich_track(
         items,
         description=description,
+        total=total,
         console=console,
         transient=True,
         disable=not console.is_terminal,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 
 from inr.errors import UsageError
-from inr.files import replace_atomically
+from inr.files import remove_leftovers, replace_atomically
 from inr.layout import SweepLayout
 from inr.results import ResultsError, open_run
+from postprocess.isolation import Batch, run_isolated
 from postprocess.merged import MergedSweep
 from postprocess.terminal import track
 from postprocess.video_canvas import Canvas
 from postprocess.video_encoder import Format, encode
 from postprocess.video_frames import RunFrames
+
+_TIMEOUT = 3600.0  # seconds for one video
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class Outcome:
     written: list[Path]
     kept: int  # files that were up to date
     failed: list[str]  # one line for each run whose frames cannot be read
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """One video to make, in all formats that are due."""
+
+    source: Path  # run.h5
+    name: str
+    sigmas: tuple[float, float]  # blur of the first and the last frame, px
+    outputs: dict[Format, Path]
+    fps: float
 
 
 def write_videos(
@@ -52,35 +65,67 @@ def write_videos(
             f"--run {name}: no readable run of {layout.root} has that in its name. "
             f"One that exists: {merged.readable['name'].iloc[0]}"
         )
-    mpl.use("agg")
-    outcome = Outcome([], 0, [])
+    jobs: list[VideoJob] = []
     kept = 0
-    for run in track(list(chosen.to_dict("records")), "making videos"):
+    for run in chosen.to_dict("records"):
         outputs: dict[Format, Path] = {f: layout.videos / f"{run['name']}.{f}" for f in formats}
         source = layout.root / run["results"]
         due = {f: path for f, path in outputs.items() if force or not _is_newer(path, source)}
         kept += len(outputs) - len(due)
-        if not due:
-            continue
-        try:
-            _write_video(source, run, due, fps)
-            outcome.written.extend(due.values())
-        except ResultsError as error:
-            outcome.failed.append(f"{run['name']}: {error}")
-    return Outcome(outcome.written, kept, outcome.failed)
+        sigmas = (float(run["data.sigma_start"]), float(run["data.sigma_end"]))
+        if due:
+            jobs.append(VideoJob(source, run["name"], sigmas, due, fps))
+    reasons = _make(jobs)
+    return Outcome(
+        written=[
+            path
+            for job, reason in zip(jobs, reasons, strict=True)
+            if not reason
+            for path in job.outputs.values()
+        ],
+        kept=kept,
+        failed=[f"{job.name}: {r}" for job, r in zip(jobs, reasons, strict=True) if r],
+    )
 
 
-def _write_video(
-    source: Path, run: dict[str, Any], outputs: dict[Format, Path], fps: float
-) -> None:
-    """Render one run once and encode it in every format of ``outputs``."""
-    sigmas = (float(run["data.sigma_start"]), float(run["data.sigma_end"]))
-    with open_run(source) as file:
+def _make(jobs: Sequence[VideoJob]) -> list[str]:
+    """Make the videos in child processes; why each failed, or ""."""
+    reasons = [""] * len(jobs)
+    done = run_isolated(make_video, [Batch(job, 1) for job in jobs], timeout=_TIMEOUT)
+    for number, replies in track(done, "making videos", total=len(jobs)):
+        (reasons[number],) = replies
+    return reasons
+
+
+def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:
+    """Make one video, in a child process. Yields why the results cannot be shown, or "".
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    if crashed:
+        for path in job.outputs.values():
+            remove_leftovers(path)
+        yield crashed[0]
+        return
+    mpl.use("agg")
+    try:
+        _write_video(job)
+        yield ""
+    except ResultsError as error:
+        yield str(error).removeprefix(f"{job.source}: ")
+
+
+def _write_video(job: VideoJob) -> None:
+    """Render one run once and encode it in every format that is wanted."""
+    with open_run(job.source) as file:
         frames = RunFrames(file)
-        canvas = Canvas(frames, run["name"], sigmas)
+        canvas = Canvas(frames, job.name, job.sigmas)
         with ExitStack() as stack:
-            temporary = {f: stack.enter_context(replace_atomically(p)) for f, p in outputs.items()}
-            encode(canvas.draw(), canvas.size, len(frames), fps, temporary)
+            temporary = {
+                f: stack.enter_context(replace_atomically(path)) for f, path in job.outputs.items()
+            }
+            encode(canvas.draw(), canvas.size, len(frames), job.fps, temporary)
 
 
 def _is_newer(path: Path, source: Path) -> bool:

@@ -46,6 +46,7 @@ class RunFrames:
         self.times = np.asarray(file["frames/time"][:], dtype=float)  # network time [frame]
         self._filename = str(file.filename)
         self._check()
+        self._read_all()
         self.shape: tuple[int, int] = self._data["value", "target"].shape[1:]
         self.columns = [self._column(quantity) for quantity in QUANTITIES]
 
@@ -54,7 +55,7 @@ class RunFrames:
 
     def picture(self, quantity: Quantity, part: Part, frame: int) -> np.ndarray:
         """One frame [row, column]: the magnitude of the gradient, the others as they are."""
-        data: np.ndarray = self._data[quantity, part][frame]
+        data = self._read(quantity, part, frame)
         return np.hypot(data[0], data[1]) if quantity == "gradient" else data
 
     def error(self, column: Column, frame: int) -> float:
@@ -62,10 +63,27 @@ class RunFrames:
 
         The gradient is compared as a vector: its squared errors are averaged over both components.
         """
-        target = self._data[column.quantity, "target"][frame].astype(float)
-        difference = self._data[column.quantity, "prediction"][frame] - target
+        target = self._read(column.quantity, "target", frame).astype(float)
+        difference = self._read(column.quantity, "prediction", frame) - target
         with np.errstate(over="ignore", invalid="ignore"):
             return float(np.mean(difference**2) / column.variance)
+
+    def _read(self, quantity: Quantity, part: Part, frame: int) -> np.ndarray:
+        try:
+            data: np.ndarray = self._data[quantity, part][frame]
+        except (OSError, RuntimeError, ValueError) as error:
+            # at once: the writer of the video would take an OSError for its own
+            reason = " ".join(str(error).split())
+            raise ResultsError(
+                f"{self._filename}: frames/{quantity}/{part}: broken: {reason}"
+            ) from error
+        return data
+
+    def _read_all(self) -> None:
+        """Find damage now, not after minutes of drawing."""
+        for quantity, part in self._data:
+            for frame in range(len(self)):
+                self._read(quantity, part, frame)
 
     def _check(self) -> None:
         frames = len(self.times)
@@ -77,13 +95,19 @@ class RunFrames:
                     f"{self._filename}: frames/{quantity}/{part} has shape {data.shape}, "
                     f"expected {(frames, *inner)} of floats"
                 )
+            # HDF5 would fill a hole with zeros, and a damaged shape could ask for all memory
+            if (stored := data.id.get_storage_size()) < data.nbytes:
+                raise ResultsError(
+                    f"{self._filename}: frames/{quantity}/{part}: {stored} of {data.nbytes} bytes "
+                    "are in the file"
+                )
         if frames == 0 or 0 in plane:
             raise ResultsError(f"{self._filename}: no frames")
 
     def _column(self, quantity: Quantity) -> Column:
         chosen = np.unique(np.linspace(0, len(self) - 1, _SAMPLED).round().astype(int))
         pictures = np.array([self.picture(quantity, "target", frame) for frame in chosen])
-        raw = np.array([self._data[quantity, "target"][frame] for frame in chosen], dtype=float)
+        raw = np.array([self._read(quantity, "target", frame) for frame in chosen], dtype=float)
         variance = float(raw.var()) or 1.0
         if not np.isfinite(raw).all():
             raise ResultsError(f"{self._filename}: frames/{quantity}/target is not finite")

@@ -125,38 +125,71 @@ def write_run(
     name: str | None = None,
     status: str = "complete",
     complete: bool = True,
-    shape: tuple[int, int] = (32, 32),
+    shape: tuple[int, int] | None = (32, 32),
     change: Callable[[Frames], None] | None = None,
 ) -> None:
     """Write one ``run.h5``. ``change`` may edit the series in place before they are written.
+
+    Without a ``shape`` it has no frames.
 
     ``status="diverged"`` turns the last fifth of every series and the last frame into NaN.
     """
     rng = np.random.default_rng(int(config.run_id, 16))
     final = final_errors(config, rng)
     columns = series(config, final, rng)
-    target = diffusion(shape, (config.data.sigma_start, config.data.sigma_end), config.data.frames)
-    predicted = {q: prediction(target, final[q], rng)[q] for q in QUANTITIES}
     heldout = {
         metric: float(column[-1] - 0.4 if metric == "psnr_value" else column[-1] * 1.1)
         for metric, column in columns.items()
         if metric in METRICS and not metric.startswith("ssim")
     }
+    target, predicted = _frames(config, shape, final, rng) if shape else ({}, {})
     if status == "diverged":
         heldout = {}
         _diverge(columns, predicted)
     if change is not None:
         change(columns)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        for attribute, value in _attributes(config, name or config.name, status).items():
+            _set_attribute(file, attribute, value)
         for metric, column in columns.items():
-            file[f"series/{metric}"] = column.astype("int64" if metric == "step" else "float64")
-        _write_frames(file, predicted, target)
+            data = column.astype("int64" if metric == "step" else "float64")
+            file.create_dataset(
+                f"series/{metric}", data=data, chunks=(max(1, len(data)),), fletcher32=True
+            )
         for metric, number in heldout.items():
-            file[f"heldout/{metric}"] = number
-        file.attrs.update(_attributes(config, name or config.name, status))
+            _write_small(file, f"heldout/{metric}", number)
+        if shape:
+            _write_frames(file, predicted, target)
         if complete:
             file.attrs["complete"] = True
+
+
+def _frames(
+    config: RunConfig,
+    shape: tuple[int, int],
+    final: Mapping[str, float],
+    rng: np.random.Generator,
+) -> tuple[Frames, Frames]:
+    sigmas = (config.data.sigma_start, config.data.sigma_end)
+    target = diffusion(shape, sigmas, config.data.frames)
+    return target, {q: prediction(target, final[q], rng)[q] for q in QUANTITIES}
+
+
+def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
+    """Texts are of fixed length, as the contract says."""
+    if isinstance(value, str):
+        encoded = value.encode()
+        kind = h5py.string_dtype("utf-8", max(1, len(encoded)))
+        place.attrs.create(name, encoded, dtype=kind)
+    else:
+        place.attrs[name] = value
+
+
+def _write_small(file: h5py.File, name: str, data: Any) -> None:
+    compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    compact.set_layout(h5py.h5d.COMPACT)
+    file.create_dataset(name, data=data, dcpl=compact)
 
 
 def _diverge(columns: Frames, predicted: Frames) -> None:
@@ -171,10 +204,13 @@ def _write_frames(file: h5py.File, predicted: Frames, target: Frames) -> None:
         for part, frames in (("prediction", predicted), ("target", target)):
             data = frames[quantity].astype("float32")
             dataset = file.create_dataset(
-                f"frames/{quantity}/{part}", data=data, chunks=(1, *data.shape[1:])
+                f"frames/{quantity}/{part}",
+                data=data,
+                chunks=(1, *data.shape[1:]),
+                fletcher32=True,
             )
-            dataset.attrs["units"] = UNITS[quantity]
-    file["frames/time"] = np.linspace(-1, 1, len(target["value"]))
+            _set_attribute(dataset, "units", UNITS[quantity])
+    _write_small(file, "frames/time", np.linspace(-1, 1, len(target["value"])))
 
 
 def _attributes(config: RunConfig, name: str, status: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Array submission without a cluster: scripts, splitting, refusals. See test_slurm.py for one."""
 
-import os
+import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,29 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
-import submitit
+from fake_slurm import install
 
 from inr.config import RunConfig
 from inr.errors import UsageError, UserError
-from inr.index import IndexEntry
+from inr.index import IndexEntry, index_json, read_submissions
 from inr.layout import SweepLayout
-from jobs import cluster
-from jobs.cluster import Submission, plan_arrays, preview, submit
+from jobs.arrays import plan_arrays
+from jobs.cluster import preview, submit
 from jobs.profiles import Profile, load_profile
+from jobs.sbatch import JobScript, post_script
 
-GOLDEN = Path(__file__).parent / "golden" / "array.sh"
-
-# Accepts every script and keeps a copy, up to $ACCEPT of them; then refuses with $REFUSAL.
-SBATCH = """#!/bin/bash
-number=$(( $(ls "$KEPT" | wc -l) + 1 ))
-if [ "$number" -gt "${ACCEPT:-99}" ]; then echo "$REFUSAL" >&2; exit 1; fi
-cp "$1" "$KEPT/$number.sh"
-echo "Submitted batch job $(( 40 + number ))"
-"""
-SCONTROL = """#!/bin/bash
-[ -z "$SLURM_DOWN" ] || { echo "Unable to contact slurm controller" >&2; exit 1; }
-echo "MaxArraySize            = ${LIMIT:-5}"
-"""
+ARRAY = Path(__file__).parent / "golden" / "array.sh"
+POST = Path(__file__).parent / "golden" / "post.sh"
 
 
 def entries(count: int) -> list[IndexEntry]:
@@ -51,29 +42,37 @@ def layout(tmp_path: Path) -> SweepLayout:
 
 
 @pytest.fixture
+def listed(layout: SweepLayout) -> SweepLayout:
+    """A sweep with an index, of which nothing was submitted."""
+    layout.root.mkdir()
+    layout.index.write_text(index_json(layout.name, entries(11)))
+    return layout
+
+
+@pytest.fixture
 def no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for sbatch, srun and scontrol; the directory where sbatch keeps the scripts."""
-    programs = tmp_path / "bin"
-    kept = tmp_path / "kept"
-    programs.mkdir()
-    kept.mkdir()
-    for name, text in (("sbatch", SBATCH), ("srun", "#!/bin/bash\n"), ("scontrol", SCONTROL)):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("KEPT", str(kept))
-    return kept
+    """The directory where a stand-in for sbatch keeps the scripts."""
+    return install(tmp_path, monkeypatch).scripts
 
 
-def unsubmitted(layout: SweepLayout) -> list[str]:
-    """Files of tasks that belong to no job."""
-    files = [*layout.submitit.glob("*.pkl"), *layout.submitit.glob(".submission_file_*")]
-    return [file.name for file in files if "submitted" not in file.name and not file.is_symlink()]
+def leftovers(layout: SweepLayout) -> list[str]:
+    """Files of jobs that were not submitted."""
+    known = {submission.token for submission in read_submissions(layout)}
+    scripts = [f for f in layout.submitit.glob(".submission_file_*") if not f.is_symlink()]
+    files = [f for f in layout.submissions.glob("*") if f.stem not in known]
+    return [file.name for file in (*scripts, *files)]
+
+
+def normalized(text: str, layout: SweepLayout) -> str:
+    """A script with the names of this machine and of this code taken out."""
+    python = shlex.quote(sys.executable)
+    text = text.replace(str(layout.root.resolve()), "/SWEEP").replace(python, "PYTHON")
+    return re.sub(r"/code/[0-9a-f]{16}", "/code/DIGEST", text)
 
 
 # --- splitting
@@ -102,7 +101,7 @@ def test_plan_arrays(count: int, limit: int, sizes: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("no_slurm")
-def test_script_is_the_golden_one(layout: SweepLayout) -> None:
+def test_scripts_are_the_golden_ones(layout: SweepLayout) -> None:
     full = profile(
         partition="gpu",
         account="lab",
@@ -113,13 +112,12 @@ def test_script_is_the_golden_one(layout: SweepLayout) -> None:
         constraint="a100|h100",
         exclude="n[1-2]",
         setup=["module load cuda", "cd /data && . 'my env'"],
-        extra={"mail-type": "FAIL", "exclusive": True, "requeue": False, "comment": "two words"},
+        extra={"mail-type": "FAIL", "exclusive": True, "oversubscribe": False, "nice": 3},
     )
-    text = preview(layout, entries(3), full)
-    text = text.replace(str(layout.root.resolve()), "/SWEEP").replace(
-        shlex.quote(sys.executable), "PYTHON"
-    )
-    assert text == GOLDEN.read_text()
+    assert normalized(preview(layout, entries(3), full), layout) == ARRAY.read_text()
+    post = full.model_copy(update={"post_partition": "cpu", "post_memory": "4GB"})
+    script = post_script(layout, post, "TOKEN", layout.code / ("0" * 16), ["41", "42"])
+    assert normalized(script.text, layout) == POST.read_text()
 
 
 @pytest.mark.usefixtures("no_slurm")
@@ -142,7 +140,7 @@ def test_preview_shows_equal_scripts_once(layout: SweepLayout) -> None:
 def test_minimal_profile_asks_for_nothing_else(layout: SweepLayout) -> None:
     text = preview(layout, entries(2), profile(gpus=0))
     assert "--array=0-1%2\n" in text
-    for absent in ("partition", "account", "qos", "gpus", "mem=", "wckey", "# setup"):
+    for absent in ("partition", "account", "qos", "gpus", "mem=", "wckey", "# setup", "dependency"):
         assert absent not in text
 
 
@@ -177,73 +175,79 @@ def test_percent_sign_in_path_is_refused(tmp_path: Path) -> None:
         preview(SweepLayout(tmp_path / "50%"), entries(2), profile())
 
 
+def test_signal_before_python_listens_does_not_end_the_task(layout: SweepLayout) -> None:
+    words = shlex.split(preview(layout, entries(1), profile()).splitlines()[-1])
+    wrapper = words[words.index("bash") : words.index("env")]
+    raised = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"]
+    assert subprocess.run([*wrapper, *raised]).returncode == 0
+    assert subprocess.run(raised).returncode != 0
+
+
 # --- submission
 
 
-def test_submits_what_it_previewed(layout: SweepLayout, slurm: Path) -> None:
+def test_submits_what_it_previewed(listed: SweepLayout, slurm: Path) -> None:
     tasks = entries(4)
     chosen = profile(setup=["true"], parallelism=3)
-    previewed = preview(layout, tasks, chosen)
-    assert submit(layout, tasks, chosen) == [Submission("41", range(4))]
+    previewed = preview(listed, tasks, chosen)
+    [submission] = submit(listed, tasks, chosen)
+    assert (submission.job_id, submission.tasks) == ("41", 4)
     script = (slurm / "1.sh").read_text()
-    assert script == (layout.submitit / "41_submission.sh").read_text()
-    assert previewed.partition("tasks: 4\n")[2] == script
+    assert script == (listed.submitit / "41_submission.sh").read_text()
+    assert previewed.partition("tasks: 4\n")[2].replace("TOKEN", submission.token) == script
 
 
-def test_task_gets_root_name_and_configuration_only(layout: SweepLayout, slurm: Path) -> None:
-    tasks = entries(2)
-    submit(layout, tasks, profile())
-    for number, entry in enumerate(tasks):
-        path = layout.submitit / f"41_{number}_submitted.pkl"
-        task = submitit.core.utils.DelayedSubmission.load(path)
-        config = RunConfig.model_validate(entry.config).canonical_json()
-        assert task.function.__module__ == "jobs.task"
-        assert task.args == (str(layout.root.resolve()), entry.name, config)
-        assert path.stat().st_size < 4096
+def test_submission_file_holds_runs_in_task_order(listed: SweepLayout, slurm: Path) -> None:
+    tasks = entries(3)
+    [submission] = submit(listed, tasks, load_profile("testbed"))
+    document = json.loads(listed.submission(submission.token).read_text())
+    assert document["schema"] == "inr-submission/1"
+    assert (document["token"], document["profile"]) == (submission.token, "testbed")
+    assert (listed.root / document["code"] / "jobs" / "worker.py").is_file()
+    wanted = [{"run_id": t.run_id, "name": t.name, "config": t.config} for t in tasks]
+    assert document["runs"] == wanted
+    assert f"--comment=inr:{submission.token}\n" in (slurm / "1.sh").read_text()
+    assert read_submissions(listed) == [submission]
 
 
-def test_long_sweep_is_split_at_the_clusters_limit(layout: SweepLayout, slurm: Path) -> None:
-    parts = submit(layout, entries(11), profile())
-    assert parts == [
-        Submission("41", range(3)),
-        Submission("42", range(3, 7)),
-        Submission("43", range(7, 11)),
-    ]
+def test_long_sweep_is_split_at_the_clusters_limit(listed: SweepLayout, slurm: Path) -> None:
+    parts = submit(listed, entries(11), profile())
+    assert [(part.job_id, part.tasks) for part in parts] == [("41", 3), ("42", 4), ("43", 4)]
     assert "--array=0-2%3\n" in (slurm / "1.sh").read_text()
-    assert unsubmitted(layout) == []
+    assert leftovers(listed) == []
 
 
-def test_profile_overrides_the_clusters_limit(layout: SweepLayout, slurm: Path) -> None:
-    assert len(submit(layout, entries(6), profile(max_array_size=2))) == 3
+def test_profile_overrides_the_clusters_limit(listed: SweepLayout, slurm: Path) -> None:
+    assert len(submit(listed, entries(6), profile(max_array_size=2))) == 3
 
 
 def test_cluster_that_forbids_arrays(
-    layout: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIMIT", "0")
     tasks = entries(2)
-    assert "# array 1, 2: tasks: 1\n" in preview(layout, tasks, profile())
-    assert [each.tasks for each in submit(layout, tasks, profile())] == [range(1), range(1, 2)]
+    assert "# array 1, 2: tasks: 1\n" in preview(listed, tasks, profile())
+    assert [each.tasks for each in submit(listed, tasks, profile())] == [1, 1]
     assert "--array" not in (slurm / "2.sh").read_text()
 
 
-def test_nothing_to_submit(layout: SweepLayout, slurm: Path) -> None:
-    assert submit(layout, [], profile()) == []
+def test_nothing_to_submit(listed: SweepLayout, slurm: Path) -> None:
+    assert submit(listed, [], profile()) == []
 
 
 @pytest.mark.usefixtures("no_slurm")
-def test_without_slurm(layout: SweepLayout) -> None:
+def test_without_slurm(listed: SweepLayout) -> None:
     with pytest.raises(UserError, match=r"no sbatch and no srun here.*module load.*--local"):
-        submit(layout, entries(2), profile())
+        submit(listed, entries(2), profile())
 
 
 def test_cluster_that_does_not_answer(
-    layout: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_DOWN", "1")
-    assert "no cluster answers" in preview(layout, entries(2), profile())
+    assert "no cluster answers" in preview(listed, entries(2), profile())
     with pytest.raises(UserError, match="does not answer"):
-        submit(layout, entries(2), profile())
+        submit(listed, entries(2), profile())
     assert list(slurm.iterdir()) == []
 
 
@@ -277,7 +281,7 @@ REFUSED = "sbatch: error: Batch job submission failed: "
     ],
 )
 def test_refusal_names_the_field(
-    layout: SweepLayout,
+    listed: SweepLayout,
     slurm: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -287,54 +291,62 @@ def test_refusal_names_the_field(
     monkeypatch.setenv("ACCEPT", "0")
     monkeypatch.setenv("REFUSAL", refusal)
     with pytest.raises(UserError) as caught:
-        submit(layout, entries(2), profile(partition="nope"))
+        submit(listed, entries(2), profile(partition="nope"))
     message = str(caught.value)
     assert "\n" not in message
     assert refusal.splitlines()[-1].removeprefix("sbatch: ").removeprefix("error: ") in message
     assert f"In the cluster profile, look at {field}" in message
     assert "Already submitted" not in message
-    assert unsubmitted(layout) == []
+    assert read_submissions(listed) == []
+    assert leftovers(listed) == []
     assert capfd.readouterr().err == ""
 
 
-def test_refusal_that_is_not_about_the_profile(
-    layout: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ACCEPT", "0")
-    monkeypatch.setenv("REFUSAL", f"{REFUSED}Unable to contact slurm controller")
-    with pytest.raises(UserError, match=r"Unable to contact slurm controller$"):
-        submit(layout, entries(2), profile())
-
-
 def test_refusal_half_way_names_what_was_accepted(
-    layout: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCEPT", "2")
     monkeypatch.setenv("REFUSAL", f"{REFUSED}Job violates accounting/QOS policy")
-    with pytest.raises(UserError, match=r"Already submitted: 7 tasks as 41 42; `scancel 41 42`"):
-        submit(layout, entries(11), profile())
-    assert unsubmitted(layout) == []
-    assert len(list(layout.submitit.glob("*_submitted.pkl"))) == 7
+    with pytest.raises(UserError, match=r"Already submitted: 7 tasks as 41 42; .*`scancel 41 42`"):
+        submit(listed, entries(11), profile())
+    assert leftovers(listed) == []
+    assert [each.job_id for each in read_submissions(listed)] == ["41", "42"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    ["Unable to contact slurm controller", "Socket timed out on send/recv operation"],
+    ids=["away", "timeout"],
+)
+def test_job_that_may_have_been_accepted_is_not_forgotten(
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    monkeypatch.setenv("ACCEPT", "1")
+    monkeypatch.setenv("REFUSAL", f"{REFUSED}{refusal}")
+    with pytest.raises(UserError, match=refusal):
+        submit(listed, entries(11), profile())
+    assert [each.job_id for each in read_submissions(listed)] == ["41", None]
+    assert leftovers(listed) == []
 
 
 def test_interrupt_names_what_was_accepted(
-    layout: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster._ArrayExecutor, "_throttle", interrupt_second_call())
-    with pytest.raises(UserError, match=r"interrupted. Already submitted: 3 tasks as 41"):
-        submit(layout, entries(6), profile())
-    assert unsubmitted(layout) == []
+    send = JobScript.send
+    sent = []
 
-
-def interrupt_second_call() -> object:
-    calls = []
-
-    def throttle(_: object) -> None:
-        calls.append(1)
-        if len(calls) == 2:
+    def interrupted(script: JobScript) -> str:
+        sent.append(send(script))
+        if len(sent) == 2:
             raise KeyboardInterrupt
+        return sent[-1]
 
-    return throttle
+    monkeypatch.setattr(JobScript, "send", interrupted)
+    with pytest.raises(UserError, match=r"interrupted. Already submitted: 3 tasks as 41"):
+        submit(listed, entries(11), profile())
+    # the second was accepted, but nobody learned its name
+    assert [each.job_id for each in read_submissions(listed)] == ["41", None]
+    assert leftovers(listed) == []
 
 
 def test_preview_works_where_there_is_slurm(layout: SweepLayout, slurm: Path) -> None:

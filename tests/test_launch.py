@@ -8,15 +8,14 @@ import sys
 
 import pytest
 import yaml
+from fake_slurm import install
 from synthetic import write_run
 
 import inr.train
 from inr.config import RunConfig
-from inr.errors import UserError
 from inr.index import index_json, read_index
 from inr.layout import SweepLayout
 from jobs.afterwards import describe_results, run_postprocessing
-from jobs.cluster import Submission
 from jobs.launch import main
 from jobs.task import run_task
 
@@ -107,7 +106,7 @@ def fake_training(monkeypatch):
     trained = []
 
     class Pool:
-        def __init__(self, layout, workers):
+        def __init__(self, layout, workers, code):
             self.layout = layout
 
         def train(self, runs, display):
@@ -218,15 +217,15 @@ def test_failing_task_keeps_its_traceback_and_forgets_the_last(tmp_path, monkeyp
     assert not run.progress.exists()
 
 
-def test_postprocessing_runs_as_commands_and_stops_at_a_failure(tmp_path, monkeypatch, capfd):
-    commands = tmp_path / "commands"
-    commands.mkdir()
-    for script, code in (("merge.py", 0), ("figures.py", 3), ("videos.py", 0)):
+def test_postprocessing_runs_as_commands_and_stops_at_a_failure(tmp_path, capfd):
+    code = tmp_path / "code"
+    commands = code / "postprocess"
+    commands.mkdir(parents=True)
+    for script, end in (("merge.py", 0), ("figures.py", 3), ("videos.py", 0)):
         (commands / script).write_text(
-            f"import sys; print('{script}', *sys.argv[1:]); sys.exit({code})"
+            f"import sys; print('{script}', *sys.argv[1:]); sys.exit({end})"
         )
-    monkeypatch.setattr("jobs.afterwards._COMMANDS", commands)
-    assert run_postprocessing(SweepLayout(tmp_path)) == 3
+    assert run_postprocessing(SweepLayout(tmp_path), code) == 3
     out = capfd.readouterr().out
     assert f"merge.py {tmp_path}" in out
     assert "figures.py failed" in out
@@ -243,38 +242,15 @@ def test_the_end_says_where_things_are(tmp_path):
 
 
 def test_array_submits_what_is_not_complete(tmp_path, monkeypatch, capsys):
-    submitted = []
-
-    def submit(layout, tasks, profile):
-        assert layout.index.is_file()  # written before anything starts
-        submitted.append([task.name for task in tasks])
-        return [Submission("123", range(len(tasks)))]
-
-    monkeypatch.setattr("jobs.cluster.submit", submit)
+    slurm = install(tmp_path, monkeypatch)
     sweep = write_sweep(tmp_path, "grid: {model.activation: [sine, elu]}")
-    command = ["--array", "--sweep", sweep]
+    command = ["--array", "--no-preflight", "--no-post", "--sweep", sweep]
     config = RunConfig()
     name = "1_0_0_0/sine_uniform_1e-4"
     write_run(tmp_path / "outputs" / "mine" / "runs" / name / "run.h5", config, name=name)
     SweepLayout(tmp_path / "outputs" / "mine").index.write_text(index_json("mine", []))
     assert main(command) == 0
-    assert submitted == [["1_0_0_0/elu_uniform_1e-4"]]
+    assert slurm.waiting() == [("41", "N/A")]
     out = capsys.readouterr().out
     assert "1 of 2 complete: 1 to train" in out
-    assert "job 123: 1 tasks" in out
-
-
-@pytest.mark.parametrize("accepted", [False, True], ids=["nothing", "something"])
-def test_refused_submission_is_forgotten_unless_something_was_accepted(
-    tmp_path, monkeypatch, accepted
-):
-    def submit(layout, tasks, profile):
-        if accepted:
-            layout.submitit.mkdir()
-            (layout.submitit / "7_0_submitted.pkl").touch()
-        raise UserError("Slurm refused")
-
-    monkeypatch.setattr("jobs.cluster.submit", submit)
-    with pytest.raises(UserError, match="Slurm refused"):
-        main(["--array", "--sweep", "quickstart"])
-    assert (tmp_path / "outputs").exists() == accepted
+    assert "job 41: 1 tasks" in out

@@ -145,6 +145,7 @@ class FakeExecutor:
         self.alive = self.most = 0
         self.options: list[dict] = []
         self.threads: list[str] = []
+        self.paths: list[str] = []
 
     def __call__(self, folder, **_):
         Path(folder).mkdir(parents=True)
@@ -156,6 +157,7 @@ class FakeExecutor:
     def submit(self, function, root, name, config, **options):
         self.options.append(options)
         self.threads.append(os.environ["OMP_NUM_THREADS"])
+        self.paths.append(os.environ["PYTHONPATH"].partition(os.pathsep)[0])
         return FakeJob(self, looks=2 + len(self.options) % 2)
 
 
@@ -179,10 +181,11 @@ def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers
     layout = SweepLayout(tmp_path)
     runs = write_index(layout, quickstart())
     text = io.StringIO()
-    failures = local.LocalPool(layout, workers).train(runs, Display(Console(file=text)))
+    failures = local.LocalPool(layout, workers, tmp_path).train(runs, Display(Console(file=text)))
     assert fake.most == workers
     assert {options["cuda_device"] for options in fake.options} == slots
     assert set(fake.threads) == {str(8 // workers)}
+    assert set(fake.paths) == {str(tmp_path)}  # the code that was launched
     assert os.environ["OMP_NUM_THREADS"] == "before"
     # no process wrote a result: every run is reported, by name
     assert {run.name for run, _ in failures} == {run.name for run in runs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from inr.errors import UserError
 from inr.index import read_index
 from inr.layout import SweepLayout
 from inr.results import METRICS, SWEEP_SCHEMA, open_run, read_heldout, read_series
-from postprocess import merging
+from postprocess import archive, joining, merging, records
+from postprocess.isolation import run_isolated
 from postprocess.merged import ensure_merged, is_current, read_merged
 
 SCRIPTS = Path(postprocess.__file__).parent
@@ -63,7 +65,7 @@ def test_every_number_of_every_run_is_in_the_merged_file(sweep):
     with h5py.File(sweep.merged) as file:
         assert file.attrs["schema"] == SWEEP_SCHEMA
         assert file.attrs["sweep"] == "sweep"
-        assert file["series/nmse_value"].compression == "gzip"
+        assert file["series/run"].compression == "gzip"
 
 
 def test_summary_has_the_rows_of_the_merged_file(sweep):
@@ -76,8 +78,8 @@ def test_summary_has_the_rows_of_the_merged_file(sweep):
 
 def test_blocks_are_written_in_order(sweep, monkeypatch):
     whole = ensure_merged(sweep).series("loss")
-    monkeypatch.setattr(merging, "_BLOCK", 7)
-    merging.merge(sweep)
+    monkeypatch.setattr(joining, "_BLOCK", 7)
+    merging.merge(sweep, reuse=False)
     pd.testing.assert_frame_equal(read_merged(sweep).series("loss"), whole)
 
 
@@ -134,6 +136,7 @@ DAMAGE = {
     "flat-series": (set_series("loss", np.zeros((21, 2))), "broken", "series/loss"),
     "text-series": (set_series("loss", np.array([b"x"] * 21)), "broken", "series/loss"),
     "empty-series": (edit(empty_series), "broken", "empty"),
+    "bit-flip": (lambda path: hit_last_column(path), "broken", "filter returned failure"),
     "bad-config": (edit(lambda f: f.attrs.update(config="{")), "broken", ""),
     "no-config": (edit(lambda f: f.attrs.pop("config")), "broken", ""),
     "bad-heldout": (
@@ -182,6 +185,105 @@ def test_merges_again_only_when_a_run_changed(sweep):
     assert len(ensure_merged(sweep).problems) == 1
     sweep.summary.unlink()
     assert not is_current(sweep)
+
+
+@pytest.fixture
+def read_runs(monkeypatch):
+    """The directories of the runs that are read, not copied; cuts the merge off on demand."""
+    seen: list[Path] = []
+    limit = [10**9]
+
+    def spy(work, batches):
+        for done, outcome in enumerate(run_isolated(work, batches)):
+            seen.extend(run.directory for run in batches[outcome[0]].payload.runs)
+            yield outcome
+            if done + 1 == limit[0]:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(merging, "run_isolated", spy)
+    return seen, limit
+
+
+def whole(layout: SweepLayout) -> pd.DataFrame:
+    return read_merged(layout).series("seconds", "lr", "loss", *METRICS)
+
+
+def test_runs_that_have_not_changed_are_copied(sweep, read_runs):
+    seen, _ = read_runs
+    ensure_merged(sweep)
+    expected = whole(sweep)
+    assert len(seen) == 3
+    seen.clear()
+    last = sweep.run(read_index(sweep)[2].name)
+    os.utime(last.results, ns=(1, 1))
+    merged = ensure_merged(sweep)
+    assert seen == [last.root]
+    pd.testing.assert_frame_equal(whole(sweep), expected)
+    seen.clear()
+    truncate(last.results)
+    assert len(ensure_merged(sweep).problems) == 1
+    assert seen == [last.root]
+    pd.testing.assert_frame_equal(whole(sweep), expected[expected["run"] < 2])
+    seen.clear()
+    merging.merge(sweep, reuse=False)
+    assert len(seen) == len(merged.runs)
+
+
+def test_a_merge_that_was_cut_off_goes_on(sweep, read_runs):
+    seen, limit = read_runs
+    limit[0] = 2
+    with pytest.raises(KeyboardInterrupt):
+        merging.merge(sweep)
+    assert not sweep.merged.exists()
+    assert len(seen) == 2
+    part = next(path for path in sweep.merge_parts.iterdir() if not path.name.startswith("."))
+    part.write_bytes(b"damaged")
+    seen.clear()
+    limit[0] = 10**9
+    assert len(ensure_merged(sweep).readable) == 3
+    # the one whose part was damaged, and the third, unless its reader was quicker than the end
+    assert len(seen) in (1, 2)
+    assert not sweep.merge_parts.exists()
+    resumed = whole(sweep)
+    merging.merge(sweep, reuse=False)
+    pd.testing.assert_frame_equal(whole(sweep), resumed)
+
+
+def test_a_run_longer_than_the_buffer_is_read_in_pieces(sweep, tmp_path, monkeypatch):
+    ensure_merged(sweep)
+    monkeypatch.setattr(archive, "_BUFFER", 8)
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        writer = archive.SeriesWriter(file)
+        for entry in read_index(sweep)[:2]:
+            assert records.read_record(sweep.run(entry.name), entry.run_id, writer)[0] == 21
+        damaged = sweep.run(read_index(sweep)[2].name)
+        hit_last_column(damaged.results)
+        rows, row = records.read_record(damaged, read_index(sweep)[2].run_id, writer)
+        assert (rows, row["status"]) == (0, "broken")
+        writer.flush()
+        expected = whole(sweep)
+        for name in METRICS:
+            wanted = expected.loc[expected["run"] < 2, name]
+            np.testing.assert_array_equal(file["series"][name][:], wanted)
+
+
+def hit_last_column(path: Path) -> None:
+    """Flip a bit of the last series that is read."""
+    with h5py.File(path) as file:
+        place = file["series/pde_residual"].id.get_chunk_info(0).byte_offset
+    with path.open("r+b") as raw:
+        raw.seek(place)
+        byte = raw.read(1)[0]
+        raw.seek(place)
+        raw.write(bytes([byte ^ 1]))
+
+
+def test_a_full_disk_is_said_before_hdf5_meets_it(sweep, monkeypatch):
+    full = shutil.disk_usage(sweep.root)._replace(free=0)
+    monkeypatch.setattr(archive.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(UserError, match="no space left on the device"):
+        merging.merge(sweep)
+    assert not sweep.merged.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"], ids=["empty", "garbage"])

@@ -85,9 +85,10 @@ MISTAKES = [
     pytest.param({"setup": "module load"}, ["setup: 'module load'", "a list"], id="setup-text"),
     pytest.param({"setup": '[" "]'}, ["setup: [' ']"], id="setup-blank"),
     pytest.param({"extra": "{array: 0-5}"}, ["array is not free"], id="extra-ours"),
+    pytest.param({"extra": "{comment: x}"}, ["comment is not free"], id="extra-token"),
     pytest.param({"extra": "{mem: 1G}"}, ["use the field memory"], id="extra-field"),
     pytest.param({"extra": "{--nice: 1}"}, ["'--nice'", "without dashes"], id="extra-dashes"),
-    pytest.param({"extra": '{comment: "a\\nb"}'}, ["single line"], id="extra-second-line"),
+    pytest.param({"extra": '{reservation: "a\\nb"}'}, ["single line"], id="extra-second-line"),
     pytest.param({"extra": "{nice: [1]}"}, ["extra: {'nice': [1]}", "mapping"], id="extra-list"),
     pytest.param({"parallelism": "0"}, ["parallelism: 0", "from 1"], id="parallelism"),
 ]

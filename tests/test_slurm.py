@@ -15,7 +15,7 @@ import pytest
 
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.index import IndexEntry, read_index
+from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.results import is_complete
 from jobs.cluster import preview, submit
@@ -82,6 +82,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
         time.sleep(0.5)
 
 
+def submit_new(layout: SweepLayout, tasks: list[IndexEntry], profile: Profile) -> list[Submission]:
+    """Submit a sweep that consists of ``tasks``."""
+    layout.root.mkdir(exist_ok=True)
+    layout.index.write_text(index_json(layout.name, tasks))
+    return submit(layout, tasks, profile)
+
+
 BUSY = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 
 
@@ -103,11 +110,11 @@ def test_array_trains_every_run(layout: SweepLayout, testbed: Profile) -> None:
     profile = testbed.model_copy(update={"setup": ("export SET_UP=yes",)})
     previewed = preview(layout, tasks, profile)
 
-    [submission] = submit(layout, tasks, profile)
+    [submission] = submit_new(layout, tasks, profile)
 
-    assert submission.tasks == range(3)
-    script = layout.submitit / f"{submission.job_id}_submission.sh"
-    assert previewed.partition("tasks: 3\n")[2] == script.read_text()
+    assert submission.tasks == 3
+    script = (layout.submitit / f"{submission.job_id}_submission.sh").read_text()
+    assert previewed.partition("tasks: 3\n")[2].replace("TOKEN", submission.token) == script
     assert states(submission.job_id) == ["COMPLETED"] * 3
     assert all(is_complete(layout.run(task.name).results) for task in tasks)
     for number in range(3):
@@ -116,9 +123,10 @@ def test_array_trains_every_run(layout: SweepLayout, testbed: Profile) -> None:
 
 def test_single_run_is_a_plain_job(layout: SweepLayout, testbed: Profile) -> None:
     [task] = tiny_runs(1)
-    [submission] = submit(layout, [task], testbed)
-    script = layout.submitit / f"{submission.job_id}_submission.sh"
-    assert preview(layout, [task], testbed).partition("tasks: 1\n")[2] == script.read_text()
+    [submission] = submit_new(layout, [task], testbed)
+    script = (layout.submitit / f"{submission.job_id}_submission.sh").read_text()
+    previewed = preview(layout, [task], testbed).partition("tasks: 1\n")[2]
+    assert previewed.replace("TOKEN", submission.token) == script
     assert states(submission.job_id) == ["COMPLETED"]
     assert is_complete(layout.run(task.name).results)
 
@@ -126,7 +134,7 @@ def test_single_run_is_a_plain_job(layout: SweepLayout, testbed: Profile) -> Non
 def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profile) -> None:
     probe = "echo cpus=$SLURM_CPUS_PER_TASK gpu=$CUDA_VISIBLE_DEVICES >&2; exit 1"
     profile = testbed.model_copy(update={"setup": (probe,), "cpus": 2, "extra": {"nice": 7}})
-    [submission] = submit(layout, tiny_runs(1), profile)
+    [submission] = submit_new(layout, tiny_runs(1), profile)
     assert states(submission.job_id) == ["FAILED"]
     log = (layout.submitit / f"{submission.job_id}_0_log.err").read_text()
     assert "cpus=2 gpu=0" in log
@@ -139,7 +147,7 @@ def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profil
 def test_failing_setup_line_stops_the_task(layout: SweepLayout, testbed: Profile) -> None:
     [task] = tiny_runs(1)
     profile = testbed.model_copy(update={"setup": ("cd /nowhere && true", "touch reached")})
-    [submission] = submit(layout, [task], profile)
+    [submission] = submit_new(layout, [task], profile)
     assert states(submission.job_id) == ["FAILED"]
     log = (layout.submitit / f"{submission.job_id}_0_log.err").read_text()
     assert "setup failed: cd /nowhere && true" in log
@@ -168,7 +176,7 @@ def test_refusal_names_the_field(
     before = jobs()
     tasks = tiny_runs(502 if "max_array_size" in fields else 2)
     with pytest.raises(UserError) as caught:
-        submit(layout, tasks, testbed.model_copy(update=fields))
+        submit_new(layout, tasks, testbed.model_copy(update=fields))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(layout.submitit.iterdir()) == []
@@ -177,8 +185,8 @@ def test_refusal_names_the_field(
 
 def test_sweep_longer_than_an_array(layout: SweepLayout, testbed: Profile) -> None:
     held = testbed.model_copy(update={"extra": {"hold": True}})
-    assert [len(each.tasks) for each in submit(layout, tiny_runs(502), held)] == [251, 251]
-    assert [len(each.tasks) for each in submit(layout, tiny_runs(501), held)] == [501]
+    assert [each.tasks for each in submit_new(layout, tiny_runs(502), held)] == [251, 251]
+    assert [each.tasks for each in submit_new(layout, tiny_runs(501), held)] == [501]
 
 
 # --- the test cluster itself
@@ -269,12 +277,15 @@ def test_launcher_runs_a_sweep(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
 
     sweep = SweepLayout(output)
-    [script] = sweep.submitit.glob("*_submission.sh")
-    job_id = script.name.partition("_")[0]
-    assert job_id in first.stdout + first.stderr
-    assert states(job_id) == ["COMPLETED"] * 8
+    array, post = read_submissions(sweep)
+    assert f"job {array.job_id}: 8 tasks" in first.stdout
+    assert "expected: at most " in first.stdout
+    assert states(str(array.job_id)) == ["COMPLETED"] * 8
     assert all(is_complete(sweep.run(entry.name).results) for entry in read_index(sweep))
+    assert states(str(post.job_id)) == ["COMPLETED"]
+    assert sweep.summary.is_file()
+    assert any(sweep.figures.iterdir())
 
     again = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert len(list(sweep.submitit.glob("*_submission.sh"))) == 1
+    assert read_submissions(sweep) == [array, post]

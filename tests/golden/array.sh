@@ -6,7 +6,7 @@
 # Parameters
 #SBATCH --account=lab
 #SBATCH --array=0-2%2
-#SBATCH --comment='two words'
+#SBATCH --comment=inr:TOKEN
 #SBATCH --constraint='a100|h100'
 #SBATCH --cpus-per-task=2
 #SBATCH --error='/SWEEP/submitit/%A_%a_0_log.err'
@@ -16,12 +16,14 @@
 #SBATCH --job-name='a sweep'
 #SBATCH --mail-type=FAIL
 #SBATCH --mem=8GB
+#SBATCH --nice=3
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
 #SBATCH --output='/SWEEP/submitit/%A_%a_0_log.out'
 #SBATCH --partition=gpu
 #SBATCH --qos=high
+#SBATCH --requeue
 #SBATCH --signal=USR2@90
 #SBATCH --time=30
 
@@ -33,4 +35,4 @@ cd /data && . 'my env'
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 PYTHON -P -u -m submitit.core._submit '/SWEEP/submitit'
+srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 bash -c 'trap "" USR2; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.worker '/SWEEP' TOKEN

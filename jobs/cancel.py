@@ -1,0 +1,167 @@
+"""Stop what runs of a sweep and take back what waits; nothing that was computed is lost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from inr.errors import UsageError, UserError
+from inr.layout import SweepLayout
+from inr.lock import read_owner
+from jobs.judgement import ACTIVE, State
+from jobs.selection import find_run
+from jobs.status import RunStatus, SweepStatus, read_status
+
+_TIMEOUT_SECONDS = 60
+
+
+@dataclass
+class _Targets:
+    """What there is to stop."""
+
+    running: int = 0
+    waiting: int = 0
+    jobs: list[str] = field(default_factory=list)  # as scancel takes them
+    post: int = 0  # of the jobs, those that merge and draw
+    processes: dict[int, str] = field(default_factory=dict)  # on this machine -> what it is
+    elsewhere: list[str] = field(default_factory=list)  # what only another machine can stop
+
+    def describe(self) -> str:
+        """All of it on one line."""
+        parts = [f"{self.running} running and {self.waiting} waiting runs"]
+        if len(self.jobs) > self.post:
+            parts.append(f"Slurm {' '.join(self.jobs[: len(self.jobs) - self.post])}")
+        if self.post:
+            parts.append(f"post-processing {' '.join(self.jobs[-self.post :])}")
+        parts += [f"{what} {pid}" for pid, what in self.processes.items()]
+        return ", ".join(parts)
+
+
+def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool) -> int:
+    """Stop a sweep, or only the runs ``wanted``. Asks first unless ``yes``. Returns the exit code.
+
+    Raises:
+        UsageError: no such run, or nobody is there to be asked.
+        UserError: Slurm does not answer, or refuses.
+    """
+    status = read_status(layout)
+    if not status.placements.answers:
+        raise UserError(
+            f"{status.placements.notes[0].partition('. ')[0]}: nothing can be cancelled in Slurm. "
+            "Try again when it answers"
+        )
+    chosen = {find_run(status.entries, each).run_id for each in wanted}
+    targets = _find_targets(status, chosen)
+    for line in targets.elsewhere:
+        print(f"note: {line}")
+    if not targets.jobs and not targets.processes:
+        print(f"{layout.root}: nothing runs or waits" + (" of these runs" if wanted else ""))
+        return 0
+    print(f"to cancel in {layout.root}: {targets.describe()}")
+    if not yes and not _confirmed():
+        print("nothing was cancelled")
+        return 1
+    _scancel(targets.jobs)
+    for pid in targets.processes:
+        _interrupt(pid)
+    print("cancelled. What was computed stays: launch or retry goes on from the checkpoints")
+    return 0
+
+
+def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
+    """What there is to stop of the runs ``chosen``, or of the sweep if none is chosen."""
+    targets = _Targets()
+    for run in status.in_states(ACTIVE):
+        if chosen and run.run_id not in chosen:
+            continue
+        queued = status.placements.waiting_or_running(run.run_id)
+        if queued is None and not _add_process(targets, status, run, whole=not chosen):
+            continue
+        if queued is not None and chosen:
+            targets.jobs.append(queued[0].task_id)
+        targets.running += run.state in (State.RUNNING, State.HUNG)
+        targets.waiting += run.state in (State.WAITING, State.REQUEUED)
+    if not chosen:
+        _add_whole_jobs(targets, status)
+    return targets
+
+
+def _add_whole_jobs(targets: _Targets, status: SweepStatus) -> None:
+    """Whole jobs, not tasks, so that one just being requeued is not left; merging last."""
+    for merging in (False, True):
+        for submission in status.placements.submissions:
+            if (submission.tasks == 0) == merging and status.placements.in_queue(submission):
+                targets.jobs.append(str(submission.job_id))
+                targets.post += merging
+
+
+def _add_process(targets: _Targets, status: SweepStatus, run: RunStatus, whole: bool) -> bool:
+    """Add the process that trains a run outside Slurm's queue. False if there is none to stop."""
+    layout = status.layout
+    task = read_owner(layout.run(run.name).lock)
+    launcher = read_owner(layout.launch_lock)
+    # with the launcher its tasks end too, and it starts no new ones
+    owner, what = (launcher, "launcher") if whole and launcher else (task, "process")
+    if owner is None:
+        return False
+    if task is not None and task.job:
+        targets.elsewhere.append(
+            f"{run.name}: Slurm job {task.job} on {task.host} left the queue, and is about to end"
+        )
+        return False
+    if owner.host != platform.node():
+        targets.elsewhere.append(
+            f"{run.name}: {what} {owner.pid} on {owner.host} can be stopped only there: "
+            f"kill -INT {owner.pid}"
+        )
+        return False
+    targets.processes[owner.pid] = what
+    return True
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("cancel asks first, and there is no terminal to ask on: add --yes")
+    try:
+        return input("cancel? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _scancel(jobs: Sequence[str]) -> None:
+    """Take jobs back. Those that have ended meanwhile are no fault."""
+    if not jobs:
+        return
+    try:
+        answer = subprocess.run(  # noqa: S603
+            ["scancel", *jobs],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UserError("no scancel here: cancel on a machine of the cluster") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"scancel gave no answer within {_TIMEOUT_SECONDS} seconds. Look with status, "
+            "and cancel again"
+        ) from None
+    said = [line for line in answer.stderr.splitlines() if "already completing" not in line]
+    if answer.returncode != 0 and said and "Invalid job id" not in answer.stderr:
+        raise UserError(f"scancel failed: {said[-1].removeprefix('scancel: error: ')}")
+
+
+def _interrupt(pid: int) -> None:
+    """As Ctrl-C does: it saves its checkpoint and ends."""
+    try:
+        os.kill(pid, signal.SIGINT)
+    except ProcessLookupError:  # it has ended meanwhile
+        return
+    except PermissionError:
+        raise UserError(f"process {pid} belongs to another user") from None

@@ -1,0 +1,47 @@
+"""Why a task ended, from the end of its log: for tasks that could not say it themselves.
+
+Slurm writes there too, also where accounting is off; and only there, without cgroups, that it
+ended a task for its memory.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.tails import tail
+
+_LINES = 50
+_SLURM = ("slurmstepd", "srun:", "slurmd")
+# What Slurm writes -> the state that accounting would tell.
+_STATES = (
+    (re.compile(r"oom.?kill|out of memory|exceeded (job )?memory limit", re.I), "OUT_OF_MEMORY"),
+    (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
+    (re.compile(r"DUE TO PREEMPTION"), "PREEMPTED"),
+    (re.compile(r"DUE TO NODE FAILURE"), "NODE_FAIL"),
+)
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """The end of a log.
+
+    Attributes:
+        state: Slurm's word for how the task ended, or "".
+        line: the last line that is not Slurm's, or "".
+    """
+
+    state: str = ""
+    line: str = ""
+
+
+def read_last_words(log: Path) -> LastWords:
+    """The end of a log; nothing if there is none."""
+    state = line = ""
+    for text in map(str.strip, reversed(tail(log, _LINES))):
+        if not text.startswith(_SLURM):
+            line = line or text
+        elif not state:
+            state = next((state for words, state in _STATES if words.search(text)), "")
+    return LastWords(state, line)

@@ -1,0 +1,199 @@
+"""What can be known to go wrong before anything is queued: disk, cluster, environment, networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from inr.config import RunConfig
+from inr.errors import UserError
+from inr.index import IndexEntry
+from inr.layout import SweepLayout
+from jobs.cluster import largest_array
+from jobs.devices import core_count
+from jobs.estimate import (
+    Cost,
+    describe_bytes,
+    describe_hours,
+    expected_bytes,
+    expected_seconds,
+    parameter_count,
+)
+from jobs.profiles import Profile
+from jobs.sbatch import post_script
+
+REHEARSAL_SECONDS = 120.0  # shapes that are not reached in this time are not tried
+# Networks of more parameters are not tried: a login node may not have the memory.
+REHEARSAL_PARAMETERS = 20_000_000
+# What a task's environment has in any case; everything else may be missing on a node.
+_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+
+# activation, width, depth, which terms of the loss count, kind of batch
+Shape = tuple[str, int, int, tuple[bool, ...], bool]
+Costs = dict[Shape, Cost]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What `check` found out, one line each.
+
+    Attributes:
+        needs: disk and time.
+        notes: what the user should know, and nothing keeps them from.
+    """
+
+    needs: str
+    notes: list[str]
+
+
+def check(
+    layout: SweepLayout,
+    tasks: Sequence[IndexEntry],
+    profile: Profile,
+    code: Path,
+    post: bool,
+) -> Forecast:
+    """Check everything that ``tasks`` need, and estimate what they cost.
+
+    Args:
+        layout: the sweep, whose directory exists.
+        tasks: the runs to submit, at least one.
+        profile: the cluster profile.
+        code: the snapshot that they will run.
+        post: whether post-processing is submitted too.
+
+    Raises:
+        UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
+            is not there; a network that cannot be trained. Says what to do.
+    """
+    configs = {task.name: RunConfig.model_validate(task.config) for task in tasks}
+    room = _check_room(layout, list(configs.values()))
+    notes = _check_cluster(layout, len(tasks), profile, code, post)
+    costs, untried = rehearse(configs, code, min(profile.cpus, core_count()))
+    if untried:
+        notes.append(
+            f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
+            f"{REHEARSAL_PARAMETERS:,} parameters, or more than {REHEARSAL_SECONDS:g} seconds)"
+        )
+    return Forecast(f"{_describe_time(list(configs.values()), costs, profile)}, {room}", notes)
+
+
+def rehearse(configs: Mapping[str, RunConfig], code: Path, threads: int) -> tuple[Costs, int]:
+    """Train every distinct shape of network for a step, as a task would.
+
+    A step has few points, and happens in a fresh process without the user's environment. Shapes
+    that are too large, and those that are not reached in time, are left out.
+
+    Args:
+        configs: runs by name.
+        code: the snapshot to use.
+        threads: cores of a task.
+
+    Returns:
+        The measured costs, and how many shapes were left out.
+
+    Raises:
+        UserError: something cannot be imported, or a network cannot be trained.
+    """
+    shapes: dict[Shape, str] = {}
+    for name, config in configs.items():
+        shapes.setdefault(_shape(config), name)
+    by_size = sorted(shapes.items(), key=lambda item: parameter_count(configs[item[1]]))
+    small = [s for s in by_size if parameter_count(configs[s[1]]) <= REHEARSAL_PARAMETERS]
+    answers = _ask([configs[name].canonical_json() for _, name in small], code, threads)
+    costs: Costs = {}
+    for (shape, name), answer in zip(small, answers, strict=False):
+        if "error" in answer:
+            raise UserError(f"{name}: its network cannot be trained: {answer['error']}")
+        costs[shape] = Cost(**answer)
+    return costs, len(shapes) - len(costs)
+
+
+def _shape(config: RunConfig) -> Shape:
+    model, training = config.model, config.training
+    terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
+    return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+
+
+def _ask(questions: Sequence[str], code: Path, threads: int) -> list[dict[str, float]]:
+    """The answers of `jobs.rehearsal`, as many as come in time."""
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-P", "-m", "jobs.rehearsal", str(threads)],
+        env=environment | {"PYTHONPATH": str(code.resolve()), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=code,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            out, said = process.communicate("\n".join(questions) + "\n", REHEARSAL_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, said = process.communicate()
+    if process.returncode > 0:
+        reason = (said.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise UserError(
+            f"a task would fail at once: {reason}. It runs {sys.executable} with PYTHONPATH="
+            f"{code.resolve()} and nothing else of this shell; install what is missing there"
+        )
+    return [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+
+
+def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
+    """Refuse a disk that is too small. Says how much is needed and how much there is."""
+    needed = sum(expected_bytes(config) for config in configs)
+    free = shutil.disk_usage(layout.root).free
+    words = f"{describe_bytes(needed)} of disk, {describe_bytes(free)} free"
+    if needed > free:
+        raise UserError(
+            f"{layout.root}: {len(configs)} runs need at most {words}. Choose another --output, "
+            "fewer frames or runs, or --no-preflight if there will be room"
+        )
+    return words
+
+
+def _check_cluster(
+    layout: SweepLayout, tasks: int, profile: Profile, code: Path, post: bool
+) -> list[str]:
+    """Let Slurm judge the scripts that will be submitted. Returns what it has to say."""
+    scripts = [largest_array(layout, tasks, profile, code)]
+    if post:
+        scripts.append(post_script(layout, profile, "TOKEN", code, after=[]))
+    said = [script.test() for script in scripts]
+    return [f"the tasks will wait. {text}" for text in said if text]
+
+
+def _describe_time(configs: Sequence[RunConfig], costs: Costs, profile: Profile) -> str:
+    if not costs:
+        return "no estimate of the time"
+    seconds = [expected_seconds(config, _cost(config, costs)) for config in configs]
+    gpus = int(str(profile.gpus).rpartition(":")[2])
+    bound = "at most " if gpus else ""
+    source = "one step measured on this machine's CPU" + (", GPUs are faster" if gpus else "")
+    return f"{bound}{describe_hours(seconds, gpus)} ({source})"
+
+
+def _cost(config: RunConfig, costs: Costs) -> Cost:
+    """The measured cost; for a shape that was not tried, from the closest one that was."""
+    if (cost := costs.get(_shape(config))) is not None:
+        return cost
+    size = parameter_count(config)
+
+    def size_of(shape: Shape) -> int:
+        update = {"width": shape[1], "depth": shape[2]}
+        return parameter_count(
+            config.model_copy(update={"model": config.model.model_copy(update=update)})
+        )
+
+    closest = min(costs, key=lambda shape: abs(size_of(shape) - size))
+    ratio = size / size_of(closest)
+    cost = costs[closest]
+    return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.examined * ratio)

@@ -1,0 +1,102 @@
+"""One step of a few networks with a few points, timed: ``python -P -m jobs.rehearsal THREADS``.
+
+Reads configurations from standard input, one JSON object a line, and answers each with a line:
+its `Cost` or an error. Run in the environment that the tasks will have, it also shows that this
+has all they need.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+
+import inr.train  # noqa: F401 - what the tasks import must be there
+import jobs.worker  # noqa: F401
+from inr.batches import make_batches
+from inr.config import DataConfig, RunConfig
+from inr.derivatives import differentiate
+from inr.examination import Examination
+from inr.losses import Targets, order_needed, weighted_loss
+from inr.model import initialize
+from inr.optimizers import make_optimizer
+from inr.results import QUANTITIES
+from jobs.estimate import Cost
+
+_FEW, _MORE = 64, 512  # points
+_EXAM = DataConfig(size=24, frames=2)
+_ONES = dict.fromkeys(QUANTITIES, 1.0)
+
+
+def main() -> int:
+    """Answer every line, until there is no more."""
+    torch.set_num_threads(int(sys.argv[1]))
+    started = time.process_time()  # all that was imported
+    for line in sys.stdin:
+        try:
+            answer: dict[str, object] = asdict(
+                measure(RunConfig.model_validate_json(line), started)
+            )
+        except Exception as error:  # whatever it is: the launcher names the run
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+    return 0
+
+
+def measure(config: RunConfig, start: float = 0.0) -> Cost:
+    """Train and examine the network of ``config`` for a step, with few points and with more.
+
+    ``start`` is what a process needs before it can train, in seconds.
+    """
+    _trainer(config, _FEW)(1)  # the first step of all pays for what is set up once
+    few, more = (_fastest(_trainer(config, points)) for points in (_FEW, _MORE))
+    network = initialize(config.model, config.training.seed)
+    exam = Examination(config.model_copy(update={"data": _EXAM}))
+    examined = _fastest(lambda step: exam.on_pixels(network))
+    point = max(0.0, more - few) / (_MORE - _FEW)
+    pixels = _EXAM.size**2 * _EXAM.frames
+    return Cost(start, max(0.0, few - _FEW * point), point, examined / pixels)
+
+
+def _trainer(config: RunConfig, count: int) -> Callable[[int], object]:
+    """A training step with ``count`` points of random targets."""
+    training = config.training
+    if training.batch != "frame":
+        training = training.model_copy(update={"batch": count})
+    generator = torch.Generator().manual_seed(0)
+    fields = {name: torch.rand(2, count, generator=generator) for name in QUANTITIES}
+    fields["gradient"] = torch.rand(2, count, 2, generator=generator)
+    points = torch.rand(2, count, 3, generator=generator) * 2 - 1
+    batches = make_batches(training, points, Targets(**fields))
+    network = initialize(config.model, training.seed)
+    optimizer, scheduler = make_optimizer(training, network)
+    order = order_needed(training.loss_weights)
+
+    def step(number: int) -> None:
+        where, targets = batches(number)
+        found = differentiate(network, where, order)
+        loss = weighted_loss(found, targets, training.loss_weights, _ONES)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+
+    return step
+
+
+def _fastest(step: Callable[[int], object]) -> float:
+    """Seconds of the fastest of two calls: others use this machine too."""
+    seconds = []
+    for number in range(2):
+        started = time.perf_counter()
+        step(number)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

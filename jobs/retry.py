@@ -1,0 +1,171 @@
+"""Start again what is not finished: on the cluster, or here. Runs go on from their checkpoints."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from inr.errors import UsageError
+from inr.index import IndexEntry
+from inr.layout import SweepLayout
+from jobs.judgement import ACTIVE, UNFINISHED, State
+from jobs.plan import launching
+from jobs.profiles import Profile, load_profile
+from jobs.status import RunStatus, SweepStatus, read_status
+
+_DEFAULT_PROFILE = "default"
+_MEMORY_LINE = re.compile(r"^#SBATCH --mem=(\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Runs that are submitted together, because they ask for the same."""
+
+    profile: Profile
+    runs: list[IndexEntry]
+
+    def describe(self) -> str:
+        """One line."""
+        memory = f", {self.profile.memory} of memory" if self.profile.memory else ""
+        return f"profile {self.profile.source}{memory}: {_count(len(self.runs))}"
+
+
+def retry(layout: SweepLayout, options: Namespace) -> int:
+    """Start runs of a sweep again, chosen by their state. Returns the exit code.
+
+    Args:
+        layout: the sweep.
+        options: of the command line, see `jobs.manage_options`.
+
+    Raises:
+        UsageError: a profile or an amount of memory is wrong or missing.
+        UserError: the sweep is being launched, or Slurm refuses or does not answer.
+    """
+    status = read_status(layout)
+    chosen = status.in_states([State(name) for name in options.states or UNFINISHED])
+    print(_describe(status, chosen))
+    if not chosen:
+        return 0
+    entries = {entry.run_id: entry for entry in status.entries}
+    groups = [] if options.local else _group(status, chosen, entries, options)
+    for group in groups:
+        print(f"  {group.describe()}")
+    if options.dry_run:
+        return 0
+    from jobs.modes import submit_array, train_here
+
+    with launching(layout.root):
+        if options.local:
+            runs = [entries[run.run_id] for run in chosen]
+            total = len(status.entries)
+            return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
+        for group in groups:
+            submit_array(
+                layout,
+                group.runs,
+                group.profile,
+                preflight=options.preflight,
+                post=options.post and group is groups[-1],
+            )
+    return 0
+
+
+def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
+    """What is started again, and what is left alone."""
+    active = len(status.in_states(ACTIVE))
+    rest = f"; {_count(active)} left alone that run or wait" if active else ""
+    if not chosen:
+        return f"{status.layout.name}: nothing to start again{rest}"
+    states = [run.state for run in chosen]
+    counted = [f"{states.count(state)} {state.words}" for state in State if state in states]
+    resumed = sum(status.layout.run(run.name).checkpoint.is_file() for run in chosen)
+    return (
+        f"{status.layout.name}: {_count(len(chosen))} to start again ({', '.join(counted)}), "
+        f"{resumed} of them from a checkpoint{rest}"
+    )
+
+
+def _group(
+    status: SweepStatus,
+    chosen: Sequence[RunStatus],
+    entries: dict[str, IndexEntry],
+    options: Namespace,
+) -> list[_Group]:
+    """Runs that ask for the same profile and memory, together."""
+    groups: dict[tuple[str, str | None], list[IndexEntry]] = defaultdict(list)
+    profiles: dict[str, Profile] = {}
+    on_gpu = 0
+    for run in chosen:
+        name = options.profile or _last_profile(status, run)
+        if name not in profiles:
+            profiles[name] = load_profile(name)
+        last = None if options.profile else _last_memory(status, run)
+        memory: str | None = options.memory or last or profiles[name].memory
+        if run.state is State.OUT_OF_MEMORY and not options.memory:
+            if "cuda" in run.reason.lower():
+                on_gpu += 1
+            else:
+                memory = _double(memory, profiles[name], run)
+        groups[name, memory].append(entries[run.run_id])
+    if on_gpu:
+        print(
+            f"note: {_count(on_gpu)} had too little GPU memory, which --memory does not change: "
+            "choose larger GPUs with --profile"
+        )
+    return [
+        _Group(_with_memory(profiles[name], memory), runs)
+        for (name, memory), runs in groups.items()
+    ]
+
+
+def _last_profile(status: SweepStatus, run: RunStatus) -> str:
+    """The profile that the run, or else the sweep, was last submitted with."""
+    place = status.placements.newest(run.run_id)
+    if place is not None:
+        return place.submission.profile
+    submissions = status.placements.submissions
+    return submissions[-1].profile if submissions else _DEFAULT_PROFILE
+
+
+def _last_memory(status: SweepStatus, run: RunStatus) -> str | None:
+    """The memory that the run was last submitted with: it may have been raised before."""
+    place = status.placements.newest(run.run_id)
+    if place is None or place.submission.job_id is None:
+        return None
+    script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"
+    try:
+        found = _MEMORY_LINE.search(script.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
+def _double(memory: str | None, profile: Profile, run: RunStatus) -> str:
+    parts = re.fullmatch(r"(\d+)(\D*)", memory or "")
+    if parts is None:
+        raise UsageError(
+            f"{run.name} ran out of memory, and profile {profile.source} does not say how much it "
+            "had. Give --memory, such as --memory 32GB"
+        )
+    return f"{2 * int(parts[1])}{parts[2]}"
+
+
+def _with_memory(profile: Profile, memory: str | None) -> Profile:
+    """The profile, asking for so much memory. Raises `UsageError` for one that is no amount."""
+    if memory == profile.memory:
+        return profile
+    try:
+        Profile.model_validate(profile.model_dump() | {"memory": memory})
+    except ValidationError:
+        allowed = Profile.model_fields["memory"].description
+        raise UsageError(f"--memory {memory}: is not allowed: {allowed}") from None
+    return profile.model_copy(update={"memory": memory})
+
+
+def _count(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs:,} runs"

@@ -1,0 +1,205 @@
+"""How the state of a sweep looks on a terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from inr.layout import SweepLayout
+from jobs.finished import FinishedRuns
+from jobs.judgement import ACTIVE, FINISHED, UNFINISHED, State
+from jobs.progress_file import Standing, describe_errors, describe_rate, describe_seconds
+from jobs.status import RunStatus, SweepStatus, read_status, status_document
+from jobs.table import make_console
+
+_MOST_ROWS = 20  # of each table, unless all are asked for
+
+_STYLES = {
+    State.DONE: "green",
+    State.DIVERGED: "yellow",
+    State.RUNNING: "cyan",
+    State.HUNG: "red",
+    State.FAILED: "red",
+    State.OUT_OF_MEMORY: "red",
+    State.TIMED_OUT: "red",
+    State.LOST: "red",
+}
+_WHAT_TO_DO = {
+    State.DIVERGED: "finished; the loss became NaN or infinite",
+    State.HUNG: "look with logs RUN; then cancel --run RUN, and retry",
+    State.REQUEUED: "nothing: goes on by itself from its checkpoint",
+    State.PREEMPTED: "retry: goes on from its checkpoint",
+    State.FAILED: "look with logs RUN; then retry --failed",
+    State.OUT_OF_MEMORY: "retry --out-of-memory: asks for more",
+    State.TIMED_OUT: "retry --timed-out: goes on from its checkpoint",
+    State.CANCELLED: "retry: goes on from its checkpoint",
+    State.LOST: "retry --lost: goes on from its checkpoint",
+    State.NOT_SUBMITTED: "retry, or launch the sweep again",
+}
+
+
+def show_status(layout: SweepLayout, *, every: float | None, as_json: bool, all_runs: bool) -> None:
+    """Print the state of a sweep; with ``every`` again and again, until nothing is under way.
+
+    Args:
+        layout: the sweep.
+        every: seconds between looks; None: look once.
+        as_json: print a JSON document a look instead of tables.
+        all_runs: list every run, in whatever state.
+
+    Raises:
+        UserError: the index of the sweep is missing or broken.
+    """
+    finished = FinishedRuns(layout)
+    console = make_console()
+    if as_json or every is None or not console.is_terminal:
+        while True:
+            status = read_status(layout, finished)
+            if as_json:
+                print(json.dumps(status_document(status), allow_nan=False), flush=True)
+            else:
+                console.print(render(status, all_runs))
+            if every is None or not status.in_states(ACTIVE):
+                return
+            time.sleep(every)
+    _watch(layout, finished, every, console, all_runs)
+
+
+def _watch(
+    layout: SweepLayout, finished: FinishedRuns, every: float, console: Console, all_runs: bool
+) -> None:
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            status = read_status(layout, finished)
+            live.update(render(status, all_runs), refresh=True)
+            if not status.in_states(ACTIVE):
+                return
+            time.sleep(every)
+
+
+def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
+    """Counts, then what runs, then what went wrong; or every run."""
+    parts: list[RenderableType] = [_headline(status), *_notes(status), _counts_table(status)]
+    if all_runs:
+        parts += ["", _all_table(status.runs)]
+        return Group(*parts)
+    running = status.in_states((State.RUNNING, State.HUNG))
+    if running:
+        parts += ["", _running_table(running[:_MOST_ROWS]), *_more(running)]
+    wrong = [run for run in status.in_states((*UNFINISHED, State.HUNG)) if run.reason]
+    if wrong:
+        parts += ["", _trouble_table(wrong[:_MOST_ROWS]), *_more(wrong)]
+    return Group(*parts)
+
+
+def _headline(status: SweepStatus) -> str:
+    total, done = len(status.runs), len(status.in_states(FINISHED))
+    percent = f" ({100 * done // total} %)" if total else ""
+    text = f"[bold]{escape(status.layout.name)}[/]: {done:,} of {total:,} runs finished{percent}"
+    left = status.remaining_seconds()
+    return text if left is None else f"{text}, about {describe_seconds(left)} left"
+
+
+def _notes(status: SweepStatus) -> list[RenderableType]:
+    return [f"[yellow]note:[/] {escape(note)}" for note in status.placements.notes]
+
+
+def _counts_table(status: SweepStatus) -> Table:
+    table = _table()
+    table.add_column("state", no_wrap=True)
+    table.add_column("runs", justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for state, count in status.counts().items():
+        if count or state is State.DONE:
+            remark = _remark(state, status)
+            table.add_row(_styled(state), f"{count:,}", escape(remark))
+    return table
+
+
+def _remark(state: State, status: SweepStatus) -> str:
+    """What to know of the runs in a state, or to do about them."""
+    if state is State.RUNNING:
+        rate = status.steps_per_second()
+        return f"{rate:,.4g} steps/s in all" if rate else "starting"
+    if state is State.WAITING:
+        reasons = dict.fromkeys(run.reason for run in status.in_states([state]) if run.reason)
+        return ", ".join(list(reasons)[:3])
+    return _WHAT_TO_DO.get(state, "")
+
+
+def _running_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table()
+    table.add_column("running", ratio=1, overflow="fold")
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("rate", justify="right", no_wrap=True)
+    table.add_column("left", justify="right", no_wrap=True)
+    table.add_column("host", overflow="fold", max_width=12)
+    table.add_column("attempt", justify="right", no_wrap=True)
+    for run in runs:
+        standing = _standing(run)
+        second = f"\n[dim]{describe_errors(standing)}[/]" if run.errors else ""
+        table.add_row(
+            escape(run.name) + second,
+            f"{run.step}/{run.steps}",
+            describe_rate(standing),
+            describe_seconds(run.remaining_seconds),
+            escape(run.host.partition(".")[0]),
+            str(run.attempts),
+        )
+    return table
+
+
+def _standing(run: RunStatus) -> Standing:
+    seconds = run.step / run.steps_per_second if run.steps_per_second else 0.0
+    return Standing(run.step, run.steps, seconds, run.errors)
+
+
+def _trouble_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table()
+    table.add_column("state", no_wrap=True)
+    table.add_column("run, reason", ratio=1, overflow="fold")
+    for run in runs:
+        table.add_row(_styled(run.state), _name_and_reason(run))
+    return table
+
+
+def _all_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table()
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("run, reason", ratio=1, overflow="fold")
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("attempts", justify="right", no_wrap=True)
+    for run in runs:
+        table.add_row(
+            str(run.task),
+            _styled(run.state),
+            _name_and_reason(run),
+            f"{run.step}/{run.steps}",
+            str(run.attempts),
+        )
+    return table
+
+
+def _name_and_reason(run: RunStatus) -> str:
+    return escape(run.name) + (f"\n[dim]{escape(run.reason)}[/]" if run.reason else "")
+
+
+def _table() -> Table:
+    return Table(box=None, header_style="bold", pad_edge=False)
+
+
+def _styled(state: State) -> str:
+    style = _STYLES.get(state)
+    return f"[{style}]{state.words}[/]" if style else state.words
+
+
+def _more(runs: Sequence[RunStatus]) -> list[RenderableType]:
+    hidden = len(runs) - _MOST_ROWS
+    return [f"… and {hidden:,} more (--all lists every run)"] if hidden > 0 else []

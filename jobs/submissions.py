@@ -1,0 +1,134 @@
+"""What was submitted: one file a job in ``submissions/``, and the list of all in ``index.json``.
+
+Both are written before the job is, under a token that is also written on the job. So a launcher
+may be killed at any instant: the next one finds the job by its token, or knows that there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from inr.files import write_text
+from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
+from inr.layout import SweepLayout
+
+SCHEMA = "inr-submission/1"
+
+
+def comment(token: str) -> str:
+    """What is written on the job of submission ``token``, to find it by."""
+    return f"inr:{token}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a submission file says.
+
+    Attributes:
+        runs: run ids, in the order of the array's tasks; none for post-processing.
+        after: the jobs that post-processing is about.
+    """
+
+    runs: list[str]
+    after: list[str]
+
+
+class Ledger:
+    """The submissions of a sweep. Only the process that holds the launch lock may change it.
+
+    Args:
+        layout: the sweep; its index must be there.
+
+    Raises:
+        UserError: the index is missing or broken.
+    """
+
+    def __init__(self, layout: SweepLayout) -> None:
+        self._layout = layout
+        self._entries = read_index(layout)
+        self.submissions = known_submissions(layout)
+
+    def contents(self, submission: Submission) -> Contents:
+        """What ``submission`` is about; nothing if its file is gone."""
+        document = _read(self._layout.submission(submission.token)) or {"runs": []}
+        return Contents([run["run_id"] for run in document["runs"]], document.get("after", []))
+
+    def announce(
+        self,
+        batches: Sequence[Sequence[IndexEntry]],
+        profile: str,
+        code: Path,
+        after: Sequence[str] = (),
+    ) -> list[Submission]:
+        """Write down submissions that are about to be made, one a batch of runs.
+
+        Args:
+            batches: the runs of each, in the order of its tasks.
+            profile: name or path of the cluster profile.
+            code: the snapshot that they run.
+            after: for post-processing, the jobs that it is about.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        new = [Submission(secrets.token_hex(6), now, profile, len(b), None) for b in batches]
+        for submission, runs in zip(new, batches, strict=True):
+            document: dict[str, Any] = {
+                "schema": SCHEMA,
+                "token": submission.token,
+                "created": now,
+                "profile": profile,
+                "code": code.relative_to(self._layout.root).as_posix(),
+                "runs": [{"run_id": r.run_id, "name": r.name, "config": r.config} for r in runs],
+            }
+            if after:
+                document["after"] = list(after)
+            write_text(self._layout.submission(submission.token), json.dumps(document) + "\n")
+        self._write([*self.submissions, *new])
+        return new
+
+    def confirm(self, submission: Submission, job_id: str) -> Submission:
+        """Write down what Slurm calls it."""
+        confirmed = replace(submission, job_id=job_id)
+        self._write([confirmed if s.token == submission.token else s for s in self.submissions])
+        return confirmed
+
+    def forget(self, submissions: Sequence[Submission]) -> None:
+        """Take back what was announced. A job of it that appears all the same finds no work."""
+        if not submissions:
+            return
+        tokens = {submission.token for submission in submissions}
+        for token in tokens:
+            self._layout.submission(token).unlink(missing_ok=True)
+        self._write([s for s in self.submissions if s.token not in tokens])
+
+    def _write(self, submissions: list[Submission]) -> None:
+        write_text(self._layout.index, index_json(self._layout.name, self._entries, submissions))
+        self.submissions = submissions
+
+
+def known_submissions(layout: SweepLayout) -> list[Submission]:
+    """The submissions in the index, and those of which only the file is left."""
+    listed = read_submissions(layout) if layout.index.exists() else []
+    tokens = {submission.token for submission in listed}
+    files = (path for path in sorted(layout.submissions.glob("[0-9a-f]*.json")))
+    strays = [_read(path) for path in files if path.stem not in tokens]
+    found = [
+        Submission(d["token"], d["created"], d["profile"], len(d["runs"]), None)
+        for d in strays
+        if d is not None
+    ]
+    return sorted([*listed, *found], key=lambda submission: submission.created)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A submission file; None if it is missing or broken."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None

@@ -1,0 +1,1 @@
+"""Measurements; not collected as tests. Run them as ``python -m tests.benchmarks.<name>``."""

@@ -1,0 +1,210 @@
+"""What is checked before anything is queued, and what a sweep is said to cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from fake_slurm import FakeSlurm, install
+
+from inr.config import RunConfig
+from inr.errors import UserError
+from inr.index import IndexEntry, index_json, read_submissions
+from inr.layout import SweepLayout
+from inr.model import initialize
+from jobs import preflight
+from jobs.estimate import (
+    Cost,
+    describe_bytes,
+    describe_hours,
+    expected_bytes,
+    expected_seconds,
+    parameter_count,
+)
+from jobs.launch import main
+from jobs.profiles import Profile
+from jobs.snapshot import take_snapshot
+from jobs.task import run_task
+
+TINY = {
+    "data": {"size": 16, "frames": 2},
+    "model": {"width": 8, "depth": 2},
+    "training": {"steps": 20, "batch": 16},
+    "record": {"metrics_every": 5, "images_every": 10},
+}
+PROFILE = Profile.model_validate({"time": 30, "gpus": 1, "cpus": 1})
+
+
+def tiny(**groups: dict[str, object]) -> RunConfig:
+    return RunConfig.model_validate({k: {**v, **groups.get(k, {})} for k, v in TINY.items()})
+
+
+def entries(*configs: RunConfig) -> list[IndexEntry]:
+    return [
+        IndexEntry(config.run_id, f"run{task}", task, config.model_dump(mode="json"))
+        for task, config in enumerate(configs)
+    ]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    return install(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SweepLayout:
+    layout = SweepLayout(tmp_path / "sweep")
+    layout.root.mkdir()
+    return layout
+
+
+# --- cost
+
+
+@pytest.mark.parametrize(("width", "depth"), [(8, 1), (8, 2), (5, 4)])
+def test_parameters_are_counted_as_they_are_made(width, depth):
+    config = tiny(model={"width": width, "depth": depth})
+    made = sum(parameter.numel() for parameter in initialize(config.model, 0).parameters)
+    assert parameter_count(config) == made
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(tiny(), id="small"),
+        pytest.param(tiny(data={"size": 96, "frames": 4}), id="frames"),
+        pytest.param(tiny(model={"width": 256, "depth": 3}), id="network"),
+    ],
+)
+def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
+    run_task(str(tmp_path), "a", config.canonical_json())
+    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    checkpoint = 3 * 4 * parameter_count(config)  # removed at the end
+    assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)
+
+
+def test_time_is_steps_and_examinations():
+    config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
+    cost = Cost(start=3, fixed=0.1, point=0.01, examined=0.001)
+    # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
+    assert expected_seconds(config, cost) == pytest.approx(3 + 10 * (0.1 + 4) + 5 * 2 * 0.4)
+
+
+def test_words():
+    assert [describe_bytes(n) for n in (12, 1500, 2.5e9, 3e15)] == [
+        "12 bytes",
+        "1.5 kB",
+        "2.5 GB",
+        "3e+03 TB",
+    ]
+    assert describe_hours([1800, 5400], 0) == "2 task hours, the longest task 1:30:00"
+    assert "2 task hours, 4 GPU hours" in describe_hours([1800, 5400], 2)
+
+
+# --- networks
+
+
+def test_every_distinct_shape_is_tried_once(layout):
+    runs = {
+        "a": tiny(),
+        "same": tiny(training={"seed": 1, "learning_rate": 1e-3}),
+        "activation": tiny(model={"activation": "elu"}),
+        "derivatives": tiny(training={"loss_weights": [1, 0, 1, 0]}),
+        "frames": tiny(training={"batch": "frame"}),
+    }
+    costs, untried = preflight.rehearse(runs, take_snapshot(layout), 1)
+    assert (len(costs), untried) == (4, 0)
+    assert all(cost.start > 0 and cost.fixed + cost.point > 0 for cost in costs.values())
+
+
+def test_broken_environment_is_refused(layout):
+    code = take_snapshot(layout)
+    (code / "inr" / "train.py").write_text("import no_such_package\n")
+    with pytest.raises(UserError, match=r"would fail at once: .*'no_such_package'") as caught:
+        preflight.rehearse({"a": tiny()}, code, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_network_that_cannot_be_trained_is_named(layout):
+    code = take_snapshot(layout)
+    with (code / "inr" / "losses.py").open("a") as file:
+        file.write("\ndef order_needed(weights):\n    raise ArithmeticError('no order')\n")
+    with pytest.raises(UserError, match=r"a/b: its network cannot be trained: .*no order"):
+        preflight.rehearse({"a/b": tiny()}, code, 1)
+
+
+def test_effort_is_bounded(layout, monkeypatch, slurm):
+    monkeypatch.setattr(preflight, "REHEARSAL_PARAMETERS", 200)
+    runs = entries(tiny(), tiny(model={"width": 64}))
+    forecast = preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+    assert forecast.needs.startswith("at most ")  # the large one is estimated from the small one
+    assert forecast.notes[0].startswith("1 of 2 shapes of networks were not tried")
+    monkeypatch.setattr(preflight, "REHEARSAL_SECONDS", 0.01)
+    assert preflight.rehearse({"a": tiny()}, take_snapshot(layout), 1) == ({}, 1)
+
+
+# --- disk and cluster
+
+
+@pytest.fixture
+def without_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, threads: ({}, 0))
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_small_disk_is_refused(layout, slurm, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_000_000))
+    runs = entries(tiny(data={"size": 512}))
+    with pytest.raises(UserError, match=r"1 runs need at most 2\d\.\d MB of disk, 1 MB free"):
+        preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_real_script_is_tested(layout, slurm):
+    runs = entries(*(tiny(training={"seed": seed}) for seed in range(7)))
+    code = take_snapshot(layout)
+    forecast = preflight.check(layout, runs, PROFILE, code, post=False)
+    assert "--array=0-3%4" in slurm.tested.read_text()
+    assert "no estimate of the time" in forecast.needs
+    assert slurm.submitted() == []
+    preflight.check(layout, runs, PROFILE, code, post=True)
+    assert "-m jobs.afterwards" in slurm.tested.read_text()
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_script_that_slurm_would_refuse(layout, slurm, monkeypatch):
+    monkeypatch.setenv("VERDICT", "allocation failure: Invalid account or account/partition")
+    with pytest.raises(UserError, match=r"Invalid account .*look at account \(None\)"):
+        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypatch):
+    verdict = "allocation failure: Required node not available (down, drained or reserved)"
+    monkeypatch.setenv("VERDICT", verdict)
+    forecast = preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+    assert "the tasks will wait. Slurm refused: " in forecast.notes[0]
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_launch_checks_first_unless_told_not_to(tmp_path, slurm, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.yaml").write_text(json.dumps({"base": TINY}))
+    command = ["--array", "--sweep", "sweep.yaml", "--profile", "testbed", "--output", "out"]
+    monkeypatch.setenv("VERDICT", "allocation failure: Invalid qos specification")
+    with pytest.raises(UserError, match="Invalid qos"):
+        main(command)
+    assert not Path("out").exists()
+    assert main([*command, "--no-preflight"]) == 0
+    assert "expected" not in capsys.readouterr().out
+    assert len(read_submissions(SweepLayout(Path("out")))) == 2
+
+    monkeypatch.delenv("VERDICT")
+    Path("out", "index.json").write_text(index_json("out", []))
+    slurm.queue.write_text("")
+    assert main(command) == 0
+    assert "expected: no estimate of the time, " in capsys.readouterr().out

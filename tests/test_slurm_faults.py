@@ -1,0 +1,293 @@
+"""What a night on a cluster does to a sweep, one fault at a time, on a real Slurm.
+
+Each ends with every run complete and equal, byte for byte, to an undisturbed one, or listed with
+the right reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio.v3 as iio
+import pytest
+from skimage.data import camera
+
+if "SLURM_CONF" in os.environ:
+    from slurm_sweep import (
+        ROOT,
+        Sweep,
+        ask,
+        start_daemon,
+        stop_daemon,
+        wait_for,
+    )
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif("SLURM_CONF" not in os.environ, reason="no cluster: make test-slurm"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_in_the_queue() -> Iterator[None]:
+    yield
+    subprocess.run(["scancel", "--me"], check=True)
+    wait_for(lambda: ask("squeue", "-h", "--me") == "")
+
+
+def end_well(sweep: Sweep) -> None:
+    sweep.wait_until_left()
+    sweep.assert_as_undisturbed()
+    assert "nothing to train" in sweep.launch()
+
+
+def test_preemption_signal(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    sweep.wait_until_training(0)
+    ask("scancel", "--signal=USR2", f"{sweep.job_ids[0]}_0")
+    end_well(sweep)
+    first, last = sweep.attempts(0)
+    assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
+    assert (last.status, last.first_step) == ("complete", first.last_step)
+    assert first.last_step > 0
+
+
+def test_two_signals_in_a_row(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    sweep.wait_until_training(0)
+    for number in ("USR2", "USR2", "TERM"):
+        ask("scancel", f"--signal={number}", f"{sweep.job_ids[0]}_0")
+    end_well(sweep)
+    assert [each.status for each in sweep.attempts(0)] == ["stopped", "complete"]
+
+
+def test_signal_before_the_first_step(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    job = f"{sweep.job_ids[0]}_0"
+    wait_for(lambda: ask("squeue", "-h", "-j", job, "-o", "%T") == "RUNNING")
+    ask("scancel", "--signal=USR2", job)
+    end_well(sweep)
+
+
+def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, partition="scavenge")
+    sweep.launch()
+    for position in (0, 1):
+        sweep.wait_until_training(position)
+    urgent = ["--partition=urgent", "--account=lab", "--nodes=2", "--exclusive", "--mem=0"]
+    ask("sbatch", *urgent, f"--output={tmp_path}/urgent.log", "--wrap", "sleep 2")
+    end_well(sweep)
+    assert all(len(sweep.attempts(position)) == 2 for position in (0, 1))
+
+
+def test_time_limit(tmp_path: Path) -> None:
+    """One minute for a run that takes longer."""
+    long = {"training.steps": 150_000, "record.metrics_every": 50_000}
+    sweep = Sweep(tmp_path, {"seeds": 1, "set": long}, time=1)
+    sweep.launch()
+    sweep.wait_until_left()
+    attempts = sweep.attempts(0)
+    assert len(attempts) > 1
+    assert {each.status for each in attempts[:-1]} <= {"stopped", "killed"}
+    assert attempts[-1].status == "complete"
+    sweep.assert_as_undisturbed()
+
+
+def test_requeue_by_hand(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    sweep.wait_until_training(1)
+    ask("scontrol", "requeue", f"{sweep.job_ids[0]}_1")
+    end_well(sweep)
+    assert len(sweep.attempts(1)) == 2
+
+
+def test_training_process_killed(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    os.kill(sweep.wait_until_training(0), signal.SIGKILL)
+    sweep.wait_until_left()
+    name = sweep.runs[0].name
+    wait_for(lambda: sweep.states()[name]["state"] not in ("running", "waiting"), 60)
+    assert sweep.states()[name]["state"] in ("failed", "lost")
+    assert "1 to train" in sweep.launch()
+    end_well(sweep)
+    killed, last = sweep.attempts(0)
+    assert killed.status == "killed"
+    assert last.first_step > 0
+
+
+def test_slurmd_killed_and_brought_back(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, nodelist="n1")
+    sweep.launch()
+    sweep.wait_until_training(0)
+    stop_daemon("slurmd-n1")
+    time.sleep(3)
+    start_daemon("slurmd-n1")
+    end_well(sweep)
+
+
+def test_slurmctld_restarted(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    sweep.wait_until_training(0)
+    stop_daemon("slurmctld")
+    assert sweep.states()[sweep.runs[0].name]["state"] == "running"
+    assert "Slurm" in sweep.launch(code=1)
+    start_daemon("slurmctld")
+    end_well(sweep)
+
+
+def test_accounting_stopped(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    stop_daemon("slurmdbd")
+    try:
+        sweep.launch()
+        sweep.wait_until_training(0)
+        assert sweep.states()[sweep.runs[0].name]["state"] == "running"
+        end_well(sweep)
+        assert {run["state"] for run in sweep.states().values()} == {"done"}
+    finally:
+        start_daemon("slurmdbd")
+
+
+@pytest.mark.parametrize("moment", ["before sbatch", "after sbatch"])
+def test_launcher_killed(moment: str, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    real = shutil.which("sbatch") if moment == "after sbatch" else "true"
+    fake.write_text(f'#!/bin/sh\n{real} "$@"\nkill -9 $PPID\nsleep 1\n')
+    fake.chmod(0o755)
+    killed = subprocess.run(
+        sweep.command("--no-preflight", "--no-post"),
+        env=os.environ | {"PATH": f"{fake.parent}:{os.environ['PATH']}"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    submitted = 2 if moment == "after sbatch" else 0
+    assert len(ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()) == submitted
+    sweep.launch()
+    assert len(ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()) == 2
+    end_well(sweep)
+    assert all(len(sweep.attempts(position)) == 1 for position in (0, 1))
+
+
+def test_working_tree_edited_while_tasks_wait(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for package in ("inr", "jobs", "postprocess", "slurm"):
+        shutil.copytree(
+            ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    sweep = Sweep(tmp_path, extra={"begin": "now+6"})
+    subprocess.run(
+        sweep.command("--no-preflight", "--no-post", root=tree),
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        check=True,
+        capture_output=True,
+    )
+    (tree / "inr" / "train.py").write_text("raise SystemExit('edited')\n")
+    end_well(sweep)
+
+
+def test_array_larger_than_allowed(tmp_path: Path) -> None:
+    short = {"training.steps": 200, "record.metrics_every": 100}
+    sweep = Sweep(tmp_path, {"seeds": 5, "set": short}, max_array_size=2)
+    sweep.launch()
+    assert len(sweep.job_ids) == 3
+    end_well(sweep)
+
+
+def test_two_thousand_tasks_are_split_at_the_limit_of_the_cluster(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, {"seeds": 2000}, extra={"hold": True})
+    begin = time.monotonic()
+    sweep.launch()
+    assert time.monotonic() - begin < 30
+    assert len(sweep.job_ids) == 4
+    waiting = ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()
+    assert len(waiting) == 2000
+    sweep.launch()
+    assert len(sweep.job_ids) == 4
+    sweep.manage("cancel", "--yes")
+    wait_for(lambda: ask("squeue", "-h", "--me") == "")
+
+
+def test_crash_and_lack_of_memory_stay_with_their_run(tmp_path: Path) -> None:
+    image = tmp_path / "photo.png"
+    iio.imwrite(image, camera()[::16, ::16])
+    several = [
+        {"training.seed": 0},
+        {"data.image": str(image)},
+        {"model.width": 9000, "model.depth": 2, "training.steps": 2},
+    ]
+    sweep = Sweep(tmp_path, {"list": several}, memory="700MB", extra={"begin": "now+4"})
+    sweep.launch()
+    image.unlink()
+    sweep.wait_until_left()
+    good, crashed, large = (run.name for run in sweep.runs)
+    states = sweep.states()
+    assert states[good]["state"] == "done"
+    assert states[crashed]["state"] == "failed"
+    assert "photo.png: does not exist" in states[crashed]["reason"]
+    assert states[large]["state"] == "out_of_memory"
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    ask("mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk))
+    try:
+        sweep = Sweep(tmp_path)
+        sweep.output.symlink_to(disk)
+        sweep.launch()
+        sweep.wait_until_training(0)
+        (disk / "filler").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * 4096 - 40_000))
+        sweep.wait_until_left()
+        states = {run["state"] for run in sweep.states().values()}
+        assert states <= {"disk_full", "failed", "done"}
+        assert states != {"done"}
+        (disk / "filler").unlink()
+        sweep.launch()
+        end_well(sweep)
+    finally:
+        ask("umount", str(disk))
+
+
+def test_cancel_and_launch_again(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    sweep.launch()
+    sweep.wait_until_training(0)
+    sweep.manage("cancel", "--yes")
+    sweep.wait_until_left()
+    assert sweep.states()[sweep.runs[0].name]["state"] == "cancelled"
+    assert "2 to train" in sweep.launch()
+    end_well(sweep)
+    assert sweep.attempts(0)[-1].first_step > 0
+
+
+def test_post_processing_follows_a_sweep_with_failures(tmp_path: Path) -> None:
+    image = tmp_path / "photo.png"
+    iio.imwrite(image, camera()[::16, ::16])
+    short = {"training.steps": 200, "record.metrics_every": 50}
+    several = [{"training.seed": 0}, {"training.seed": 1}, {"data.image": str(image)}]
+    sweep = Sweep(tmp_path, {"list": several, "set": short}, extra={"begin": "now+4"})
+    done = subprocess.run(
+        sweep.command("--no-preflight"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    image.unlink()
+    wait_for(lambda: ask("squeue", "-h", "--me") == "")
+    assert sweep.layout.summary.is_file()
+    table = sweep.layout.summary.read_text()
+    assert table.count("complete") == 2
+    assert len(list(sweep.layout.figures.glob("*.png"))) >= 10
+    assert len(list(sweep.layout.videos.rglob("*.mp4"))) == 2

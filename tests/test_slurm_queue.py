@@ -1,0 +1,175 @@
+"""What is understood of squeue and sacct, with stand-ins for both; and on a real cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs import slurm_queue
+from jobs.slurm_queue import SlurmUnavailable, TaskState, accounted, find_by_comment, queued
+
+Answer = Callable[..., None]
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Make a program print ``text``; what it was asked lies in ``<program>.asked``."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for program in ("squeue", "sacct"):
+        monkeypatch.setenv(f"{program.upper()}_FORMAT", "%u")
+
+    def set_answer(program: str, text: str = "", code: int = 0, last: str = "") -> None:
+        (tmp_path / f"{program}.answer").write_text(text)
+        path = tmp_path / program
+        path.write_text(
+            f'#!/bin/sh\necho "$@" > {tmp_path}/{program}.asked\n'
+            f"env > {tmp_path}/{program}.environment\n"
+            f"cat {tmp_path}/{program}.answer\n{last}\nexit {code}\n"
+        )
+        path.chmod(0o755)
+
+    set_answer("squeue")
+    set_answer("sacct")
+    return set_answer
+
+
+def row(*fields: str) -> str:
+    return "\x1f".join(fields) + "\n"
+
+
+QUEUE = (
+    row("7", "0", "RUNNING", "None", "n1", "inr:a")
+    + row("7", "12", "PENDING", "JobArrayTaskLimit", "", "inr:a")
+    + row("8", "N/A", "PENDING", "Dependency", "", "(null)")
+    + row("9", "N/A", "RUNNING", "None", "n2", "two")
+    + "lines, from somebody else\n"
+)
+
+
+def test_queue_lists_tasks_of_arrays_and_plain_jobs(answer: Answer) -> None:
+    answer("squeue", QUEUE)
+    assert queued(["7", "8"]) == [
+        TaskState("7", 0, "RUNNING", "", "n1", "inr:a"),
+        TaskState("7", 12, "PENDING", "JobArrayTaskLimit", "", "inr:a"),
+        TaskState("8", 0, "PENDING", "Dependency", "", ""),
+    ]
+    assert len(queued()) == 4
+    assert queued([]) == []
+
+
+def test_defaults_of_the_user_do_not_hide_jobs(answer: Answer, tmp_path: Path) -> None:
+    queued()
+    environment = (tmp_path / "squeue.environment").read_text()
+    assert "SQUEUE_FORMAT" not in environment
+    assert "SLURM_BITSTR_LEN=0" in environment
+    assert "--me --array" in (tmp_path / "squeue.asked").read_text()
+
+
+ACCOUNTS = {
+    "plain job": ("7|COMPLETED|None|n1|", [(0, "COMPLETED", "", "n1")]),
+    "who cancelled it is left out": ("7|CANCELLED by 0|None|n1|", [(0, "CANCELLED", "", "n1")]),
+    "never ran": ("7_1|CANCELLED|None|None assigned|", [(1, "CANCELLED", "", "")]),
+    "waiting tasks together": (
+        "7_[0-2,5,10-14:2%3]|PENDING|Priority|None assigned|",
+        [(i, "PENDING", "Priority", "") for i in (0, 1, 2, 5, 10, 12, 14)],
+    ),
+    "a past reason to wait is none to end": (
+        "7_3|FAILED|JobArrayTaskLimit|n2|",
+        [(3, "FAILED", "", "n2")],
+    ),
+    "array task by a number of its own": ("12_3|FAILED|None|n2|", []),
+    "not an id": ("7+0|FAILED|None|n2|", []),
+}
+
+
+@pytest.mark.parametrize(("line", "tasks"), ACCOUNTS.values(), ids=ACCOUNTS.keys())
+def test_accounting_is_expanded(
+    answer: Answer, line: str, tasks: list[tuple[int, str, str, str]]
+) -> None:
+    answer("sacct", line + "\n")
+    assert accounted(["7"]) == [TaskState("7", *task, comment="") for task in tasks]
+
+
+def test_accounting_that_is_off_says_nothing(answer: Answer) -> None:
+    answer("sacct", code=1, last="echo 'Slurm accounting storage is disabled' >&2")
+    assert accounted(["7"]) == []
+
+
+def test_accounting_is_not_asked_about_nothing(answer: Answer, tmp_path: Path) -> None:
+    assert accounted([]) == []
+    assert not (tmp_path / "sacct.asked").exists()
+
+
+def test_refusal_is_passed_on(answer: Answer) -> None:
+    answer("squeue", code=1, last="echo 'squeue: error: Unable to contact controller' >&2")
+    with pytest.raises(SlurmUnavailable, match="squeue failed: error: Unable to contact"):
+        queued()
+
+
+def test_silence_is_not_waited_for(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm_queue, "_TIMEOUT_SECONDS", 0.2)
+    answer("squeue", last="exec sleep 20")
+    with pytest.raises(SlurmUnavailable, match=r"no answer within 0\.2 seconds"):
+        queued()
+
+
+def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert accounted(["7"]) == []
+    with pytest.raises(SlurmUnavailable, match="no squeue here"):
+        queued()
+
+
+COMMENTS = {
+    "in the queue": (QUEUE, "", "inr:a", "7"),
+    "the newest of two": (QUEUE + row("31", "N/A", "RUNNING", "", "", "two"), "", "two", "31"),
+    "ended": (QUEUE, "5_0|COMPLETED|None|n1|inr:b\n5_1|FAILED|None|n1|inr:b\n", "inr:b", "5"),
+    "with a bar": ("", "5|COMPLETED|None|n1|x|y\n", "x|y", "5"),
+    "unknown": (QUEUE, "5|COMPLETED|None|n1|inr:b\n", "inr:", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("queue", "accounts", "comment", "job"), COMMENTS.values(), ids=COMMENTS.keys()
+)
+def test_job_is_found_by_its_comment(
+    answer: Answer, queue: str, accounts: str, comment: str, job: str | None
+) -> None:
+    answer("squeue", queue)
+    answer("sacct", accounts)
+    assert find_by_comment(comment) == job
+
+
+def test_job_is_not_called_unknown_when_the_queue_is(answer: Answer) -> None:
+    answer("squeue", code=1)
+    with pytest.raises(SlurmUnavailable):
+        find_by_comment("inr:a")
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif("SLURM_CONF" not in os.environ, reason="no cluster")
+def test_real_array(tmp_path: Path) -> None:
+    if shutil.which("sbatch") is None:
+        pytest.fail("SLURM_CONF is set, but there is no sbatch")
+    comment = f"inr:{tmp_path.name}{time.time_ns()}"
+    options = ["--parsable", f"--comment={comment}", "--output=/dev/null", "--mem=50"]
+    command = ["sbatch", *options, "--array=0-6:3%2", "--wrap", "exit $SLURM_ARRAY_TASK_ID"]
+    job = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    tasks = queued([job])
+    assert {(task.index, task.comment) for task in tasks} == {(i, comment) for i in (0, 3, 6)}
+    assert find_by_comment(comment) == job
+
+    # accounting learns of it some seconds later than the queue
+    ends = {0: "COMPLETED", 3: "FAILED", 6: "FAILED"}
+    deadline = time.monotonic() + 90
+    while queued([job]) or {task.index: task.state for task in accounted([job])} != ends:
+        assert time.monotonic() < deadline, accounted([job])
+        time.sleep(0.5)
+    assert find_by_comment(comment) == job
