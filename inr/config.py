@@ -156,9 +156,10 @@ class TrainingConfig(_Group):
 class RecordConfig(_Group):
     """What is measured while training, and how often."""
 
-    metrics_every: int = Field(100, ge=1, description="steps between metric evaluations")
+    # one evaluation of ten frames costs about four steps
+    metrics_every: int = Field(200, ge=1, description="steps between metric evaluations")
     images_every: int = Field(
-        500, ge=1, description="steps between TensorBoard images (at metric evaluations)"
+        1000, ge=1, description="steps between TensorBoard images (at metric evaluations)"
     )
     checkpoint_seconds: float = Field(
         60.0, gt=0, description="seconds of training between checkpoints"

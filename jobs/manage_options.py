@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
+from inr.arguments import ArgumentParser
 from inr.errors import UsageError
 from inr.layout import OUTPUTS, SweepLayout
 
@@ -20,11 +20,6 @@ examples:
   python jobs/manage.py cancel outputs/study --yes
   python jobs/manage.py retry outputs/study --out-of-memory --memory 32GB
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help shows all options)")
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,7 +36,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ArgumentParser(
         prog="manage.py",
         description="Watch and mend a sweep: what runs, what failed and why, and start it again.",
         epilog=_EPILOG,
@@ -57,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: argparse._SubParsersAction[_Parser], name: str, text: str
+    commands: argparse._SubParsersAction[ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name, help=text, description=f"{name}: {text}.", allow_abbrev=False

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Literal, cast
 
+from inr.arguments import ArgumentParser
 from inr.errors import UsageError
 from inr.layout import OUTPUTS
 
@@ -50,11 +51,6 @@ class Options:
         return Path(OUTPUTS) / (f"{sweep_name}_debug" if self.mode == "debug" else sweep_name)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (--help shows all options)")
-
-
 def parse_options(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits."""
     given = _parser().parse_args(arguments)
@@ -87,7 +83,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ArgumentParser(
         prog="launch.py",
         description="Train every combination of a sweep file: here, or on a Slurm cluster.",
         epilog=_EPILOG,

@@ -41,7 +41,7 @@ def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
     given = sum(attempt.wall_seconds * attempt.cpus for attempt in timed)
     used = sum(attempt.cpu_seconds for attempt in timed)
     return {
-        "attempts": float(len(attempts)),
+        "attempts": len(attempts),
         "hosts": " ".join(dict.fromkeys(attempt.host for attempt in attempts)),
         "wall_seconds": sum(attempt.wall_seconds for attempt in attempts),
         "gpu_hours": sum(a.wall_seconds * a.gpus for a in attempts) / _SECONDS_PER_HOUR,

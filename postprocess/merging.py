@@ -5,7 +5,8 @@
     /                   attributes: schema, sweep, created, code_version, versions, fingerprint
     /series/<column>    1-D, all runs one after the other: `run` (row of /runs), then the series
     /runs/<column>      1-D, one row per run of index.json, in task order:
-                        run_id, name, task, status, reason, seconds, host, device, attempts,
+                        run_id, name, task, status, reason, seconds, host, device,
+                        what all attempts used (`postprocess.accounting.COLUMNS`),
                         results (path of run.h5 from the sweep directory, for the frames),
                         rows (length of the series), step, loss and every metric at the last row,
                         heldout_<metric>, and the configuration as dotted columns
@@ -41,6 +42,7 @@ from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
 from inr.lock import RunLock
 from inr.results import METRICS, SWEEP_SCHEMA
+from postprocess import accounting
 from postprocess.archive import VERSION, Source, read_sources, write_sources
 from postprocess.isolation import Batch, run_isolated, usable_cores
 from postprocess.joining import join
@@ -66,7 +68,8 @@ def _keys(layout: SweepLayout, entries: Sequence[IndexEntry]) -> list[str]:
     keys = []
     for entry in entries:
         run = layout.run(entry.name)
-        keys.append(f"{entry.run_id} {entry.name} {_state(run.results)} {_state(run.error)}")
+        states = " ".join(_state(path) for path in (run.results, run.error, run.attempts))
+        keys.append(f"{entry.run_id} {entry.name} {states}")
     return keys
 
 
@@ -179,7 +182,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """All rows as a frame with a fixed order of columns."""
-    first = ["run_id", "name", "task", "status", "reason", "seconds", "host", "device", "attempts"]
+    first = ["run_id", "name", "task", "status", "reason", "seconds", "host", "device"]
+    first += accounting.COLUMNS
     first += ["results", "rows", "step", "loss", *METRICS]
     given = dict.fromkeys(key for row in rows for key in row)
     heldout = [key for key in given if key.startswith("heldout_")]

@@ -13,8 +13,10 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5s, h5t
 
+from inr.attempts import read_attempts
 from inr.layout import RunLayout
 from inr.results import METRICS, ResultsError, open_run, plain
+from postprocess.accounting import account
 from postprocess.archive import SERIES, SeriesWriter
 
 READABLE = ("complete", "diverged")
@@ -24,12 +26,19 @@ PROBLEMS = ("missing", "unfinished", "broken")
 def read_record(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
     """Append the series of a run to an archive, and give their length and its summary row.
 
-    The row holds ``status`` and, for a run with a problem, ``reason``; or else what was recorded
-    of the run: attributes, last row of the series, held-out metrics.
+    The row holds ``status``, what the attempts at the run used, and, for a run with a problem,
+    ``reason``; or else what was recorded of the run: attributes, last row of the series, held-out
+    metrics.
 
     Raises:
         UserError: the archive cannot be written.
     """
+    rows, row = _read_results(run, run_id, writer)
+    attempts = read_attempts(run.attempts)
+    return rows, row | account(attempts) if attempts else row
+
+
+def _read_results(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
     path = run.results
     if not path.is_file():
         return 0, _problem("missing", "no run.h5" + _last_error(run))

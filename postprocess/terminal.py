@@ -11,6 +11,8 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track as rich_track
 
+from inr.arguments import ArgumentParser
+
 T = TypeVar("T")
 
 _LISTED = 50  # problems named one by one; the rest are in summary.csv
@@ -18,7 +20,7 @@ _LISTED = 50  # problems named one by one; the rest are in summary.csv
 
 def sweep_parser(description: str) -> argparse.ArgumentParser:
     """A parser with the arguments that all commands have: the sweep and ``--force``."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = ArgumentParser(description=description)
     parser.add_argument(
         "sweep",
         nargs="?",

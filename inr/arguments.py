@@ -1,0 +1,16 @@
+"""Command lines whose mistakes read like every other mistake: one line, exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from inr.errors import UsageError
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """As argparse's own, but raises `UsageError` where that prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` with ``message`` and the command that helps."""
+        raise UsageError(f"{message} ({self.prog} --help shows all options)")
