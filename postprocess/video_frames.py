@@ -31,7 +31,6 @@ class Column:
     low: float
     high: float
     extend: Literal["neither", "max", "both"]  # where the target exceeds the scale
-    variance: float  # of the target over the sequence; errors are divided by it
 
 
 class RunFrames:
@@ -59,14 +58,14 @@ class RunFrames:
         return np.hypot(data[0], data[1]) if quantity == "gradient" else data
 
     def error(self, column: Column, frame: int) -> float:
-        """Mean squared error of one frame / variance of the target over the sequence.
+        """Mean squared error of one frame / variance of its target: 1 is what its mean would give.
 
-        The gradient is compared as a vector: its squared errors are averaged over both components.
+        The gradient is compared as a vector: squares are averaged over both components.
         """
         target = self._read(column.quantity, "target", frame).astype(float)
         difference = self._read(column.quantity, "prediction", frame) - target
         with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.mean(difference**2) / column.variance)
+            return float(np.mean(difference**2) / (target.var(axis=(-2, -1)).mean() or 1.0))
 
     def _read(self, quantity: Quantity, part: Part, frame: int) -> np.ndarray:
         try:
@@ -108,7 +107,6 @@ class RunFrames:
         chosen = np.unique(np.linspace(0, len(self) - 1, _SAMPLED).round().astype(int))
         pictures = np.array([self.picture(quantity, "target", frame) for frame in chosen])
         raw = np.array([self._read(quantity, "target", frame) for frame in chosen], dtype=float)
-        variance = float(raw.var()) or 1.0
         if not np.isfinite(raw).all():
             raise ResultsError(f"{self._filename}: frames/{quantity}/target is not finite")
         unit = "image scaled to [-1, 1]" if quantity == "value" else UNITS[quantity]
@@ -128,7 +126,7 @@ class RunFrames:
             top = _limit(np.abs(pictures))
             scale = {"colormap": "RdBu_r", "low": -top, "high": top, "extend": "both"}
             title = {"laplacian": "Laplacian", "time_derivative": "time derivative"}[quantity]
-        return Column(quantity, title, unit.replace("^2", "²"), variance=variance, **scale)
+        return Column(quantity, title, unit.replace("^2", "²"), **scale)
 
 
 def _limit(pictures: np.ndarray) -> float:
