@@ -12,12 +12,13 @@ from inr.errors import UserError
 
 
 @contextmanager
-def replace_atomically(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path to write; when the block succeeds it becomes ``path``.
 
     The temporary lies in the same directory, because a rename is atomic only within one file
     system, and keeps the suffix, from which many writers choose the format. Data and directory
-    entry are on disk before the block returns. On failure ``path`` is untouched.
+    entry are on disk before the block returns, unless ``durable`` is False: for what can be made
+    again. On failure ``path`` is untouched.
 
     Raises:
         UserError: the file cannot be written: no permission, disk full, ``path`` is a directory.
@@ -27,9 +28,11 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)  # fails here, with a clear reason, if anywhere
         yield temporary
-        _flush(temporary)
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        if durable:
+            _flush(path.parent)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise UserError(f"{path}: cannot be written: {reason}") from error

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 from inr.errors import run_main
 from inr.layout import SweepLayout
@@ -65,8 +66,8 @@ def describe_results(layout: SweepLayout) -> str:
     figures = _shown(_ROOT / _FOLDER / "figures.py")
     lines += [
         "Next:",
-        f"  learning curves         {tensorboard} --logdir {layout.runs}",
-        f"  draw the figures again  {_python()} {figures} {layout.root}",
+        f"  learning curves         {tensorboard} --logdir {quote(str(layout.runs))}",
+        f"  draw the figures again  {_python()} {figures} {quote(str(layout.root))}",
         f"  your own image          {launch} --local --set data.image=photo.png "
         "--output outputs/photo",
         f"  a Slurm cluster         {launch} --array --dry-run",
@@ -81,7 +82,7 @@ def _python() -> str:
 def _shown(path: Path) -> str:
     """A path as it can be typed here: relative where it lies below the current directory."""
     here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def train_here(
     code = take_snapshot(layout)
     if pending:
         workers = min(workers or core_count(), len(pending))
-        print(f"training {len(pending)} runs here, {workers} at once")
+        print(
+            f"training {len(pending)} runs here, {workers} at once (Ctrl-C: save and go on later)"
+        )
         with Display(make_console()) as display:
             failures = LocalPool(layout, workers, code).train(pending, display)
     exit_code = 0

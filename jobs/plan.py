@@ -143,13 +143,19 @@ def _check_images(configs: Sequence[RunConfig]) -> None:
 
 
 def describe(plan: Plan, pending: int) -> str:
-    """One line: how many runs, how many of them are left to train, and where they go."""
+    """How many runs, how many of them are left to train, and where they go."""
     total = len(plan.runs)
     done = f"{total - pending} of {total} complete" if pending < total else _count(total)
     todo = f"{pending} to train" if pending else "nothing to train"
     note = ""
     if plan.duplicates:
         note = f" ({plan.duplicates} combinations are the same as another one and run once)"
+    others = len({run.run_id for run in plan.listed} - {run.run_id for run in plan.runs})
+    if others:
+        note += (
+            f"\nnote: {_count(others)} of other settings stay in that directory and in its "
+            "figures; --output keeps them apart"
+        )
     return f"{done}: {todo}, in {plan.layout.root}{note}"
 
 

@@ -44,7 +44,8 @@ def write_part(part: Part, crashed: dict[int, str]) -> Iterator[None]:
     Raises:
         UserError: the archive cannot be written.
     """
-    with replace_atomically(part.path) as temporary, h5py.File(temporary, "w") as file:
+    part_file = replace_atomically(part.path, durable=False)  # a merge can read the runs again
+    with part_file as temporary, h5py.File(temporary, "w") as file:
         writer = SeriesWriter(file)
         sources = []
         for number, run in enumerate(part.runs):

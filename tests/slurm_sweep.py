@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def stop_daemon(name: str) -> None:
 def start_daemon(name: str) -> None:
     """Bring a daemon back."""
     start(cluster(), next(each for each in daemons(cluster()) if each.name == name))
+
+
+@contextmanager
+def without(name: str) -> Iterator[None]:
+    """A cluster whose daemon ``name`` is dead inside the block."""
+    stop_daemon(name)
+    try:
+        yield
+    finally:
+        start_daemon(name)
 
 
 class Sweep:
