@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,11 +61,11 @@ def cluster() -> Cluster:
     return Cluster(Path(os.environ["SLURM_CONF"]).parent)
 
 
-def stop_daemon(name: str) -> None:
-    """Kill a daemon of the cluster, without a chance to say goodbye."""
+def stop_daemon(name: str, number: signal.Signals) -> None:
+    """Send a signal that ends a daemon of the cluster, and wait until it has ended."""
     pid = cluster().running(name)
     assert pid, f"{name} does not run"
-    os.kill(pid, 9)
+    os.kill(pid, number)
     wait_for(lambda: not cluster().running(name))
 
 
@@ -74,9 +75,9 @@ def start_daemon(name: str) -> None:
 
 
 @contextmanager
-def without(name: str) -> Iterator[None]:
+def without(name: str, number: signal.Signals = signal.SIGKILL) -> Iterator[None]:
     """A cluster whose daemon ``name`` is dead inside the block."""
-    stop_daemon(name)
+    stop_daemon(name, number)
     try:
         yield
     finally:

@@ -138,11 +138,11 @@ def test_slurmd_killed_and_brought_back(tmp_path: Path) -> None:
 
 def test_slurmctld_restarted(tmp_path: Path) -> None:
     # Slurm's commands wait some ten seconds before they give up
-    longer = {"training.steps": 70_000, "record.metrics_every": 35_000}
+    longer = {"training.steps": 40_000, "record.metrics_every": 20_000}
     sweep = Sweep(tmp_path, {"seeds": 2, "set": longer})
     sweep.launch()
     sweep.wait_until_training(0)
-    with without("slurmctld"):
+    with without("slurmctld", signal.SIGTERM):
         assert "Slurm" in sweep.launch(code=1)
         assert sweep.states()[sweep.runs[0].name]["state"] == "running"
     end_well(sweep)
