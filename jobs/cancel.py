@@ -160,7 +160,8 @@ def _scancel(jobs: Sequence[str]) -> None:
 def _interrupt(pid: int) -> None:
     """As Ctrl-C does: it saves its checkpoint and ends."""
     try:
-        os.kill(pid, signal.SIGINT)
+        # not Ctrl-C's signal: a shell switches that off for what it starts in the background
+        os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:  # it has ended meanwhile
         return
     except PermissionError:

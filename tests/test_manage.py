@@ -336,8 +336,9 @@ def test_answer_of_scancel(
 
 
 TASK = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from inr.lock import RunLock
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
     with RunLock(pathlib.Path(sys.argv[1])):
         print("holds", flush=True)
