@@ -64,10 +64,13 @@ def test_two_signals_in_a_row(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
     sweep.launch()
     sweep.wait_until_training(0)
-    for number in ("USR2", "USR2", "TERM"):
-        ask("scancel", f"--signal={number}", f"{sweep.job_ids[0]}_0")
+    for _ in range(2):
+        ask("scancel", "--signal=USR2", f"{sweep.job_ids[0]}_0")
     end_well(sweep)
-    assert [each.status for each in sweep.attempts(0)] == ["stopped", "complete"]
+    # Slurm may be slow to deliver the second one, which then meets the next attempt
+    *stopped, last = [each.status for each in sweep.attempts(0)]
+    assert set(stopped) == {"stopped"}
+    assert last == "complete"
 
 
 def test_signal_before_the_first_step(tmp_path: Path) -> None:
