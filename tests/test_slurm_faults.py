@@ -147,7 +147,7 @@ def test_slurmctld_restarted(tmp_path: Path) -> None:
     sweep.wait_until_training(0)
     with without("slurmctld", signal.SIGTERM):
         assert "Slurm" in sweep.launch(code=1)
-        assert sweep.states()[sweep.runs[0].name]["state"] == "running"
+        assert sweep.states()[sweep.runs[0].name]["state"] in ("running", "done")
     end_well(sweep)
 
 
