@@ -91,7 +91,7 @@ def compare(config: RunConfig, rounds: int, to: str) -> None:
                 found[kind].append(train(chosen, Path(folder) / f"{kind}{number}"))
                 print(kind, found[kind][-1], file=sys.stderr)
     shares = {
-        part: statistics.median(run[part] / run["training"] for run in found["recorded"])
+        part: statistics.median(run.get(part, 0.0) / run["training"] for run in found["recorded"])
         for part in ("evaluation", "recording", "checkpoints")
     }
     loops = {k: [run["all"] - run["final record"] for run in v] for k, v in found.items()}
