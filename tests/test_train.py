@@ -97,9 +97,7 @@ def test_attributes_tell_the_run(finished: RunLayout) -> None:
     assert RunConfig.model_validate(attributes["config"]) == config
     assert attributes["run_id"] == config.run_id
     assert (attributes["status"], attributes["name"]) == ("complete", "a/name")
-    assert attributes["versions"]["torch"] == torch.__version__.split("+")[0] or "+" in str(
-        attributes["versions"]["torch"]
-    )
+    assert attributes["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert attributes["created"].endswith("+00:00")
     assert attributes["device"] == "cpu"
 
