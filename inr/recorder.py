@@ -26,6 +26,7 @@ from inr.files import remove_leftovers, replace_atomically
 from inr.layout import RunLayout
 from inr.results import (
     BASE_SERIES,
+    HELDOUT_TYPE,
     METRICS,
     QUANTITIES,
     SCHEMA,
@@ -146,13 +147,14 @@ class Recorder:
             times: network time of each frame.
             prediction: the network at the pixels, [frame, row, column].
             target: the exact fields there.
-            heldout: metrics between the pixels and between the frames.
+            heldout: metrics between the pixels and between the frames; may be empty.
         """
         with _replacing(self.layout.results) as file:
             self._write_series(file)
             _write_frames(file, times, prediction, target)
-            for metric, value in heldout.items():
-                _create_small(file, f"heldout/{metric}", value)
+            if heldout:
+                record = np.array(tuple(heldout[name] for name in METRICS), HELDOUT_TYPE)
+                _create_small(file, "heldout", record)
             _set_attribute(file, "status", status)
             file.attrs["complete"] = True
         if self._tensorboard:

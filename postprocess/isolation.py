@@ -124,6 +124,9 @@ class _Child:
             "PYTHONPATH": os.pathsep.join(paths),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
+            # glibc would give HDF5's memory back to the system after each file, and ask again
+            "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+            "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
         }
         name = f"{work.__module__}:{work.__qualname__}"
         command = [sys.executable, "-P", "-m", "postprocess.isolation", name, str(theirs.fileno())]

@@ -7,23 +7,40 @@ the high-level one costs three times as much as reading them.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5s, h5t
+from h5py import h5d, h5g, h5s, h5t
 
 from inr.attempts import read_attempts
 from inr.layout import RunLayout
-from inr.results import METRICS, ResultsError, open_run, plain
+from inr.results import HELDOUT_TYPE, METRICS, ResultsError, open_run, read_attribute
 from postprocess.accounting import account
-from postprocess.archive import SERIES, SeriesWriter
+from postprocess.archive import SERIES
 
 READABLE = ("complete", "diverged")
 PROBLEMS = ("missing", "unfinished", "broken")
 
 
-def read_record(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
+class SeriesTaker(Protocol):
+    """Takes the series of one run after the other, as `postprocess.archive.SeriesWriter` does."""
+
+    def append(self, columns: Sequence[h5d.DatasetID]) -> None:
+        """Take one run: its series in the order of `SERIES`, all of the same length."""
+
+    def last(self) -> dict[str, float]:
+        """The last row that was taken."""
+
+
+# looked up once: h5py would translate numpy's types at every read
+_HELDOUT = h5t.py_create(HELDOUT_TYPE)
+_HELDOUT_COLUMNS = [f"heldout_{name}" for name in METRICS]
+_FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
+
+
+def read_record(run: RunLayout, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
     """Append the series of a run to an archive, and give their length and its summary row.
 
     The row holds ``status``, what the attempts at the run used, and, for a run with a problem,
@@ -38,15 +55,15 @@ def read_record(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int,
     return rows, row | account(attempts) if attempts else row
 
 
-def _read_results(run: RunLayout, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
+def _read_results(run: RunLayout, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
     path = run.results
     if not path.is_file():
         return 0, _problem("missing", "no run.h5" + _last_error(run))
     try:
         with open_run(path) as file:
-            if not file.attrs.get("complete", False):
+            if not read_attribute(file, "complete"):
                 return 0, _problem("unfinished", _reached(file) + _last_error(run))
-            return _read(file, run_id, writer)
+            return read_complete(file, run_id, writer)
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
         return 0, _problem("broken", reason)
@@ -71,8 +88,11 @@ def _last_error(run: RunLayout) -> str:
     return f"; last attempt failed: {lines[-1].strip()[:200]}" if lines else ""
 
 
-def _read(file: h5py.File, run_id: str, writer: SeriesWriter) -> tuple[int, dict[str, Any]]:
-    """Everything of a complete run. Any ValueError is reported as broken by `open_run`."""
+def read_complete(file: h5py.File, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
+    """Hand the series of a complete run to ``writer``; their length and the run's summary row.
+
+    Raises what `open_run` reports as broken when the file does not keep the contract.
+    """
     row = _attributes(file, run_id) | _heldout(file)
     columns = _columns(file)
     writer.append(columns)
@@ -82,46 +102,32 @@ def _read(file: h5py.File, run_id: str, writer: SeriesWriter) -> tuple[int, dict
 
 
 def _attributes(file: h5py.File, run_id: str) -> dict[str, Any]:
-    found = _attribute(file, "run_id")
+    found = read_attribute(file, "run_id")
     if found != run_id:
         raise ValueError(f"holds run {found}, the index says {run_id}: launch the sweep again")
-    status = _attribute(file, "status")
+    status = read_attribute(file, "status")
     if status not in READABLE:
         raise ValueError(f"status {status!r}, expected one of {READABLE}")
-    json.loads(_attribute(file, "config"))  # promised by the contract, though the index has it too
+    json.loads(read_attribute(file, "config"))  # the index has it too, but the contract promises it
     return {
         "status": status,
-        "seconds": float(_attribute(file, "seconds")),
-        "host": str(_attribute(file, "host")),
-        "device": str(_attribute(file, "device")),
-        "attempts": int(_attribute(file, "attempts")),
+        "seconds": float(read_attribute(file, "seconds")),
+        "host": str(read_attribute(file, "host")),
+        "device": str(read_attribute(file, "device")),
+        "attempts": int(read_attribute(file, "attempts")),
     }
-
-
-def _attribute(file: h5py.File, name: str) -> Any:
-    attribute = h5a.open(file.id, name.encode())
-    if attribute.shape != ():
-        raise ValueError(f"attribute {name}: not a single value")
-    value = np.empty((), attribute.dtype)
-    attribute.read(value)
-    return plain(value[()])
 
 
 def _heldout(file: h5py.File) -> dict[str, float]:
     """Held-out metrics as columns; none when the run ended before they were measured."""
     if "heldout" not in file:
         return {}
-    group = h5g.open(file.id, b"heldout")
-    row: dict[str, float] = {}
-    for link in group:
-        name = link.decode()
-        dataset = h5d.open(group, link)
-        if name not in METRICS or dataset.shape != () or dataset.dtype.kind not in "fiu":
-            raise ValueError(f"heldout/{name}: not a float of a known metric")
-        value = np.empty((), np.float64)
-        dataset.read(h5s.ALL, h5s.ALL, value, h5t.NATIVE_DOUBLE)
-        row[f"heldout_{name}"] = float(value)
-    return row
+    dataset = h5d.open(file.id, b"heldout")
+    if dataset.shape != () or dataset.get_type() != _HELDOUT:
+        raise ValueError("heldout: not one record of a float a metric")
+    record = np.empty((), HELDOUT_TYPE)
+    dataset.read(h5s.ALL, h5s.ALL, record, _HELDOUT)
+    return dict(zip(_HELDOUT_COLUMNS, record.item(), strict=True))
 
 
 def _columns(file: h5py.File) -> list[h5d.DatasetID]:
@@ -133,11 +139,11 @@ def _columns(file: h5py.File) -> list[h5d.DatasetID]:
     columns = [h5d.open(group, name.encode()) for name in SERIES]
     lengths = set()
     for name, column in zip(SERIES, columns, strict=True):
-        shape, kind = column.shape, column.dtype
-        if len(shape) != 1 or kind.kind not in "fiu":
-            raise ValueError(f"series/{name}: not a column of numbers")
+        shape, kind = column.shape, _INTEGER if name == "step" else _FLOAT
+        if len(shape) != 1 or column.get_type() != kind:
+            raise ValueError(f"series/{name}: not a column of 64-bit numbers")
         # HDF5 would fill a hole with zeros, and a damaged length could ask for all memory
-        stored, needed = column.get_storage_size(), shape[0] * kind.itemsize
+        stored, needed = column.get_storage_size(), shape[0] * 8
         if stored < needed:
             raise ValueError(f"series/{name}: {stored} of {needed} bytes are in the file")
         lengths |= set(shape)

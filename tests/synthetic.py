@@ -138,9 +138,9 @@ def write_run(
     final = final_errors(config, rng)
     columns = series(config, final, rng)
     heldout = {
-        metric: float(column[-1] - 0.4 if metric == "psnr_value" else column[-1] * 1.1)
+        metric: float(column[-1] - 0.4 if METRICS[metric].higher_is_better else column[-1] * 1.1)
         for metric, column in columns.items()
-        if metric in METRICS and not metric.startswith("ssim")
+        if metric in METRICS
     }
     target, predicted = _frames(config, shape, final, rng) if shape else ({}, {})
     if status == "diverged":
@@ -157,8 +157,10 @@ def write_run(
             file.create_dataset(
                 f"series/{metric}", data=data, chunks=(max(1, len(data)),), fletcher32=True
             )
-        for metric, number in heldout.items():
-            _write_small(file, f"heldout/{metric}", number)
+        if heldout:
+            kind = [(metric, "<f8") for metric in METRICS]
+            record = np.array(tuple(heldout[metric] for metric in METRICS), kind)
+            _write_small(file, "heldout", record)
         if shape:
             _write_frames(file, predicted, target)
         if complete:
