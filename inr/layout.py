@@ -22,6 +22,11 @@ class RunLayout:
         return self.root / "run.h5"
 
     @property
+    def damaged(self) -> Path:
+        """A results file that could not be read, set aside so that the run is trained again."""
+        return self.root / "run.h5.damaged"
+
+    @property
     def model(self) -> Path:
         """The trained network, read back by `inr.load`."""
         return self.root / "model.pt"

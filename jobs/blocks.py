@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inr.errors import UsageError
-from jobs.document import Document
+from jobs.document import Document, show
 from jobs.fields import (
     SEED,
     Settings,
@@ -14,7 +14,6 @@ from jobs.fields import (
     all_groups,
     merge_settings,
     parse_settings,
-    show,
     unknown_field,
 )
 
@@ -113,7 +112,7 @@ def parse_seeds(document: Document) -> list[Axis]:
     ]
 
 
-def check_axes(axes: list[Axis]) -> None:
+def check_axes(document: Document, axes: list[Axis]) -> None:
     """Refuse a field that two axes set, and more combinations than anyone can want."""
     seen: Settings = {}
     count = 1
@@ -124,4 +123,7 @@ def check_axes(axes: list[Axis]) -> None:
         merge_settings(seen, fields)
         count *= len(axis)
     if count > MAX_RUNS:
-        raise UsageError(f"{count:,} combinations: at most {MAX_RUNS:,} are allowed")
+        raise UsageError(
+            f"{document.source}: grid x list x random x seeds: {count:,} combinations, at most "
+            f"{MAX_RUNS:,} are allowed"
+        )

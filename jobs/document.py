@@ -12,6 +12,7 @@ import yaml
 from inr.errors import UsageError, describe_os_error
 
 Path_ = tuple[str | int, ...]
+_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 MAX_VALUES = 2_000_000
 
 
@@ -25,9 +26,7 @@ class Document:
 
     def where(self, *path: str | int) -> str:
         """Where ``path`` stands, as ``file:line: grid.model.width[1]``."""
-        text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-        line = self.lines.get(path)
-        return f"{self.source}{f':{line}' if line else ''}: {text.lstrip('.')}"
+        return _where(self.source, self.lines.get(path), path)
 
 
 def read_document(path: Path) -> Document:
@@ -49,7 +48,9 @@ def read_document(path: Path) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not valid YAML: {_describe(error)}") from None
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: must be a mapping of keys such as base and grid")
+        raise UsageError(
+            f"{path}: must be a mapping of keys such as base and grid, got {show(data)}"
+        )
     return Document(str(path), data, lines)
 
 
@@ -68,15 +69,42 @@ def _lines(node: yaml.Node, path: Path_, source: str) -> Iterator[tuple[Path_, i
         for number, item in enumerate(node.value):
             yield from _lines(item, (*path, number), source)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: set[str | int] = set()
         for key, item in node.value:
-            if key.value in seen:
+            inner = (*path, _name(key, path, source))
+            if inner[-1] in seen:
                 # YAML would silently keep the last one
-                raise UsageError(
-                    f"{source}:{key.start_mark.line + 1}: {key.value} is named twice. Keep one"
-                )
-            seen.add(str(key.value))
-            yield from _lines(item, (*path, str(key.value)), source)
+                where = _where(source, key.start_mark.line + 1, inner)
+                raise UsageError(f"{where}: is named twice. Keep one")
+            seen.add(inner[-1])
+            yield from _lines(item, inner, source)
+
+
+def _name(key: yaml.Node, path: Path_, source: str) -> str:
+    """A key of a mapping. Raises `UsageError` for one that YAML reads as a number or the like."""
+    text = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+    if key.tag not in _TEXT_TAGS:
+        where = _where(source, key.start_mark.line + 1, (*path, text))
+        kind = key.tag.rpartition(":")[2]
+        raise UsageError(f"{where}: this key is read as {kind}, must be text: quote it")
+    return text
+
+
+def show(value: object) -> str:
+    """A value for a message, short and on one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _where(source: str, line: int | None, path: Path_) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_one_line(part)}" for part in path]
+    text = "".join(parts).removeprefix(".")
+    return f"{source}{f':{line}' if line else ''}: {text}"
+
+
+def _one_line(key: str) -> str:
+    """A key with what cannot be printed escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in key) or "''"
 
 
 def _describe(error: Exception) -> str:

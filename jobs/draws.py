@@ -11,8 +11,8 @@ from typing import Any
 
 from inr.errors import UsageError
 from jobs.blocks import MAX_RUNS, Axis, parse_choices
-from jobs.document import Document
-from jobs.fields import Settings, all_fields, all_groups, show, suggest, unknown_field
+from jobs.document import Document, show
+from jobs.fields import Settings, all_fields, all_groups, suggest, unknown_field
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
 _KEYS = ("count", "seed", "choices", "constraint")
@@ -60,7 +60,8 @@ def _draw(
     total = math.prod(len(axis) for axis in axes)
     if total > sys.maxsize:
         raise UsageError(
-            f"{document.where('random', 'choices')}: too many combinations to draw from"
+            f"{document.where('random', 'choices')}: {total:,} combinations to draw from, at most "
+            f"{sys.maxsize:,} are allowed"
         )
     tries = min(total, max(_MAX_TRIES, count))
     # sampling positions without replacement makes the draws distinct
@@ -101,7 +102,10 @@ def _parse_constraint(document: Document, block: Any, axes: list[Axis]) -> Const
     at = ("random", "constraint")
     _check_keys(document, block, _CONSTRAINT_KEYS, *at)
     if "above" not in block and "below" not in block:
-        raise UsageError(f"{document.where(*at)}: needs above or below, the limits of the sum")
+        raise UsageError(
+            f"{document.where(*at)}: got {show(block)}. Give above or below, too: the "
+            "limits of the sum"
+        )
     names = block.get("sum")
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not names:
@@ -124,14 +128,22 @@ def _drawn_fields(document: Document, names: list[Any], axes: list[Axis]) -> Ite
         if name not in all_fields() and name not in all_groups():
             raise UsageError(f"{where}: {unknown_field(str(name))}")
         members = [path for path in all_fields() if path == name or path.startswith(f"{name}.")]
-        drawn = [
-            path
-            for path in members
-            if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
-        ]
+        drawn = [path for path in _numeric(axes) if path in members]
         if not drawn:
-            raise UsageError(f"{where}: {name} is not among the choices, or is no number")
+            raise UsageError(
+                f"{where}: {show(name)} is not among the choices, or is no number. Give one of "
+                f"{', '.join(_numeric(axes)) or 'the choices, with numbers for values'}"
+            )
         yield from drawn
+
+
+def _numeric(axes: list[Axis]) -> list[str]:
+    """The fields that every draw sets to a number."""
+    return [
+        path
+        for path in all_fields()
+        if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
+    ]
 
 
 def _is_number(setting: Any) -> bool:
@@ -141,10 +153,13 @@ def _is_number(setting: Any) -> bool:
 def _limit(document: Document, block: Mapping[str, Any], key: str, default: float) -> float:
     value = block.get(key, default)
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        limit = float(value)
+    except (TypeError, ValueError, OverflowError):
+        limit = math.nan
+    if math.isnan(limit) or isinstance(value, bool):
         where = document.where("random", "constraint", key)
-        raise UsageError(f"{where}: {show(value)} is not a number") from None
+        raise UsageError(f"{where}: {show(value)} is not allowed: give a number")
+    return limit
 
 
 def _check_keys(document: Document, block: Any, keys: tuple[str, ...], *at: str) -> None:

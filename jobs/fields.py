@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from inr.config import LossWeights, RunConfig
 from inr.errors import UsageError
+from jobs.document import show
 
 WEIGHTS = "training.loss_weights"
 SEED = "training.seed"
@@ -85,7 +86,8 @@ def merge_settings(target: Settings, more: Settings) -> None:
     for path, setting in more.items():
         if path in target:
             raise UsageError(
-                f"{setting.where}: {path} is already set at {target[path].where}. Keep one of them"
+                f"{setting.where}: {show(setting.value)} given, but {path} is already set at "
+                f"{target[path].where}. Keep one of them"
             )
         target[path] = setting
 
@@ -144,12 +146,6 @@ def suggest(word: object, allowed: Iterable[str]) -> str:
     return f"choose from {', '.join(allowed)}{hint}"
 
 
-def show(value: object) -> str:
-    """A value for a message, short and on one line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _members(group: str) -> list[str]:
     members = (path.removeprefix(f"{group}.") for path in all_fields() if path.startswith(group))
     return list(dict.fromkeys(member.split(".")[0] for member in members))
@@ -180,24 +176,28 @@ def _adapter(path: str) -> TypeAdapter[Any]:
 
 def _check(path: str, value: Any, where: str) -> Any:
     kind = all_fields()[path].annotation
+    tried, hint = value, ""
     if isinstance(value, bool) and kind is not bool:
-        raise UsageError(
-            f"{where}: {show(value)} is not allowed for {path} (YAML reads yes, no, on and off as "
-            "true or false: quote the word)"
-        )
-    if isinstance(value, str) and kind is not str:
-        value = _number(value)
+        tried = object()  # a truth value would pass for a number
+        hint = " (YAML reads yes, no, on and off as true or false: quote the word)"
+    elif isinstance(value, str) and kind is not str:
+        tried = _number(value)
     try:
-        return _adapter(path).validate_python(value)
+        return _adapter(path).validate_python(tried)
     except ValidationError as error:
-        details = error.errors()
-        options = [word for detail in details for word in _literals(detail)]
-        numeric = [detail for detail in details if detail["type"] != "literal_error"]
-        parts = [suggest(value, options)] if options else []
-        parts += [_reason(detail) for detail in numeric[:1]]
         raise UsageError(
-            f"{where}: {show(value)} is not allowed for {path}: {', or '.join(parts)}"
+            f"{where}: {show(value)} is not allowed for {path}{hint}: {_refusal(value, error)}"
         ) from None
+
+
+def _refusal(value: Any, error: ValidationError) -> str:
+    """What would have been allowed."""
+    details = error.errors()
+    options = [word for detail in details for word in _literals(detail)]
+    numeric = [detail for detail in details if detail["type"] != "literal_error"]
+    parts = [suggest(value, options)] if options else []
+    parts += [_reason(detail) for detail in numeric[:1]]
+    return ", or ".join(parts)
 
 
 def _number(text: str) -> str | float:

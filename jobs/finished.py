@@ -1,24 +1,32 @@
-"""Which runs are finished, without opening every results file again.
+"""Which runs are finished, and whose results files are damaged, without reading a file twice.
 
 A results file is replaced as a whole, never changed. One with the same inode, size and times is
 therefore the one that was read before. What is remembered can be deleted at any time.
+
+Reading is left to ``postprocess/verify.py``: a damaged file can crash the HDF5 library.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from inr.errors import UserError
 from inr.files import write_text
 from inr.layout import RunLayout, SweepLayout
+from jobs.snapshot import import_path
 
-_SCHEMA = "inr-finished/1"
+_SCHEMA = "inr-finished/2"
 _SETTLE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
+_ROOT = Path(__file__).resolve().parents[1]
 
 _Stamp = list[int]
 
@@ -34,90 +42,137 @@ class Finished:
     slurm_job_id: str
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What reading a results file has told.
+
+    Attributes:
+        stamp: the file as it was.
+        frames: whether the frames were read too.
+        finished: None when the file is damaged, or of an unfinished run.
+        damage: what is wrong with it, or "".
+    """
+
+    stamp: _Stamp
+    frames: bool
+    finished: Finished | None
+    damage: str
+
+    def answers(self, stamp: _Stamp, frames: bool) -> bool:
+        """Whether it still holds, and goes as deep as is asked for."""
+        return self.stamp == stamp and (self.frames or not (frames and self.finished))
+
+
 class FinishedRuns:
-    """Reads results files, or remembers them.
+    """Has results files read, or remembers what was in them.
 
     Args:
         layout: the sweep.
+        frames: read the frames too, which are most of a file.
     """
 
-    def __init__(self, layout: SweepLayout) -> None:
+    def __init__(self, layout: SweepLayout, *, frames: bool = False) -> None:
         self._root = layout.root
         self._path = layout.finished
+        self._frames = frames
         self._known = _load(self._path)
-        self._changed = False
 
-    def read(self, run: RunLayout, run_id: str) -> tuple[Finished | None, str]:
-        """The finished run ``run_id``, or None and what is wrong with its results file.
+    def read(self, runs: Sequence[tuple[RunLayout, str]]) -> list[tuple[Finished | None, str]]:
+        """For each run and its id: the finished run or None, and what is wrong with its file.
 
         Nothing is wrong with a file that is missing, unfinished, or of another configuration.
+
+        Raises:
+            UserError: the files cannot be read in another process.
         """
-        try:
-            stamp = _stamp(run.results.stat())
-        except OSError:
-            return None, ""
-        found: Finished | None
+        stamps = {run: stamp for run, _ in runs if (stamp := _stamp(run.results))}
+        due = [run for run, stamp in stamps.items() if not self._remembers(run, stamp)]
+        fresh = dict(zip(due, self._inspect(due, stamps), strict=True))
+        self._remember(fresh)
+        answers: list[tuple[Finished | None, str]] = []
+        for run, run_id in runs:
+            known = fresh.get(run) or (self._known[self._key(run)] if run in stamps else None)
+            found = known.finished if known else None
+            mine = found if found and found.run_id == run_id else None
+            answers.append((mine, known.damage if known else ""))
+        return answers
+
+    def _remembers(self, run: RunLayout, stamp: _Stamp) -> bool:
         known = self._known.get(self._key(run))
-        if known is not None and known[0] == stamp:
-            found, damage = known[1], ""
-        else:
-            found, damage = self._open(run, stamp)
-        return (found if found and found.run_id == run_id else None), damage
+        return known is not None and known.answers(stamp, self._frames)
 
-    def save(self) -> None:
+    def _inspect(self, runs: Sequence[RunLayout], stamps: dict[RunLayout, _Stamp]) -> list[_Known]:
+        verdicts = inspect([run.root for run in runs], frames=self._frames)
+        known = []
+        for run, verdict in zip(runs, verdicts, strict=True):
+            finished = Finished(**verdict) if "run_id" in verdict else None
+            reason = verdict.get("reason", "")
+            damage = f"{run.results}: broken: {reason}" if reason else ""
+            known.append(_Known(stamps[run], self._frames, finished, damage))
+        return known
+
+    def _remember(self, fresh: dict[RunLayout, _Known]) -> None:
         """Keep what was learnt, if the sweep can be written."""
-        if not self._changed:
+        now = time.time()
+        settled = {
+            self._key(run): known
+            for run, known in fresh.items()
+            if now - known.stamp[-1] / 1e9 > _SETTLE_SECONDS
+        }
+        if not settled:
             return
-        runs = {key: [stamp, asdict(found)] for key, (stamp, found) in self._known.items()}
+        self._known |= settled
+        document = {
+            "schema": _SCHEMA,
+            "runs": {key: asdict(known) for key, known in self._known.items()},
+        }
         with suppress(UserError):  # somebody else's sweep: it is read again the next time
-            write_text(self._path, json.dumps({"schema": _SCHEMA, "runs": runs}))
-        self._changed = False
-
-    def _open(self, run: RunLayout, stamp: _Stamp) -> tuple[Finished | None, str]:
-        found, damage = _read_file(run)
-        if found and time.time() - stamp[-1] / 1e9 > _SETTLE_SECONDS:
-            self._known[self._key(run)] = stamp, found
-            self._changed = True
-        return found, damage
+            write_text(self._path, json.dumps(document))
 
     def _key(self, run: RunLayout) -> str:
         return str(run.root.relative_to(self._root))
 
 
-def _read_file(run: RunLayout) -> tuple[Finished | None, str]:
-    from inr.results import ResultsError, open_run, plain  # only now: it loads h5py
+def inspect(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]]:
+    """What ``postprocess/verify.py`` says of the results file in each directory, in their order.
 
-    try:
-        with open_run(run.results) as file:
-            if not file.attrs.get("complete", False):
-                return None, ""
-            says = {name: plain(file.attrs[name]) for name in Finished.__annotations__}
-            found = Finished(**says)
-            if not _makes_sense(found):
-                raise ResultsError(f"{run.results}: broken: attributes {says}")
-            return found, ""
-    except ResultsError as error:
-        return None, str(error)
-
-
-def _makes_sense(found: Finished) -> bool:
-    texts = (found.run_id, found.status, found.host, found.slurm_job_id)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and isinstance(found.attempts, int)
-        and found.status in ("complete", "diverged")
+    Raises:
+        UserError: it failed; it has said why.
+    """
+    if not directories:
+        return []
+    question = {"runs": [str(directory) for directory in directories], "frames": frames}
+    done = subprocess.run(  # noqa: S603, our own command
+        [sys.executable, "-P", str(_ROOT / "postprocess" / "verify.py")],
+        input=json.dumps(question),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": import_path(_ROOT)},
+        check=False,
     )
+    if done.returncode != 0:
+        raise UserError("the results files could not be read, see above")
+    verdicts: list[dict[str, Any]] = json.loads(done.stdout)
+    return verdicts
 
 
-def _stamp(stat: os.stat_result) -> _Stamp:
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
     return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def _load(path: Path) -> dict[str, tuple[_Stamp, Finished]]:
+def _load(path: Path) -> dict[str, _Known]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != _SCHEMA:
             return {}
-        return {key: (list(s), Finished(**found)) for key, (s, found) in document["runs"].items()}
+        return {key: _parse(**known) for key, known in document["runs"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _parse(stamp: _Stamp, frames: bool, finished: dict[str, Any] | None, damage: str) -> _Known:
+    return _Known(stamp, frames, Finished(**finished) if finished else None, damage)

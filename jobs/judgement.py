@@ -52,6 +52,14 @@ UNFINISHED = tuple(state for state in State if state not in (*FINISHED, *ACTIVE)
 
 def judge(evidence: Evidence) -> tuple[State, str]:
     """The state of a run, and why."""
+    state, reason = _judge(evidence)
+    if state in UNFINISHED and evidence.damage not in reason:
+        reason = f"{reason}; {evidence.damage}"
+    return state, reason
+
+
+def _judge(evidence: Evidence) -> tuple[State, str]:
+    """The state, and the reason that goes with it."""
     if evidence.finished:
         return (State.DONE if evidence.finished.status == "complete" else State.DIVERGED), ""
     if evidence.alive:
@@ -59,12 +67,19 @@ def judge(evidence: Evidence) -> tuple[State, str]:
         return (State.HUNG, reason) if reason else (State.RUNNING, "")
     if evidence.queued:
         return _judge_queued(evidence)
+    return _judge_still(evidence)
+
+
+def _judge_still(evidence: Evidence) -> tuple[State, str]:
+    """A run that is not finished, shows no life, and is not in the queue."""
+    if evidence.damage and not evidence.newest_task_started:
+        return State.FAILED, evidence.damage
     if evidence.place and not evidence.newest_task_started:
         return _judge_unstarted(evidence)
     if evidence.last:
         return _judge_attempt(evidence)
-    if evidence.error or evidence.damage:
-        return State.FAILED, evidence.error or evidence.damage
+    if evidence.error:
+        return State.FAILED, evidence.error
     if evidence.launching:
         return State.WAITING, "a launch is under way"
     return State.NOT_SUBMITTED, ""
@@ -90,7 +105,9 @@ def _judge_queued(evidence: Evidence) -> tuple[State, str]:
             age = describe_seconds(evidence.heartbeat_seconds)
             return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
         return State.RUNNING, "ending" if task.state == "COMPLETING" else "starting"
-    why = f"{task.reason or task.state}" if task.state == "PENDING" else task.state
+    why = task.reason or task.state
+    if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever
+        return State.WAITING, f"{why}: let it go on with `scontrol release {task.job_id}`"
     if last is not None and evidence.place is not None and last.job == evidence.place.task_id:
         before = last.reason or "its node failed, or it was killed"
         return State.REQUEUED, f"{before}; {why}"

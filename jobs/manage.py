@@ -29,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _status(layout: SweepLayout, options: Namespace) -> int:
     from jobs.status_table import show_status
 
-    show_status(layout, every=options.watch, as_json=options.json, all_runs=options.all)
+    show_status(
+        layout,
+        every=options.watch,
+        as_json=options.json,
+        all_runs=options.all,
+        frames=options.verify,
+    )
     return 0
 
 

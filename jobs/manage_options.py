@@ -82,6 +82,12 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--json", action="store_true", help="print a JSON document instead")
     command.add_argument("--all", action="store_true", help="list every run")
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the frames of finished runs too, and name those that are damaged (once a file; "
+        "this reads all of a sweep)",
+    )
 
 
 def _add_logs(command: argparse.ArgumentParser) -> None:
@@ -126,6 +132,11 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workers", metavar="N", type=_count, help="--local: runs at once (default: cores)"
     )
+    command.add_argument(
+        "--without-slurm",
+        action="store_true",
+        help="--local: when Slurm is gone for good, also what was submitted to it and does not run",
+    )
     command.add_argument("--dry-run", action="store_true", help="show what would start, only")
     command.add_argument("--no-preflight", dest="preflight", action="store_false",
                          help="submit without checking first what the tasks need")  # fmt: skip
@@ -156,6 +167,8 @@ def _check_retry(options: argparse.Namespace) -> None:
                 raise UsageError(f"--{option} {value}: is for Slurm and does not go with --local")
     elif options.workers is not None:
         raise UsageError(f"--workers {options.workers}: goes with --local only")
+    elif options.without_slurm:
+        raise UsageError("--without-slurm: goes with --local only")
 
 
 def _seconds(text: str) -> float:

@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from inr.errors import UsageError
-from jobs.document import Document, read_document
-from jobs.fields import show, suggest
+from jobs.document import Document, read_document, show
+from jobs.fields import suggest
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 

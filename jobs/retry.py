@@ -6,6 +6,7 @@ import re
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -47,7 +48,7 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
         UserError: the sweep is being launched, or Slurm refuses or does not answer.
     """
     status = read_status(layout)
-    chosen = status.in_states([State(name) for name in options.states or UNFINISHED])
+    chosen = _choose(status, options)
     print(_describe(status, chosen))
     if not chosen:
         return 0
@@ -60,6 +61,7 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
     from jobs.modes import submit_array, train_here
 
     with launching(layout.root):
+        _set_aside_damaged(status, chosen)
         if options.local:
             runs = [entries[run.run_id] for run in chosen]
             total = len(status.entries)
@@ -75,10 +77,37 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
     return 0
 
 
+def _choose(status: SweepStatus, options: Namespace) -> list[RunStatus]:
+    """The runs to start again, in the order of the sweep."""
+    states = {State(name) for name in options.states or UNFINISHED}
+    if options.without_slurm:
+        if status.placements.answers:
+            raise UsageError(
+                "--without-slurm: Slurm answers, and knows what waits. Take that back with "
+                f"`manage.py cancel {status.layout.root}`, then retry"
+            )
+        states.add(State.WAITING)  # with Slurm silent: what was submitted and shows no life
+    return status.in_states(states)
+
+
+def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None:
+    """Move results that cannot be read out of the way: a task would take some for finished."""
+    for run in chosen:
+        files = status.layout.run(run.name)
+        if run.run_id in status.damaged:
+            with suppress(FileNotFoundError):
+                files.results.replace(files.damaged)
+
+
 def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
     """What is started again, and what is left alone."""
-    active = len(status.in_states(ACTIVE))
+    active = len([run for run in status.in_states(ACTIVE) if run not in chosen])
     rest = f"; {_count(active)} left alone that run or wait" if active else ""
+    if not status.placements.answers and status.in_states([State.WAITING]) and rest:
+        rest += (
+            ". Slurm does not answer: wait for it or, if it is gone for good, train what waits in "
+            "it here, with --local --without-slurm"
+        )
     if not chosen:
         return f"{status.layout.name}: nothing to start again{rest}"
     states = [run.state for run in chosen]

@@ -11,7 +11,7 @@ from typing import Any
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
 from jobs.evidence import Evidence, clock_of, is_launching, read_files
-from jobs.finished import FinishedRuns
+from jobs.finished import Finished, FinishedRuns
 from jobs.judgement import ACTIVE, State, judge
 from jobs.last_words import read_last_words
 from jobs.placement import Placements
@@ -62,12 +62,14 @@ class SweepStatus:
         entries: its runs.
         runs: their states, in the same order.
         placements: which Slurm task trains which run.
+        damaged: ids of the runs whose results file cannot be read.
     """
 
     layout: SweepLayout
     entries: list[IndexEntry]
     runs: list[RunStatus]
     placements: Placements
+    damaged: frozenset[str]
 
     def counts(self) -> dict[State, int]:
         """How many runs are in each state."""
@@ -102,31 +104,34 @@ def read_status(layout: SweepLayout, finished: FinishedRuns | None = None) -> Sw
         finished: what is known of finished runs from looking before.
 
     Raises:
-        UserError: the index is missing or broken.
+        UserError: the index is missing or broken, or results files cannot be read.
     """
     placements = Placements(layout)
-    look = _Look(layout, placements, finished or FinishedRuns(layout))
+    look = _Look(layout, placements)
     entries = read_index(layout)
-    seen = [look(entry) for entry in entries]
-    look.finished.save()
+    results = (finished or FinishedRuns(layout)).read(
+        [(layout.run(entry.name), entry.run_id) for entry in entries]
+    )
+    seen = [look(entry, *result) for entry, result in zip(entries, results, strict=True)]
     seen = _ask_how_they_ended(layout, entries, seen, placements)
     runs = [run_status(entry, each) for entry, each in zip(entries, seen, strict=True)]
-    return SweepStatus(layout, entries, runs, placements)
+    damaged = frozenset(
+        entry.run_id for entry, each in zip(entries, seen, strict=True) if each.damage
+    )
+    return SweepStatus(layout, entries, runs, placements, damaged)
 
 
 class _Look:
     """Gathers the evidence on one run after the other."""
 
-    def __init__(self, layout: SweepLayout, placements: Placements, finished: FinishedRuns) -> None:
-        self.finished = finished
+    def __init__(self, layout: SweepLayout, placements: Placements) -> None:
         self._layout = layout
         self._placements = placements
         self._now = clock_of(layout.root)
         self._launching = is_launching(layout, self._now)
 
-    def __call__(self, entry: IndexEntry) -> Evidence:
+    def __call__(self, entry: IndexEntry, finished: Finished | None, damage: str) -> Evidence:
         files = self._layout.run(entry.name)
-        finished, damage = self.finished.read(files, entry.run_id)
         if finished:
             return Evidence(finished=finished)
         place, task = self._placements.waiting_or_running(entry.run_id) or (None, None)

@@ -44,7 +44,14 @@ _WHAT_TO_DO = {
 }
 
 
-def show_status(layout: SweepLayout, *, every: float | None, as_json: bool, all_runs: bool) -> None:
+def show_status(
+    layout: SweepLayout,
+    *,
+    every: float | None = None,
+    as_json: bool = False,
+    all_runs: bool = False,
+    frames: bool = False,
+) -> None:
     """Print the state of a sweep; with ``every`` again and again, until nothing is under way.
 
     Args:
@@ -52,11 +59,12 @@ def show_status(layout: SweepLayout, *, every: float | None, as_json: bool, all_
         every: seconds between looks; None: look once.
         as_json: print a JSON document a look instead of tables.
         all_runs: list every run, in whatever state.
+        frames: look for damage in the frames too.
 
     Raises:
         UserError: the index of the sweep is missing or broken.
     """
-    finished = FinishedRuns(layout)
+    finished = FinishedRuns(layout, frames=frames)
     console = make_console()
     if as_json or every is None or not console.is_terminal:
         while True:

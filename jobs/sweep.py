@@ -41,9 +41,9 @@ import yaml
 from inr.config import RunConfig
 from inr.errors import UsageError
 from jobs.blocks import Axis, check_axes, parse_fields, parse_grid, parse_list, parse_seeds
-from jobs.document import Document, read_document
+from jobs.document import Document, read_document, show
 from jobs.draws import parse_random
-from jobs.fields import IMAGE, Settings, make_config, parse_settings, show, suggest
+from jobs.fields import IMAGE, Settings, make_config, parse_settings, suggest
 
 BUILT_IN_IMAGE = "camera"  # as `inr.images.BUILT_IN`, which loads scikit-image
 SHIPPED = Path(__file__).parent / "sweeps"
@@ -127,7 +127,7 @@ def load_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
         *parse_random(document),
         *parse_seeds(document),
     ]
-    check_axes(axes)
+    check_axes(document, axes)
     fixed = parse_fields(document, document.data.get("set"), "set")
     fixed |= parse_overrides(overrides or [])
     name = _name(document, path)

@@ -92,6 +92,7 @@ WRONG = {
     "all and failed": (["retry", "--all", "--timed-out"], "--all and --timed-out"),
     "memory here": (["retry", "--local", "--memory", "1GB"], "--memory 1GB: is for Slurm"),
     "workers there": (["retry", "--workers", "2"], "--workers 2: goes with --local only"),
+    "not here": (["retry", "--without-slurm"], "--without-slurm: goes with --local only"),
 }
 
 
@@ -500,6 +501,58 @@ def test_retry_here(ended: SweepLayout, monkeypatch: pytest.MonkeyPatch) -> None
     [(chosen, options)] = asked
     assert chosen == [runs(ended)[0]]
     assert (options.workers, options.total, options.post) == (3, 4, False)
+
+
+@pytest.fixture
+def trained_here(monkeypatch: pytest.MonkeyPatch) -> list[IndexEntry]:
+    """The runs that were to be trained here."""
+    trained: list[IndexEntry] = []
+
+    def train_here(_: SweepLayout, chosen: Sequence[IndexEntry], **__: Any) -> int:
+        trained.extend(chosen)
+        return 0
+
+    monkeypatch.setattr(modes, "train_here", train_here)
+    return trained
+
+
+def test_retry_when_slurm_is_gone_for_good(
+    layout: SweepLayout,
+    trained_here: list[IndexEntry],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failed, done, *waiting = runs(layout)
+    fail(layout, failed, "failed", "ValueError: no")
+    finish(layout, done)
+    assert retry("--local", "--without-slurm") == 2
+    assert "Take that back with `manage.py cancel out`, then retry" in capsys.readouterr().err
+
+    monkeypatch.setenv("SLURM_DOWN", "yes")
+    assert retry("--local") == 0
+    text = capsys.readouterr().out
+    assert "2 runs left alone that run or wait. Slurm does not answer" in text
+    assert "--local --without-slurm" in text
+    assert trained_here == [failed]
+    assert retry("--local", "--without-slurm") == 0
+    assert "left alone" not in capsys.readouterr().out
+    assert trained_here == [failed, failed, *waiting]
+
+
+def test_damaged_results_are_set_aside(
+    ended: SweepLayout, slurm: FakeSlurm, trained_here: list[IndexEntry]
+) -> None:
+    """A task that finds a finished file, damaged where it does not look, would do nothing."""
+    done = runs(ended)[2]
+    files = ended.run(done.name)
+    damaged = files.results.read_bytes()[:-1000]
+    files.results.write_bytes(damaged)
+    assert retry("--dry-run") == 0
+    assert files.results.exists()
+    assert retry("--local", "--failed") == 0
+    assert done in trained_here
+    assert not files.results.exists()
+    assert files.damaged.read_bytes() == damaged
 
 
 # --- on a real cluster

@@ -19,6 +19,7 @@ from rich.console import Console
 from synthetic import grid, make_config, write_index, write_run, write_sweep
 
 from inr.attempts import Attempt, AttemptLog
+from inr.errors import UserError
 from inr.index import Submission
 from inr.layout import SweepLayout
 from inr.lock import STALE_SECONDS, RunLock
@@ -86,6 +87,20 @@ CASES: dict[str, tuple[Evidence, State, str]] = {
         seen(KILLED, queued=task("RUNNING"), heartbeat_seconds=30.0), State.RUNNING, "starting"),
     # in the queue
     "waiting": (seen(queued=task("PENDING", "Priority")), State.WAITING, "Priority"),
+    # damage is named, whatever else is known
+    "damaged, resubmitted as it was": (
+        seen(EARLIER, damage="run.h5: broken: x"), State.FAILED, "run.h5: broken: x"),
+    "damaged after it ended well": (
+        seen(attempt("complete"), damage="run.h5: broken: x"), State.FAILED, "run.h5: broken: x"),
+    "damaged while it was stopped": (
+        seen(attempt("stopped", "asked to by SIGTERM"), damage="run.h5: broken: x"),
+        State.CANCELLED, "stopped, asked to by SIGTERM; run.h5: broken: x"),
+    "held": (
+        seen(queued=task("PENDING", "launch failed requeued held")), State.WAITING,
+        "launch failed requeued held: let it go on with `scontrol release 7`"),
+    "held after it ran": (
+        seen(KILLED, queued=task("PENDING", "JobHoldMaxRequeue")), State.WAITING,
+        "JobHoldMaxRequeue: let it go on with `scontrol release 7`"),
     "suspended": (seen(queued=task("SUSPENDED")), State.WAITING, "SUSPENDED"),
     "starting": (seen(queued=task("CONFIGURING")), State.RUNNING, "starting"),
     "ending": (seen(queued=task("COMPLETING")), State.RUNNING, "ending"),
@@ -306,6 +321,49 @@ def test_damaged_results_are_named(layout: SweepLayout, damage: Any) -> None:
     assert str(path) in status.reason
 
 
+def overwrite(path: Path, dataset: str) -> None:
+    """Change one byte of the data of a dataset behind its checksum."""
+    with h5py.File(path) as file:
+        offset = file[dataset].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_damage_in_the_series_is_named(layout: SweepLayout) -> None:
+    write_sweep(layout.root, seeds(2), shape=(12, 12))
+    first, _ = sorted(layout.runs.rglob("run.h5"))
+    overwrite(first, "series/ssim_value")
+    broken, done = read_status(layout).runs
+    assert (broken.state, done.state) == (State.FAILED, State.DONE)
+    assert broken.reason.startswith(f"{first}: broken: ")
+
+
+def test_damage_in_the_frames_is_named_when_asked(
+    layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finished, "_SETTLE_SECONDS", 0.0)
+    write_sweep(layout.root, seeds(2), shape=(12, 12))
+    first, _ = sorted(layout.runs.rglob("run.h5"))
+    overwrite(first, "frames/laplacian/target")
+    assert states(layout) == [State.DONE] * 2
+    broken, done = read_status(layout, FinishedRuns(layout, frames=True)).runs
+    assert (broken.state, done.state) == (State.FAILED, State.DONE)
+    assert "frames/laplacian/target" in broken.reason
+    # what was found stays known, without reading anything again
+    monkeypatch.setattr(finished, "inspect", lambda runs, frames: [1 / 0 for _ in runs])
+    assert states(layout) == [State.FAILED, State.DONE]
+
+
+def test_reader_that_fails_is_an_error(
+    layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sweep(layout.root, seeds(1), shape=(12, 12))
+    monkeypatch.setattr(finished, "_ROOT", layout.root)
+    with pytest.raises(UserError, match="could not be read, see above"):
+        read_status(layout)
+
+
 def test_finished_runs_are_remembered_but_never_wrongly(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,9 +373,9 @@ def test_finished_runs_are_remembered_but_never_wrongly(
     assert states(layout) == [State.DONE] * 2
 
     opened: list[Path] = []
-    reader = finished._read_file
-    monkeypatch.setattr(finished, "_read_file", lambda run: (opened.append(run.results),
-                                                             reader(run))[1])  # fmt: skip
+    reader = finished.inspect
+    monkeypatch.setattr(finished, "inspect", lambda runs, frames: (
+        opened.extend(run / "run.h5" for run in runs), reader(runs, frames=frames))[1])  # fmt: skip
     assert states(layout) == [State.DONE] * 2
     assert not opened
     first.unlink()
@@ -341,7 +399,7 @@ def test_young_files_are_not_remembered(layout: SweepLayout) -> None:
     write_sweep(layout.root, seeds(1))
     assert states(layout) == [State.DONE]
     assert not layout.finished.exists()
-    assert FinishedRuns(layout).read(layout.run("nothing"), "id") == (None, "")
+    assert FinishedRuns(layout).read([(layout.run("nothing"), "id")]) == [(None, "")]
 
 
 def test_document_has_the_promised_fields(layout: SweepLayout) -> None:

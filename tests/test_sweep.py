@@ -42,6 +42,8 @@ SHIPPED_SIZES = {
     "activation": 10,
     "loss_weights": 100,
     "study": 160,
+    "recommended": 3,
+    "ablation": 30,
 }
 
 

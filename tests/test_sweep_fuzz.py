@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 import yaml
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from inr.config import RunConfig
 from inr.errors import UsageError
+from jobs.document import show
 from jobs.fields import all_fields, all_groups
 from jobs.sweep import load_sweep
 
@@ -130,7 +134,7 @@ def test_every_sweep_file_is_expanded_or_refused(tmp_path, outcomes, text):
         configs, combinations = load_sweep(path).expand()
     except UsageError as error:
         note(str(error))
-        check_refusal(str(error), path)
+        check_refusal(str(error), path, text)
         outcomes["refused"] += 1
         return
     outcomes["expanded"] += 1
@@ -140,38 +144,96 @@ def test_every_sweep_file_is_expanded_or_refused(tmp_path, outcomes, text):
         assert RunConfig.model_validate_json(config.canonical_json()) == config
 
 
-def check_refusal(message: str, path: Path) -> None:
-    """One line that names the file and says more than that something is wrong."""
-    assert message.startswith(str(path))
-    said = message.removeprefix(str(path))
+def check_refusal(message: str, path: Path, text: str) -> None:
+    """One line: the file, the place in it, the value there, and what is allowed instead."""
     assert len(message.splitlines()) == 1, "one line"
-    assert said.startswith(":")
-    assert len(said) > 20
-    assert any(word in said for word in EXPLAINED), "says what is allowed, or what to do"
+    found = re.fullmatch(rf"{re.escape(str(path))}(:\d+)?: (.+)", message)
+    assert found, "the file"
+    line, said = found.groups()
+    if said.startswith(NOT_YAML):
+        return  # there are no places and values in it
+    place, words = find_place(said, text)
+    if place is None:
+        assert said.startswith(NO_MAPPING), "the place"
+        assert f"got {show(yaml.safe_load(text))}" in said, "the value"
+        return
+    assert line or place in MISSING, "the line"
+    values = values_at(place, text)
+    assert any(shows(words, place, value) for value in values), "the value"
+    field = re.search(r"is not allowed for ([\w.]+)", words)
+    assert says_allowed(words, field[1] if field else None), "what is allowed"
 
 
-# how a message says what is allowed
-EXPLAINED = (
-    "allowed",
-    "choose from",
-    "Did you mean",
-    "The fields",
-    "must",
-    "Give",
-    "give",
-    "needed",
-    "Keep one",
-    "write",
-    "not a",
-    "needs",
-    "not valid YAML",
-    "belong",
-    "not among",
-    "larger than",
-    "wanted",
-    "at least one",
-    "unknown key",
-    "already set",
+NOT_YAML = ("not valid YAML: ", "not a text file")
+NO_MAPPING = "must be a mapping of keys such as base and grid, "
+MISSING = ("random.count", "random.choices")  # may be asked for where there is no such line
+
+
+def find_place(said: str, text: str) -> tuple[str | None, str]:
+    """The place in the file that a message begins with, and the rest of the message."""
+    known = {*(place for place, _ in walk(yaml.compose(text), "")), *MISSING}
+    fitting = [place for place in known if said.startswith((f"{place}: ", f"{place}; "))]
+    if not fitting:
+        return None, said
+    place = max(fitting, key=len)
+    return place, said.removeprefix(place)
+
+
+def walk(node: yaml.Node | None, place: str) -> Iterator[tuple[str, yaml.Node]]:
+    """Every place below a node as people write it, such as ``grid.model.width[1]``."""
+    children: list[tuple[str, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        dot = "." if place else ""
+        children = [(f"{place}{dot}{one_line(key.value)}", value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        children = [(f"{place}[{number}]", value) for number, value in enumerate(node.value)]
+    for inner, value in children:
+        yield inner, value
+        yield from walk(value, inner)
+
+
+def one_line(key: object) -> str:
+    """A key as messages write it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(key)) or "''"
+
+
+def values_at(place: str, text: str) -> list[object]:
+    """What stands at a place; a key that was written twice stands there twice."""
+    nodes = [node for where, node in walk(yaml.compose(text), "") if where == place]
+    return [yaml.SafeLoader("").construct_document(node) for node in nodes] or [None]
+
+
+def shows(words: str, place: str, value: object) -> bool:
+    """Whether a message shows a value; of a key that should not be there, the key."""
+    if re.search("unknown key|no field|is named twice|this key", words):
+        return True  # the place has ended with it
+    number = isinstance(value, (int, float)) and f"{value:g}" in words
+    return show(value) in words or number or f"{value:,} " in words
+
+
+def says_allowed(words: str, field: str | None) -> bool:
+    """Whether a message says what may stand there; all of the words, where words may."""
+    if field is None:
+        return bool(ALLOWED.search(words))
+    said = words.partition(f"is not allowed for {field}")[2]
+    options = literals(all_fields()[field].annotation)
+    return all(word in said for word in options) and bool(options or KINDS.search(said))
+
+
+def literals(kind: object) -> list[str]:
+    """The words that a type allows."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    return [word for part in get_args(kind) for word in literals(part)]
+
+
+# how a message says what is allowed: of a field with numbers or texts, and of anything else
+KINDS = re.compile(
+    r"greater than|less than|number|integer|boolean|string|tuple|at least \d|from \S+ to \S+"
+)
+ALLOWED = re.compile(
+    r"choose from|Did you mean|The fields (of \S+ )?are|must (be|map|rise)|[Gg]ive |needed: "
+    r"|Keep one|at least one must|name a field|at most|Lower the count|use letters"
 )
 
 
