@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-from h5py import h5a
+from h5py import h5a, h5t
 
 from inr.errors import UserError
 
@@ -157,8 +157,13 @@ def read_attribute(file: h5py.File, name: str) -> Any:
     attribute = h5a.open(file.id, name.encode())
     if attribute.shape != ():
         raise ValueError(f"attribute {name}: not a single value")
-    value = np.empty((), attribute.dtype)
-    attribute.read(value)
+    kind = attribute.get_type()
+    if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
+        value = np.empty((), f"S{kind.get_size()}")
+        attribute.read(value, mtype=kind)  # as it is stored: nothing to convert
+    else:
+        value = np.empty((), attribute.dtype)
+        attribute.read(value)
     return plain(value[()])
 
 

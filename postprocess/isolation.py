@@ -24,6 +24,7 @@ from typing import Any
 from inr.errors import UserError
 
 TIMEOUT = 60.0  # seconds that one item may take, a slow network file system included
+_REPLY_SECONDS = 0.2  # between the messages of a child
 _START = 120.0  # seconds that a child may take to start
 
 # Works on a batch. Yields one reply per item, in order; items in the second argument (position ->
@@ -44,6 +45,7 @@ class _Job:
     number: int
     batch: Batch
     crashed: dict[int, str] = field(default_factory=dict)
+    careful: bool = False  # after a loss: every reply at once, to see which item it was
     replies: list[Any] = field(default_factory=list)
 
 
@@ -59,8 +61,8 @@ def run_isolated(
 ) -> Generator[tuple[int, list[Any]]]:
     """Apply ``work`` to every batch in child processes; yield (number, replies) as they end.
 
-    When a child dies or hangs, the item that it was at is marked, and the batch is done again by
-    a new child.
+    When a child dies or hangs, the batch is done again by a new child that replies item by item;
+    when that one is lost too, the item that it was at is marked, and the batch is done once more.
 
     Args:
         work: a function at the top of a module; the child imports it by name.
@@ -141,7 +143,7 @@ class _Child:
         job.replies = []
         self.deadline = time.monotonic() + (self._timeout if self._started else _START)
         with suppress(BrokenPipeError):  # died at once: `receive` will say so
-            self.connection.send((job.batch.payload, job.crashed))
+            self.connection.send((job.batch.payload, job.crashed, job.careful))
 
     def receive(self) -> _Job | None:
         """Take one message; the job once it is done. Raises `_ChildLostError`."""
@@ -157,10 +159,8 @@ class _Child:
             return None
         if kind == "error":
             raise UserError(content)
-        if kind == "done":
-            return self.job
-        self.job.replies.append(content)
-        return None
+        self.job.replies += content
+        return self.job if kind == "done" else None
 
     def _cause(self) -> str:
         code = self._process.wait()
@@ -174,6 +174,9 @@ class _Child:
         """End a lost child; its job, with the item marked that it was at."""
         self.end()
         job, item = self.job, len(self.job.replies)
+        if self._started and not job.careful:
+            job.careful = True
+            return job
         if not self._started or item >= job.batch.size or item in job.crashed:
             raise UserError(f"a reading process failed, and no run is to blame: it {reason}")
         job.crashed[item] = reason
@@ -195,13 +198,23 @@ def _serve(name: str, descriptor: int) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(("started", None))
         while True:
-            payload, crashed = connection.recv()
+            payload, crashed, careful = connection.recv()
             try:
-                for reply in work(payload, crashed):
-                    connection.send(("reply", reply))
-                connection.send(("done", None))
+                _work(connection, work(payload, crashed), careful)
             except UserError as error:
                 connection.send(("error", str(error)))
+
+
+def _work(connection: Connection, replies: Iterator[Any], careful: bool) -> None:
+    """Send all replies; unless ``careful`` some at a time, because each wakes the parent."""
+    kept: list[Any] = []
+    sent = time.monotonic()
+    for reply in replies:
+        kept.append(reply)
+        if careful or time.monotonic() - sent > _REPLY_SECONDS:
+            connection.send(("replies", kept))
+            kept, sent = [], time.monotonic()
+    connection.send(("done", kept))
 
 
 if __name__ == "__main__":
