@@ -1,8 +1,8 @@
-r"""Hidden activations: value and derivatives from shared sub-expressions, and initialisation.
+r"""Hidden activations: value and three derivatives, and initialisation.
 
-Each function maps the pre-activation z and the frequency omega to
-``(sigma,)``, ``(sigma, sigma')`` or ``(sigma, sigma', sigma'')`` for order 0, 1 or 2. Derivatives
-are with respect to z, so powers of omega are inside. Only sine and gaussian use omega.
+Sine and gaussian have a frequency omega: sigma(z) = f(omega z). The others ignore it. The
+functions here take the phase (omega z, or z), so that the frequency can be multiplied into the
+weights once a step and costs nothing per point.
 
 Weights start uniform in [-bound, bound], biases uniform in [-1/sqrt(fan_in), 1/sqrt(fan_in)].
 """
@@ -19,84 +19,110 @@ from torch import Tensor
 
 from inr.config import Activation as Name
 
-Derivatives = Callable[[Tensor, float, int], tuple[Tensor, ...]]
 Bound = Callable[[int, int, float, bool], float]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A hidden activation.
+    """A hidden activation f of the phase, and its derivatives with respect to the phase.
 
     Attributes:
-        derivatives: (z, omega, order) -> sigma and its first ``order`` derivatives.
+        value: phase -> f.
+        slope: (phase, f) -> first derivative.
+        second: (phase, f, first) -> second derivative.
+        third: (phase, f, first, second) -> third derivative, for gradients of a Laplacian.
         bound: (fan_in, fan_out, omega, is_first) -> half-width of the uniform initial weights.
+        has_frequency: whether the phase is omega z; otherwise it is z.
     """
 
-    derivatives: Derivatives
+    value: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor, Tensor], Tensor]
+    second: Callable[[Tensor, Tensor, Tensor], Tensor]
+    third: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     bound: Bound
+    has_frequency: bool = False
+
+    def derivatives(self, z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
+        """The value of sigma and its first ``order`` (0, 1 or 2) derivatives with respect to z."""
+        phase = omega * z if self.has_frequency else z
+        value = self.value(phase)
+        if order == 0:
+            return (value,)
+        found = [self.slope(phase, value)]
+        if order == 2:
+            found.append(self.second(phase, value, found[0]))
+        if self.has_frequency:
+            found = [omega**power * each for power, each in enumerate(found, start=1)]
+        return (value, *found)
 
 
-def _sine(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    phase = omega * z
-    sine = torch.sin(phase)
-    if order == 0:
-        return (sine,)
-    slope = omega * torch.cos(phase)
-    return (sine, slope) if order == 1 else (sine, slope, -(omega**2) * sine)
+def _gaussian(phase: Tensor) -> Tensor:
+    return torch.exp(-0.5 * phase * phase)
 
 
-def _gaussian(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    bell = torch.exp(-0.5 * (omega * z) ** 2)
-    if order == 0:
-        return (bell,)
-    slope = -(omega**2) * z * bell
-    return (bell, slope) if order == 1 else (bell, slope, -(omega**2) * (bell + z * slope))
+def _gaussian_second(phase: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    return -(value + phase * slope)
 
 
-def _elu(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    value = F.elu(z)
-    if order == 0:
-        return (value,)
-    slope = torch.exp(z.clamp(max=0))  # 1 for z > 0
-    return (value, slope) if order == 1 else (value, slope, torch.where(z > 0, 0.0, slope))
+def _gaussian_third(phase: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+    return -(2 * slope + phase * second)
 
 
-def _tanh(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    value = torch.tanh(z)
-    if order == 0:
-        return (value,)
-    slope = 1 - value**2
-    return (value, slope) if order == 1 else (value, slope, -2 * value * slope)
+def _elu_slope(phase: Tensor, value: Tensor) -> Tensor:
+    return torch.exp(phase.clamp(max=0))  # 1 for z > 0
 
 
-def _softplus(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    value = -F.logsigmoid(-z)  # F.softplus is linear beyond 20, which costs digits in float64
-    if order == 0:
-        return (value,)
-    slope = torch.sigmoid(z)
-    return (value, slope) if order == 1 else (value, slope, slope * (1 - slope))
+def _elu_second(phase: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    return torch.where(phase > 0, 0.0, slope)
 
 
-def _gelu(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    distribution = 0.5 * (1 + torch.erf(z * math.sqrt(0.5)))
-    value = z * distribution
-    if order == 0:
-        return (value,)
-    density = torch.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    slope = distribution + z * density
-    return (value, slope) if order == 1 else (value, slope, density * (2 - z**2))
+def _softplus(phase: Tensor) -> Tensor:
+    return -F.logsigmoid(-phase)  # F.softplus is linear beyond 20, which costs digits in float64
 
 
-def _silu(z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-    gate = torch.sigmoid(z)
-    value = z * gate
-    if order == 0:
-        return (value,)
+def _normal_density(phase: Tensor) -> Tensor:
+    return torch.exp(-0.5 * phase * phase) / math.sqrt(2 * math.pi)
+
+
+def _normal_distribution(phase: Tensor) -> Tensor:
+    return 0.5 * (1 + torch.erf(phase * math.sqrt(0.5)))
+
+
+def _gelu(phase: Tensor) -> Tensor:
+    return phase * _normal_distribution(phase)
+
+
+def _gelu_slope(phase: Tensor, value: Tensor) -> Tensor:
+    return _normal_distribution(phase) + phase * _normal_density(phase)
+
+
+def _gelu_second(phase: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    return _normal_density(phase) * (2 - phase * phase)
+
+
+def _gelu_third(phase: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+    return _normal_density(phase) * phase * (phase * phase - 4)
+
+
+def _silu(phase: Tensor) -> Tensor:
+    return phase * torch.sigmoid(phase)
+
+
+def _silu_slope(phase: Tensor, value: Tensor) -> Tensor:
+    gate = torch.sigmoid(phase)
+    return gate + value * (1 - gate)
+
+
+def _silu_second(phase: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    gate = torch.sigmoid(phase)
     rest = 1 - gate
-    slope = gate * (1 + z * rest)
-    if order == 1:
-        return (value, slope)
-    return (value, slope, gate * rest * (2 + z * (rest - gate)))
+    return gate * rest * (2 + phase * (rest - gate))
+
+
+def _silu_third(phase: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+    gate = torch.sigmoid(phase)
+    bell, skew = gate * (1 - gate), 1 - 2 * gate
+    return bell * (skew * (3 + phase * skew) - 2 * phase * bell)
 
 
 def _siren(fan_in: int, fan_out: int, omega: float, is_first: bool) -> float:
@@ -125,13 +151,45 @@ def _softplus_bound(fan_in: int, fan_out: int, omega: float, is_first: bool) -> 
 
 
 ACTIVATIONS: dict[Name, Activation] = {
-    "sine": Activation(_sine, _siren),
+    "sine": Activation(
+        value=torch.sin,
+        slope=lambda phase, value: torch.cos(phase),
+        second=lambda phase, value, slope: -value,
+        third=lambda phase, value, slope, second: -slope,
+        bound=_siren,
+        has_frequency=True,
+    ),
     # Xavier as in the published study. sigma'' jumps from 1 to 0 at z = 0: exact almost
     # everywhere, but the network's Laplacian is discontinuous across those lines
-    "elu": Activation(_elu, _xavier(1.0)),
-    "tanh": Activation(_tanh, _xavier(5 / 3)),
-    "softplus": Activation(_softplus, _softplus_bound),
-    "gelu": Activation(_gelu, _kaiming),
-    "silu": Activation(_silu, _kaiming),
-    "gaussian": Activation(_gaussian, _gaussian_bound),
+    "elu": Activation(
+        value=F.elu,
+        slope=_elu_slope,
+        second=_elu_second,
+        third=lambda phase, value, slope, second: second,
+        bound=_xavier(1.0),
+    ),
+    "tanh": Activation(
+        value=torch.tanh,
+        slope=lambda phase, value: 1 - value * value,
+        second=lambda phase, value, slope: -2 * value * slope,
+        third=lambda phase, value, slope, second: slope * (6 * value * value - 2),
+        bound=_xavier(5 / 3),
+    ),
+    "softplus": Activation(
+        value=_softplus,
+        slope=lambda phase, value: torch.sigmoid(phase),
+        second=lambda phase, value, slope: slope * (1 - slope),
+        third=lambda phase, value, slope, second: second * (1 - 2 * slope),
+        bound=_softplus_bound,
+    ),
+    "gelu": Activation(_gelu, _gelu_slope, _gelu_second, _gelu_third, _kaiming),
+    "silu": Activation(_silu, _silu_slope, _silu_second, _silu_third, _kaiming),
+    "gaussian": Activation(
+        value=_gaussian,
+        slope=lambda phase, value: -phase * value,
+        second=_gaussian_second,
+        third=_gaussian_third,
+        bound=_gaussian_bound,
+        has_frequency=True,
+    ),
 }

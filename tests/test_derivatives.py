@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import inr.step
 from inr.activations import ACTIVATIONS
 from inr.config import Activation, LossWeights, ModelConfig
 from inr.derivatives import NetworkFields, differentiate, differentiate_nested
-from inr.losses import Targets, weighted_loss
+from inr.losses import Targets, order_needed, squared_error, weighted_loss
 from inr.model import Network, initialize
+from inr.products import HAS_FAST_ONEDNN, product, suits_onednn
+from inr.results import QUANTITIES
+from inr.step import Step, loss_and_gradients, loss_coefficients, tile_points
 
 NAMES: tuple[Activation, ...] = get_args(Activation)
 VARIANCES = {"value": 0.5, "gradient": 8.0, "laplacian": 300.0, "time_derivative": 0.2}
@@ -108,6 +112,28 @@ def test_activation_derivatives_agree_with_autograd(activation: Activation) -> N
     torch.testing.assert_close(slope, first, rtol=1e-12, atol=1e-12)
     (second,) = torch.autograd.grad(first.sum(), z)
     torch.testing.assert_close(bend, second, rtol=1e-11, atol=1e-12)
+    if ACTIVATIONS[activation].has_frequency:
+        z, value, slope, bend = 1.7 * z, value, slope / 1.7, bend / 1.7**2
+    third = ACTIVATIONS[activation].third(z, value, slope, bend)
+    torch.testing.assert_close(third, third_by_autograd(activation, z), rtol=1e-10, atol=1e-11)
+
+
+def third_by_autograd(activation: Activation, phase: Tensor) -> Tensor:
+    phase = phase.detach().requires_grad_()
+    functions = ACTIVATIONS[activation]
+    value = functions.value(phase)
+    slope = functions.slope(phase, value)
+    second = functions.second(phase, value, slope)
+    if not second.requires_grad:  # constant
+        return torch.zeros_like(second)
+    return torch.autograd.grad(second.sum(), phase)[0]
+
+
+@pytest.mark.parametrize("activation", NAMES)
+def test_activation_of_lower_order_is_the_same(activation: Activation) -> None:
+    z = torch.linspace(-30, 30, 401, dtype=torch.float64)
+    derivatives = ACTIVATIONS[activation].derivatives
+    value, slope, bend = derivatives(z, 1.7, 2)
     for order in (0, 1):
         for lower, full in zip(derivatives(z, 1.7, order), (value, slope, bend), strict=False):
             torch.testing.assert_close(lower, full, rtol=0, atol=0)
@@ -149,6 +175,133 @@ def test_known_network_in_closed_form() -> None:
     torch.testing.assert_close(fields.value, torch.sin(phase))
     torch.testing.assert_close(fields.gradient, torch.cos(phase)[:, None] * weights[0])
     torch.testing.assert_close(fields.laplacian, -5 * torch.sin(phase))
+
+
+WEIGHTINGS = [
+    pytest.param(LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2), id="all"),
+    pytest.param(LossWeights(value=0, laplacian=1), id="Laplacian"),
+    pytest.param(LossWeights(value=0, gradient=1), id="gradient"),
+    pytest.param(LossWeights(value=1, time_derivative=1), id="value and time"),
+    pytest.param(LossWeights(value=1), id="value"),
+]
+WHOLE = 10**9
+
+
+def take_step(
+    network: Network,
+    points: Tensor,
+    weights: LossWeights,
+    monkeypatch: pytest.MonkeyPatch,
+    tile_numbers: int = WHOLE,
+) -> Step:
+    monkeypatch.setitem(inr.step.TILE_NUMBERS, "cpu", tile_numbers)
+    coefficients = loss_coefficients(weights, VARIANCES, points)
+    order = order_needed(weights)
+    return loss_and_gradients(network, points, sample_targets(points), coefficients, order)
+
+
+def assert_step_is_that_of_nested_autograd(
+    step: Step, network: Network, points: Tensor, weights: LossWeights
+) -> None:
+    fields = differentiate_nested(network, points)
+    loss = weighted_loss(fields, sample_targets(points), weights, VARIANCES)
+    torch.testing.assert_close(step.loss, loss.detach(), rtol=1e-10, atol=0)
+    references = torch.autograd.grad(loss.sum(), network.parameters, allow_unused=True)
+    for mine, reference in zip(step.gradients, references, strict=True):
+        # the bias of the output has no part in a loss of derivatives alone
+        wanted = torch.zeros_like(mine) if reference is None else reference
+        assert mine.shape == wanted.shape
+        scale = max(1.0, float(wanted.abs().max()))
+        assert float((mine - wanted).abs().max()) / scale < 1e-9
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize(("width", "depth", "models"), SHAPES)
+def test_step_agrees_with_nested_autograd(
+    activation: Activation,
+    width: int,
+    depth: int,
+    models: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, points = network_of(activation, width, depth, models), sample_points()
+    weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
+    step = take_step(network, points, weights, monkeypatch)
+    assert_step_is_that_of_nested_autograd(step, network, points, weights)
+
+
+@pytest.mark.parametrize("weights", WEIGHTINGS)
+@pytest.mark.parametrize("tile_numbers", [WHOLE, 16 * 12], ids=["one tile", "tiles"])
+def test_step_of_any_weights_in_tiles(
+    weights: LossWeights, tile_numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, points = network_of("gelu", width=12), sample_points(75)  # 5 points fill up a tile
+    step = take_step(network, points, weights, monkeypatch, tile_numbers)
+    assert_step_is_that_of_nested_autograd(step, network, points, weights)
+
+
+def test_step_of_a_model_among_others_is_that_of_the_model_alone() -> None:
+    together, points = network_of("sine", models=3), sample_points(20, models=3)
+    generator = torch.Generator().manual_seed(5)
+    coefficients = torch.rand(3, 4, generator=generator, dtype=torch.float64)
+    coefficients[1, 2] = 0
+    targets = sample_targets(points)
+    targets.laplacian[1] = torch.nan  # has no influence: that model does not want it
+    step = loss_and_gradients(together, points, targets, coefficients, 2)
+    for index in range(3):
+        one = Targets(*(getattr(targets, name)[index] for name in Targets.__dataclass_fields__))
+        alone = loss_and_gradients(
+            initialize(together.config, index, torch.float64),
+            points[index],
+            one,
+            coefficients[index],
+            2,
+        )
+        torch.testing.assert_close(step.loss[index], alone.loss, rtol=1e-12, atol=0)
+        for mine, other in zip(step.gradients, alone.gradients, strict=True):
+            torch.testing.assert_close(mine[index], other, rtol=1e-10, atol=1e-10)
+            assert torch.isfinite(other).all()
+
+
+def test_errors_of_a_step_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, points = network_of("silu"), sample_points()
+    weights = LossWeights(value=1, gradient=1, laplacian=1, time_derivative=1)
+    step = take_step(network, points, weights, monkeypatch)
+    fields, targets = differentiate(network, points, 2), sample_targets(points)
+    expected = [squared_error(fields, targets, quantity).detach() for quantity in QUANTITIES]
+    torch.testing.assert_close(step.errors, torch.stack(expected))
+
+
+@given(st.integers(1, 600), st.integers(1, 9), st.integers(1, 10**6))
+def test_tiles_hold_all_points_in_equal_parts(width: int, models: int, count: int) -> None:
+    size = tile_points(width, models, count, "cpu")
+    tiles = -(-count // size)
+    assert size <= count + 15
+    assert tiles == 1 or size % 16 == 0
+    assert tiles * size - count < size  # no tile without a point
+
+
+@pytest.mark.parametrize("models", [None, 3])
+def test_product_is_a_matrix_product_in_float32(models: int | None) -> None:
+    generator, lead = torch.Generator().manual_seed(2), () if models is None else (models,)
+    left = torch.rand(*lead, 96, 130, generator=generator)
+    right = torch.rand(*lead, 200, 130, generator=generator).mT
+    assert suits_onednn(left, right) == HAS_FAST_ONEDNN
+    assert not suits_onednn(left.double(), right.double())
+    expected = left.double() @ right.double()
+    torch.testing.assert_close(product(left, right).double(), expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.gpu
+def test_step_on_a_gpu_is_that_on_the_cpu() -> None:
+    network, points = network_of("sine"), sample_points(100)
+    coefficients = torch.ones(4, dtype=torch.float64)
+    here = loss_and_gradients(network, points, sample_targets(points), coefficients, 2)
+    points, coefficients = points.cuda(), coefficients.cuda()
+    network = network.to("cuda")
+    there = loss_and_gradients(network, points, sample_targets(points), coefficients, 2)
+    for mine, other in zip(here.gradients, there.gradients, strict=True):
+        torch.testing.assert_close(mine, other.cpu(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("activation", NAMES)

@@ -15,13 +15,13 @@ from postprocess.isolation import usable_cores
 _PACKAGES = ("torch", "numpy", "h5py", "pandas")
 
 
-def circumstances() -> dict[str, str]:
+def circumstances(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
     """Machine, date and versions."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{_processor()}, {usable_cores()} cores, {platform.platform()}",
         "versions": ", ".join(
-            [f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in _PACKAGES)]
+            [f"python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
         ),
     }
 
@@ -41,10 +41,13 @@ def publish(title: str, rows: Sequence[Mapping[str, Any]], facts: dict[str, Any]
     print(f"### {title}\n")
     for name, fact in facts.items():
         print(f"- {name}: {fact}")
-    header = list(rows[0])
-    print("\n| " + " | ".join(header) + " |\n|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    print("\n" + markdown_table(rows))
     if to:
         document = {"title": title, **facts, "rows": list(rows)}
         Path(to).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of equal keys as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -1,0 +1,96 @@
+"""Whether steps are compiled, where compiled code is kept, and that it computes the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inr.adjoint import EAGER, Passes
+from inr.compilation import (
+    CACHE_VARIABLE,
+    CompileMode,
+    prepare_passes,
+    share_cache,
+    should_compile,
+    step_seconds,
+)
+from inr.config import ModelConfig
+
+DECISIONS = [
+    pytest.param("on", 1e-6, 1, True, id="on, however short"),
+    pytest.param("off", 1e3, 10**6, False, id="off, however long"),
+    pytest.param("auto", 0.1, 100, False, id="short run"),
+    pytest.param("auto", 0.1, 100_000, True, id="long run"),
+]
+
+
+@pytest.mark.parametrize(("mode", "seconds", "steps", "expected"), DECISIONS)
+def test_decision(mode: CompileMode, seconds: float, steps: int, expected: bool) -> None:
+    assert should_compile(mode, seconds, steps) is expected
+
+
+def test_modelled_cost_follows_the_units_of_the_step() -> None:
+    model = ModelConfig(width=64, depth=3)
+    full = step_seconds(model, 1000, 2, "cpu")
+    assert step_seconds(model, 1000, 1, "cpu") == pytest.approx(full / 2)
+    assert step_seconds(model, 1000, 0, "cpu") == pytest.approx(full / 4)
+    assert step_seconds(model, 4000, 2, "cpu", models=2) == pytest.approx(full * 8)
+    assert step_seconds(ModelConfig(width=128, depth=3), 1000, 2, "cpu") == pytest.approx(4 * full)
+
+
+def no_step(passes: Passes) -> None:
+    raise AssertionError("nothing to try")
+
+
+def test_compiled_step_computes_the_same_and_fills_the_shared_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    cache = tmp_path / "sweep" / "compiled"
+    script = Path(__file__).with_name("compiled_step.py")
+    done = subprocess.run([sys.executable, script, cache], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-10
+    assert any(cache.rglob("*.so"))
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_compiler_the_plain_passes_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    passes, note = prepare_passes("cpu", no_step)
+    assert passes is EAGER
+    assert note is not None
+    assert "'no-such-compiler' was not found" in note
+    assert "\n" not in note
+
+
+def test_a_failing_compiler_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(passes: Passes) -> None:
+        raise RuntimeError("backend='inductor' raised:\nPython.h: no such file\nmore")
+
+    passes, note = prepare_passes("cpu", fail)
+    assert passes is EAGER
+    assert note is not None
+    assert "(Python.h: no such file)" in note
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    tmp_path.chmod(0o777)
+    note = share_cache(tmp_path)
+    assert note is not None
+    assert "chmod 700" in note
+    assert CACHE_VARIABLE not in os.environ
+
+
+def test_a_cache_of_the_users_choice_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "/somewhere/else")
+    assert share_cache(tmp_path / "unused") is None
+    assert os.environ[CACHE_VARIABLE] == "/somewhere/else"
+    assert not (tmp_path / "unused").exists()
