@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm clean
+.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm bench-quality bench-postprocess bench bench-derivatives clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos
 	@$(BIN)/python jobs/launch.py --local
@@ -48,6 +49,17 @@ test-slurm: $(INSTALLED_DEV) slurm-install ## Run the tests that need a real Slu
 	@line="$$(slurm/testbed/testbed up)" && eval "$$line" && { \
 	$(BIN)/python -m pytest -m slurm; code=$$?; slurm/testbed/testbed down; exit $$code; }
 
+bench-quality: $(INSTALLED) ## Time to quality, against the recipe of SIREN (half an hour, nothing else running)
+	$(BIN)/python -m tests.benchmarks.quality
+
+bench: bench-derivatives bench-quality bench-postprocess ## Run the benchmarks, on a quiet machine
+
+bench-derivatives: $(INSTALLED_BENCH) ## Measure a training step against its peers (half an hour)
+	$(BIN)/python -m tests.benchmarks.derivatives
+
+bench-postprocess: $(INSTALLED) ## Measure video frames, figures and the start of commands (ten minutes)
+	$(BIN)/python -m tests.benchmarks.postprocess
+
 clean: ## Remove the environment and caches; results in outputs/ stay
 	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -61,4 +73,8 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(INSTALLED_BENCH): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@

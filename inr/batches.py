@@ -7,6 +7,7 @@ would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 from inr.config import TrainingConfig
 from inr.diffusion import Fields
 from inr.losses import Targets
+
+_BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
 
 Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], targets
 
@@ -40,9 +43,14 @@ def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:
     """Every frame once an epoch, in an order drawn anew for each epoch."""
     frames = len(points)
 
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> list[int]:
+        drawn: list[int] = np.random.default_rng([seed, epoch]).permutation(frames).tolist()
+        return drawn
+
     def batch(step: int) -> tuple[Tensor, Targets]:
         epoch, position = divmod(step, frames)
-        frame = int(np.random.default_rng([seed, epoch]).permutation(frames)[position])
+        frame = order(epoch)[position]
         return points[frame], select(targets, frame)
 
     return batch
@@ -53,10 +61,19 @@ def _random_points(seed: int, count: int, points: Tensor, targets: Targets) -> B
     flat_points = points.flatten(0, 1)
     flat_targets = Targets(**{name: t.flatten(0, 1) for name, t in vars(targets).items()})
 
+    # many steps at once: sending them to a GPU makes it wait
+    steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+
+    @lru_cache(maxsize=1)
+    def indices(block: int) -> Tensor:
+        # numpy's generator mixes (seed, block) well; torch's own seeds are not meant for that
+        generator = np.random.default_rng([seed, block])
+        drawn = generator.integers(len(flat_points), size=(steps, count))
+        return torch.from_numpy(drawn).to(points.device)
+
     def batch(step: int) -> tuple[Tensor, Targets]:
-        # numpy's generator mixes (seed, step) well; torch's own seeds are not meant for that
-        drawn = np.random.default_rng([seed, step]).integers(len(flat_points), size=count)
-        index = torch.from_numpy(drawn).to(points.device)
+        block, position = divmod(step, steps)
+        index = indices(block)[position]
         return flat_points[index], select(flat_targets, index)
 
     return batch

@@ -1,8 +1,8 @@
 """State of an unfinished run on disk, from which it goes on exactly.
 
 A resumed run gives the same series, to the last bit on the CPU, as one that was never cut off:
-weights, optimiser and schedule are stored, batches depend on the step alone, and the series in
-``run.h5`` is cut back to the rows it had when the checkpoint was written.
+weights, optimiser, schedule and balance are stored, batches depend on the step alone, and the
+series in ``run.h5`` is cut back to the rows it had when the checkpoint was written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from inr.files import replace_atomically
 
-SCHEMA = "inr-checkpoint/1"
+SCHEMA = "inr-checkpoint/2"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Checkpoint:
         parameters: weights, then biases of the network.
         optimizer: state of the optimiser.
         scheduler: state of the learning-rate schedule.
+        balancing: state of the balance of the loss terms.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class Checkpoint:
     parameters: list[Tensor]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
+    balancing: dict[str, Tensor]
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -12,25 +12,21 @@ import json
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from inr.options import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
 
 Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
-Optimizer = Literal["adam"]
+Optimizer = Literal["adam", "muon", "soap"]
 Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-FractionOrOne = Annotated[float, Field(gt=0, le=1)]
+Balancing = Literal["none", "relobralo"]
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
-    )
-
-
-class DataConfig(_Group):
+class DataConfig(Group):
     """The image and the diffusion sequence made from it."""
 
     image: str = Field(
@@ -53,7 +49,7 @@ class DataConfig(_Group):
         return self
 
 
-class ModelConfig(_Group):
+class ModelConfig(Group):
     """The coordinate network (x, y, time) -> value."""
 
     activation: Activation = Field(
@@ -71,9 +67,19 @@ class ModelConfig(_Group):
     omega_hidden: float = Field(
         30.0, gt=0, description="sine and gaussian only: frequency of the other hidden layers"
     )
+    space_scale: Literal["image"] | Annotated[float, Field(gt=0)] = Field(
+        1.0,
+        description=(
+            "initial weights of x and y are multiplied by this; 'image' follows the finest "
+            "detail of the sequence"
+        ),
+    )
+    time_scale: float = Field(
+        1.0, gt=0, description="initial weights of the time input are multiplied by this"
+    )
 
 
-class LossWeights(_Group):
+class LossWeights(Group):
     """Weight of each term of the loss. At least one must be positive.
 
     Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
@@ -111,30 +117,7 @@ class LossWeights(_Group):
         return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
 
 
-class ScheduleOptions(_Group):
-    """Shape of the learning-rate schedules, as fractions of a run and of the learning rate."""
-
-    final_fraction: FractionOrOne = Field(
-        0.01, description="exponential, cosine: last over peak rate"
-    )
-    milestones: tuple[Fraction, ...] = Field(
-        (0.25, 0.5, 0.75), description="multi_step: where the rate drops, fractions of the run"
-    )
-    factor: FractionOrOne = Field(0.1, description="multi_step: the rate is multiplied by this")
-    cycles: int = Field(2, ge=1, description="cyclic: triangles per run")
-    floor_fraction: FractionOrOne = Field(0.001, description="cyclic: lowest over peak rate")
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.05, description="cosine: linear warm-up, fraction of the run"
-    )
-
-    @model_validator(mode="after")
-    def _milestones_rise(self) -> ScheduleOptions:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must rise, got {list(self.milestones)}")
-        return self
-
-
-class TrainingConfig(_Group):
+class TrainingConfig(Group):
     """How the network is fitted."""
 
     steps: int = Field(2000, ge=1, description="optimiser steps")
@@ -142,7 +125,14 @@ class TrainingConfig(_Group):
         "frame",
         description="'frame' (all pixels of one frame) or a number of random points per step",
     )
-    optimizer: Optimizer = "adam"
+    optimizer: Optimizer = Field(
+        "adam",
+        description=(
+            "adam; muon (hidden matrices, adam for the rest); soap (adam in the eigenbases of "
+            "shampoo's preconditioner)"
+        ),
+    )
+    optimizer_options: OptimizerOptions = OptimizerOptions()
     learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
     schedule: Schedule = "uniform"
     schedule_options: ScheduleOptions = ScheduleOptions()
@@ -150,10 +140,31 @@ class TrainingConfig(_Group):
     loss_normalization: Literal["variance", "raw"] = Field(
         "variance", description="divide each term by the variance of its target, or do not"
     )
+    loss_balancing: Balancing = Field(
+        "none", description="adapt the balance of the terms while training, around their weights"
+    )
+    balancing_options: BalancingOptions = BalancingOptions()
+    clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = Field(
+        "none", description="largest norm of the gradient over all parameters"
+    )
+    precision: Precision = Field(
+        "float32",
+        description=(
+            "of parameters and arithmetic; tf32 and bfloat16: float32 parameters, matrix products "
+            "with shorter factors (tf32: CUDA only, elsewhere as float32)"
+        ),
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description=(
+            "compile the training step; auto: where the run is long enough to repay it. Changes "
+            "the last bits of results"
+        ),
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="initialisation and batch order")
 
 
-class RecordConfig(_Group):
+class RecordConfig(Group):
     """What is measured while training, and how often."""
 
     # one evaluation of ten frames costs about four steps
@@ -167,13 +178,26 @@ class RecordConfig(_Group):
     tensorboard: bool = True
 
 
-class RunConfig(_Group):
+class RunConfig(Group):
     """Everything that determines one run."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     record: RecordConfig = RecordConfig()
+
+    @property
+    def input_scales(self) -> tuple[float, float, float]:
+        """What the initial weights of x, y and time are multiplied by.
+
+        ``space_scale: image`` makes the frequencies of the first layer follow the finest detail,
+        the blur of the first frame (at least half a pixel), in units of half the longer side. It
+        is 1 for 64 px blurred by 0.7 px.
+        """
+        space = self.model.space_scale
+        if space == "image":
+            space = self.data.size / 64 * 0.7 / max(self.data.sigma_start, 0.5)
+        return (space, space, self.model.time_scale)
 
     def canonical_json(self) -> str:
         """The configuration as JSON with every field, sorted keys and no white space."""

@@ -70,16 +70,26 @@ def affine(
 
 
 def initialize(
-    config: ModelConfig, seeds: int | Sequence[int], dtype: torch.dtype = torch.float32
+    config: ModelConfig,
+    seeds: int | Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Network:
     """Random networks, one a seed; a single seed gives one without the model axis.
 
     The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device,
     the precision and the number of models beside it.
+
+    Args:
+        config: shape, activation and frequencies.
+        seeds: one seed, or one a model.
+        dtype: of the parameters.
+        input_scales: what the first layer's weights of x, y and time are multiplied by; see
+            `RunConfig.input_scales`.
     """
     if isinstance(seeds, int):
-        return _initialize_one(config, seeds, dtype)
-    networks = [_initialize_one(config, seed, dtype) for seed in seeds]
+        return _initialize_one(config, seeds, dtype, input_scales)
+    networks = [_initialize_one(config, seed, dtype, input_scales) for seed in seeds]
 
     def stack(tensors: tuple[Tensor, ...]) -> Tensor:
         return torch.stack([tensor.detach() for tensor in tensors]).requires_grad_()
@@ -91,12 +101,14 @@ def initialize(
     )
 
 
-def _initialize_one(config: ModelConfig, seed: int, dtype: torch.dtype) -> Network:
+def _initialize_one(
+    config: ModelConfig, seed: int, dtype: torch.dtype, input_scales: tuple[float, float, float]
+) -> Network:
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(bound: float, *shape: int) -> Tensor:
         numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
-        return ((2 * numbers - 1) * bound).to(dtype).requires_grad_()
+        return (2 * numbers - 1) * bound
 
     bound = ACTIVATIONS[config.activation].bound
     sizes = [INPUTS, *[config.width] * config.depth, 1]
@@ -106,4 +118,9 @@ def _initialize_one(config: ModelConfig, seed: int, dtype: torch.dtype) -> Netwo
         limit = bound(fan_in, fan_out, omega, layer == 0)
         weights.append(uniform(limit, fan_out, fan_in))
         biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
-    return Network(config, tuple(weights), tuple(biases))
+    weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
+
+    def parameter(numbers: Tensor) -> Tensor:
+        return numbers.to(dtype).requires_grad_()
+
+    return Network(config, tuple(map(parameter, weights)), tuple(map(parameter, biases)))

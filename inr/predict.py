@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
-from inr.derivatives import differentiate
+from inr.activations import ACTIVATIONS
+from inr.adjoint import first_pass, second_pass
 from inr.diffusion import Fields
 from inr.model import Network
-
-# Points a block: small enough for the blocks of a wide network to stay within some 100 MB.
-_POINTS_TIMES_WIDTH = 4_194_304
+from inr.step import fold_frequencies, tile_points
 
 
 @torch.no_grad()
@@ -34,20 +34,12 @@ def predict(
     first = network.weights[0]
     row, column = np.meshgrid(y, x, indexing="ij")
     plane = torch.from_numpy(np.stack([column.ravel(), row.ravel()], axis=-1)).to(first)
-    block = max(1, _POINTS_TIMES_WIDTH // network.config.width)
     frames = []
     for time in times:
         points = torch.cat([plane, plane.new_full((len(plane), 1), float(time))], dim=-1)
-        parts = [differentiate(network, part, order=2) for part in points.split(block)]
-        columns = [
-            torch.cat(
-                [p.value[:, None], _present(p.gradient), _present(p.laplacian)[:, None]], dim=-1
-            )
-            for p in parts
-        ]
-        frames.append(torch.cat(columns).double().cpu().numpy())
-    # [frame, pixel, (value, d/dx, d/dy, d/dtime, laplacian)] -> [part, frame, row, column]
-    stacked = np.moveaxis(np.stack(frames), -1, 0).reshape(5, len(times), len(y), len(x))
+        frames.append(_evaluate(network, points))
+    # [frame, (value, d/dx, d/dy, d/dtime, laplacian), pixel] -> [part, frame, row, column]
+    stacked = np.moveaxis(np.stack(frames), 1, 0).reshape(5, len(times), len(y), len(x))
     return Fields(
         value=stacked[0],
         gradient=np.stack([stacked[1], stacked[2]], axis=1),
@@ -59,23 +51,21 @@ def predict(
 @torch.no_grad()
 def predict_points(network: Network, points: Float[np.ndarray, "point 3"]) -> Fields:
     """Value and derivatives of one network at single points (x, y, time), as float64 fields."""
-    first = network.weights[0]
-    block = max(1, _POINTS_TIMES_WIDTH // network.config.width)
-    parts = torch.from_numpy(points).to(first).split(block)
-    fields = [differentiate(network, part, order=2) for part in parts]
-
-    def joined(tensors: list[torch.Tensor]) -> np.ndarray:
-        return torch.cat(tensors).double().cpu().numpy()
-
-    gradient = joined([_present(each.gradient) for each in fields])
+    found = _evaluate(network, torch.from_numpy(points).to(network.weights[0]))
     return Fields(
-        value=joined([each.value for each in fields]),
-        gradient=gradient[:, :2],
-        laplacian=joined([_present(each.laplacian) for each in fields]),
-        time_derivative=gradient[:, 2],
+        value=found[0], gradient=found[1:3].T, laplacian=found[4], time_derivative=found[3]
     )
 
 
-def _present(tensor: torch.Tensor | None) -> torch.Tensor:
-    assert tensor is not None, "order 2 computes every field"
-    return tensor
+def _evaluate(network: Network, points: Float[Tensor, "point 3"]) -> Float[np.ndarray, "5 point"]:
+    """Rows value, d/dx, d/dy, d/dtime and Laplacian, by the first two passes of `inr.adjoint`."""
+    parameters, _ = fold_frequencies(network)
+    name = network.config.activation
+    size = tile_points(network.config.width, 1, len(points), points.device.type)
+    parts = []
+    for tile in points.split(size):
+        layers, value = first_pass(parameters, tile.mT, name, 2)
+        _, gradient, laplacian = second_pass(parameters, ACTIVATIONS[name], layers, 2)
+        assert laplacian is not None, "order 2 computes every field"
+        parts.append(torch.cat([value, gradient, laplacian]))
+    return torch.cat(parts, dim=-1).double().cpu().numpy()

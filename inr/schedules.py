@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from inr.config import Schedule, ScheduleOptions, TrainingConfig
+from inr.config import Schedule, TrainingConfig
+from inr.options import ScheduleOptions
 
 
 def _uniform(p: float, options: ScheduleOptions) -> float:

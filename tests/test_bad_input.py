@@ -92,7 +92,7 @@ CASES = {
     ),
     "negative": Case(
         MINE,
-        ("s.yaml:1", "-0.001", "greater than 0"),
+        ("s.yaml:1", "-1e-3", "greater than 0"),
         files=sweep("base: {training.learning_rate: -1e-3}"),
     ),
     "unknown-activation": Case(

@@ -15,6 +15,12 @@ WRONG = [
     ({"training": {"loss_weights": [1, -1, 0, 0]}}, "greater than or equal to 0"),
     ({"training": {"batch": "pixel"}}, "frame"),
     ({"training": {"schedule_options": {"milestones": [0.5, 0.25]}}}, "milestones must rise"),
+    ({"training": {"clip_norm": 0}}, "greater than 0"),
+    ({"training": {"optimizer": "lion"}}, "'adam', 'muon' or 'soap'"),
+    ({"training": {"optimizer_options": {"momentum": 1}}}, "less than 1"),
+    ({"training": {"balancing_options": {"decay": 0}}}, "greater than 0"),
+    ({"model": {"space_scale": "pixel"}}, "'image'"),
+    ({"model": {"time_scale": 0}}, "greater than 0"),
     ({"data": {"sigma_start": 4, "sigma_end": 1}}, "must be larger than sigma_start"),
     ({"data": {"size": 10}}, "greater than or equal to 12"),
     ({"model": {"activation": "relu"}}, "'sine', 'elu'"),
@@ -37,6 +43,8 @@ def test_identity_covers_every_field_and_survives_a_round_trip() -> None:
         {"training": {"schedule_options": {"cycles": 3}}},
         {"training": {"loss_weights": [1, 0, 0, 1e-9]}},
         {"training": {"seed": 1}},
+        {"training": {"clip_norm": 1}},
+        {"model": {"time_scale": 0.5}},
         {"record": {"metrics_every": 7}},
     ]
     ids = {RunConfig.model_validate(other).run_id for other in others}

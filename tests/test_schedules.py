@@ -7,9 +7,10 @@ from typing import get_args
 import pytest
 import torch
 
-from inr.config import ModelConfig, Schedule, ScheduleOptions, TrainingConfig
+from inr.config import ModelConfig, Schedule, TrainingConfig
 from inr.model import initialize
 from inr.optimizers import make_optimizer
+from inr.options import ScheduleOptions
 from inr.schedules import SCHEDULES, rate_factor
 
 POINTS = [

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import inr.train
 from inr.config import RunConfig
 from inr.examination import Examination
 from inr.layout import RunLayout
+from inr.member import Member
 from inr.recorder import Recorder
 from inr.train import Progress, fit
 from tests.benchmarks.report import publish
@@ -37,8 +37,8 @@ from tests.benchmarks.report import publish
 PARTS = {
     "evaluation": [(Examination, "on_pixels")],
     "recording": [(Recorder, "row"), (Recorder, "pictures")],
-    "checkpoints": [(inr.train._Fit, "save")],
-    "final record": [(inr.train._Fit, "finish")],
+    "checkpoints": [(Member, "_save")],
+    "final record": [(Member, "_finish")],
 }
 
 

@@ -1,0 +1,185 @@
+"""Train several runs of one shape as one: a leading model axis, one product for all.
+
+Members share the arithmetic of a step and nothing else. Each has its own learning rate, schedule,
+weights, seed, optimiser and files, and its own end: one that diverges or fails leaves the others
+as they are. The parameters of the members are stacked anew in every step, which costs a copy of
+them, and keeps every member an ordinary run that can leave, or be resumed alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from inr.adjoint import EAGER, Passes
+from inr.losses import Targets
+from inr.member import Member
+from inr.model import Network
+from inr.packing import pack_key
+from inr.precision import arithmetic
+from inr.step import Step, loss_and_gradients
+
+Outcome = str | Exception  # "complete", "diverged", "stopped", or why the run failed
+
+
+class Pack:
+    """Runs that are trained together, and what becomes of them.
+
+    Args:
+        members: runs of one `inr.packing.pack_key`.
+        passes: of the step, see `inr.step.loss_and_gradients`.
+    """
+
+    def __init__(self, members: Sequence[Member] = (), passes: Passes = EAGER) -> None:
+        self.passes = passes
+        self._places: list[Member | None] = list(members)  # None: could not even be made
+        self._failures: dict[int, Exception] = {}  # by place
+
+    def admit(self, make: Callable[[], Member]) -> None:
+        """Add a run; if it cannot be made, that is its end."""
+        self._places.append(None)
+        place = len(self._places) - 1
+        with self._blaming([place]):
+            self._places[place] = make()
+
+    def active(self) -> list[Member]:
+        """The members that still train."""
+        return [member for _, member in self._active()]
+
+    def train(self, should_stop: Callable[[], bool] = lambda: False) -> list[Outcome]:
+        """Train until each run has ended; one alone goes the same way, without the model axis.
+
+        Args:
+            should_stop: asked after every step; True writes all checkpoints and ends.
+
+        Returns:
+            How each ended, in the order in which they were added.
+
+        Raises:
+            ValueError: the runs cannot be trained as one.
+        """
+        if len({pack_key(member.config) for member in self.active()}) > 1:
+            raise ValueError("only runs of the same data, network, batch and order fit together")
+        self._each(self._active(), Member.begin)
+        while self.active():
+            self._round(should_stop)
+        return [
+            self._failures.get(place) or ("" if member is None else member.status)
+            for place, member in enumerate(self._places)
+        ]
+
+    def gradients(self, members: Sequence[Member]) -> Step:
+        """Loss and gradients of the next step, with a model axis if there are several members."""
+        batches = [member.batches(member.step) for member in members]
+        coefficients = [member.coefficients() for member in members]
+        # compiled for the shapes of all: with fewer they would have to be compiled again
+        passes = self.passes if len(members) == len(self._places) else EAGER
+        if len(members) == 1:
+            network, (points, targets) = members[0].network, batches[0]
+            return loss_and_gradients(
+                network, points, targets, coefficients[0], members[0].order, passes
+            )
+        return loss_and_gradients(
+            stack_networks([member.network for member in members]),
+            torch.stack([points for points, _ in batches]),
+            stack_targets([targets for _, targets in batches]),
+            torch.stack(coefficients),
+            members[0].order,
+            passes,
+        )
+
+    def take_step(self, members: Sequence[Member]) -> Step:
+        """One optimiser step of each; returns what it was made from."""
+        found = self.gradients(members)
+        _update(members, found)
+        return found
+
+    def _active(self) -> list[tuple[int, Member]]:
+        return [
+            (place, member)
+            for place, member in enumerate(self._places)
+            if member is not None and member.status == "training" and place not in self._failures
+        ]
+
+    def _round(self, should_stop: Callable[[], bool]) -> None:
+        """Steps up to the next look of any member, and that look."""
+        active = self._active()
+        members = [member for _, member in active]
+        with self._blaming([place for place, _ in active]):
+            steps = min(member.next_look() - member.step for member in members)
+            looking = [member.next_look() - member.step == steps for member in members]
+            done, finite = self._steps(members, steps, should_stop)
+            if done < steps:  # what is due at the look is left to the next attempt
+                self._each(active, Member.stop)
+                return
+            for pair, looks, healthy in zip(active, looking, finite, strict=True):
+                if looks:
+                    self._each([pair], partial(Member.look, finite=healthy))
+
+    def _steps(
+        self, members: Sequence[Member], steps: int, should_stop: Callable[[], bool]
+    ) -> tuple[int, list[bool]]:
+        """Optimiser steps of all members; how many were done, and whose last loss was finite."""
+        started = time.perf_counter()
+        done = 0
+        with arithmetic(members[0].config.training.precision):
+            while done < steps:
+                found = self.take_step(members)
+                done += 1
+                if should_stop() and done < steps:
+                    break
+        finite = torch.isfinite(found.loss).reshape(-1).tolist()  # waits for the device
+        share = (time.perf_counter() - started) / len(members)
+        for member in members:
+            member.seconds += share
+        return done, finite
+
+    def _each(self, active: Sequence[tuple[int, Member]], action: Callable[[Member], None]) -> None:
+        """Do something for every member: where it fails, the others are as before."""
+        for place, member in active:
+            with self._blaming([place]):
+                action(member)
+
+    @contextmanager
+    def _blaming(self, places: Sequence[int]) -> Iterator[None]:
+        """What goes wrong in here is the failure of these runs, and of no other."""
+        try:
+            yield
+        except Exception as error:
+            self._failures.update(dict.fromkeys(places, error))
+
+
+def _update(members: Sequence[Member], found: Step) -> None:
+    """One step of every optimiser."""
+    if len(members) == 1:
+        members[0].update(found.gradients, found.errors)
+        return
+    by_member = zip(*(gradient.unbind() for gradient in found.gradients), strict=True)
+    for member, gradients, errors in zip(members, by_member, found.errors, strict=True):
+        member.update(gradients, errors)
+
+
+def stack_networks(networks: Sequence[Network]) -> Network:
+    """Networks of one shape along a leading axis, as copies outside the graph."""
+
+    def stacked(each: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        return tuple(torch.stack([t.detach() for t in same]) for same in zip(*each, strict=True))
+
+    return replace(
+        networks[0],
+        weights=stacked([network.weights for network in networks]),
+        biases=stacked([network.biases for network in networks]),
+    )
+
+
+def stack_targets(targets: Sequence[Targets]) -> Targets:
+    """Targets of batches of one size along a leading axis."""
+    return Targets(
+        **{name: torch.stack([vars(t)[name] for t in targets]) for name in vars(targets[0])}
+    )

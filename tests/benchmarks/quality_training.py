@@ -1,0 +1,128 @@
+"""Training against a clock that stops while errors are measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from inr.balancing import make_balance
+from inr.batches import make_batches, sequence_points, sequence_targets
+from inr.config import RunConfig
+from inr.derivatives import differentiate_nested
+from inr.examination import Examination
+from inr.losses import weighted_loss
+from inr.model import initialize
+from inr.optimizers import clip_gradients, make_optimizer
+from inr.results import QUANTITIES
+from inr.step import loss_and_gradients, loss_coefficients
+
+FIRST_LOOK = 0.25  # s of training
+LOOK_GROWTH = 1.15
+WARM_UP = 3  # steps of a throw-away trainer: what torch sets up once is nobody's training
+
+
+@dataclass
+class Curve:
+    """Held-out normalised errors of one run, at its looks."""
+
+    steps: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    errors: dict[str, list[float]] = field(default_factory=lambda: {q: [] for q in QUANTITIES})
+
+
+class Trainer:
+    """One run without its files: steps as the product takes them, or by nested autograd."""
+
+    def __init__(self, config: RunConfig, exam: Examination, nested: bool) -> None:
+        self.config, self.nested = config, nested
+        device, dtype = torch.device("cpu"), torch.float32
+        points = sequence_points(exam.x, exam.y, exam.times, device, dtype)
+        targets = sequence_targets(exam.target, device, dtype)
+        self.batches = make_batches(config.training, points, targets)
+        self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
+        self.optimizer, self.scheduler = make_optimizer(config.training, self.network)
+        self.balance = make_balance(config.training)
+        self.variances = exam.statistics.variance
+        self.coefficients = loss_coefficients(
+            config.training.loss_weights, self.variances, self.network.weights[0]
+        )
+        self.taken = 0
+
+    def gradients(self) -> None:
+        """The gradients of the next step."""
+        points, targets = self.batches(self.taken)
+        if self.nested:
+            self.optimizer.zero_grad(set_to_none=True)
+            fields = differentiate_nested(self.network, points)
+            weights = self.config.training.loss_weights
+            weighted_loss(fields, targets, weights, self.variances).backward()
+            return
+        coefficients = self.balance.scale(self.coefficients)
+        found = loss_and_gradients(self.network, points, targets, coefficients, order=2)
+        for parameter, gradient in zip(self.network.parameters, found.gradients, strict=True):
+            parameter.grad = gradient
+        self.balance.observe(found.errors, self.taken)
+
+    def step(self) -> None:
+        """One step of the optimiser."""
+        self.gradients()
+        clip_gradients(self.config.training, self.network)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.taken += 1
+
+
+def learning_curve(
+    config: RunConfig, *, nested: bool, seconds: float, tell: Callable[[str], None]
+) -> Curve:
+    """Train for ``seconds`` or until the run's last step; look at growing intervals.
+
+    Args:
+        config: the run, on all four terms.
+        nested: derivatives by nested autograd instead of the product's step.
+        seconds: limit on training alone.
+        tell: takes a line about every look.
+    """
+    exam = Examination(config)
+    warm_up = Trainer(config, exam, nested)
+    for _ in range(WARM_UP):
+        warm_up.step()
+    trainer, curve = Trainer(config, exam, nested), Curve()
+    clock, next_look = 0.0, FIRST_LOOK
+    while clock < seconds and trainer.taken < config.training.steps:
+        until = min(next_look, seconds)
+        started = time.perf_counter()
+        while trainer.taken < config.training.steps:
+            trainer.step()
+            if clock + time.perf_counter() - started >= until:
+                break
+        clock += time.perf_counter() - started
+        next_look = max(next_look * LOOK_GROWTH, clock)
+        held_out = exam.held_out(trainer.network)
+        curve.steps.append(trainer.taken)
+        curve.seconds.append(clock)
+        for quantity in QUANTITIES:
+            curve.errors[quantity].append(held_out[f"nmse_{quantity}"])
+        found = ", ".join(f"{curve.errors[quantity][-1]:.4f}" for quantity in QUANTITIES)
+        tell(f"  step {trainer.taken}, {clock:.1f} s: {found}")
+    return curve
+
+
+def check_agreement(config: RunConfig) -> float:
+    """Largest difference of the gradients of the two ways, over their norm; at the first step.
+
+    Raises `SystemExit` where they do not compute the same thing.
+    """
+    exam = Examination(config)
+    flat = []
+    for nested in (True, False):
+        trainer = Trainer(config, exam, nested)
+        trainer.gradients()
+        flat.append(torch.cat([p.grad.flatten() for p in trainer.network.parameters]))
+    difference = float((flat[0] - flat[1]).norm() / flat[0].norm())
+    if not difference < 1e-3:  # float32
+        raise SystemExit(f"the two ways differ by {difference:.1e} of the gradient")
+    return difference
