@@ -8,7 +8,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm bench-quality bench-postprocess bench bench-derivatives clean
+.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,16 +49,31 @@ test-slurm: $(INSTALLED_DEV) slurm-install ## Run the tests that need a real Slu
 	@line="$$(slurm/testbed/testbed up)" && eval "$$line" && { \
 	$(BIN)/python -m pytest -m slurm; code=$$?; slurm/testbed/testbed down; exit $$code; }
 
-bench-quality: $(INSTALLED) ## Time to quality, against the recipe of SIREN (half an hour, nothing else running)
-	$(BIN)/python -m tests.benchmarks.quality
+BENCHMARKS := derivatives quality sweep postprocess merge recording precision
 
-bench: bench-derivatives bench-quality bench-postprocess ## Run the benchmarks, on a quiet machine
+bench: $(addprefix bench-,$(BENCHMARKS)) ## Run all benchmarks (two hours, nothing else running) and put them into docs/performance.md
+	$(BIN)/python -m tests.benchmarks.report
 
 bench-derivatives: $(INSTALLED_BENCH) ## Measure a training step against its peers (half an hour)
 	$(BIN)/python -m tests.benchmarks.derivatives
 
-bench-postprocess: $(INSTALLED) ## Measure video frames, figures and the start of commands (ten minutes)
+bench-quality: $(INSTALLED) ## Time to quality, against the recipe of SIREN (half an hour)
+	$(BIN)/python -m tests.benchmarks.quality
+
+bench-sweep: $(INSTALLED) ## Runs an hour of a whole sweep; fused runs against processes (a quarter of an hour)
+	$(BIN)/python -m tests.benchmarks.sweep
+
+bench-postprocess: $(INSTALLED) ## Video frames, figures and the start of commands (ten minutes)
 	$(BIN)/python -m tests.benchmarks.postprocess
+
+bench-merge: $(INSTALLED) ## Merging 10,000 runs, against pandas (five minutes)
+	$(BIN)/python -m tests.benchmarks.merge
+
+bench-recording: $(INSTALLED) ## What recording costs while training (ten minutes)
+	$(BIN)/python -m tests.benchmarks.recording
+
+bench-precision: $(INSTALLED) ## Error of the derivatives by precision (a minute)
+	$(BIN)/python -m tests.benchmarks.precision
 
 clean: ## Remove the environment and caches; results in outputs/ stay
 	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

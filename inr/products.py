@@ -28,7 +28,13 @@ HAS_FAST_ONEDNN = _has_fast_onednn()
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """``left @ right`` of matrices with equal leading axes, outside automatic differentiation."""
+    """``left @ right`` of matrices with equal leading axes, outside automatic differentiation.
+
+    Where torch is allowed bfloat16 (`inr.precision.arithmetic`) the factors are rounded to it; sums
+    are kept in float32.
+    """
+    if left.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+        return torch.matmul(left.bfloat16(), right.bfloat16()).float()
     if suits_onednn(left, right):
         found: Tensor = torch.ops.inr.product(left, right)
         return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from inr.config import RunConfig
 from inr.layout import RunLayout
@@ -125,3 +126,13 @@ def test_runs_of_different_shapes_are_refused(tmp_path: Path) -> None:
         train(tmp_path, [make_config(), make_config(batch=32)])
     with pytest.raises(ValueError, match="fit together"):
         train(tmp_path, [make_config(), make_config(loss_weights=(1, 1, 0, 1))])
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float32"])
+def test_every_precision_trains_and_leaves_torch_as_it_was(tmp_path: Path, precision: str) -> None:
+    before = torch.get_float32_matmul_precision()
+    config = make_config(50, precision=precision)
+    assert train(tmp_path, [config]) == ["complete"]
+    losses = series(tmp_path, config)["loss"]
+    assert losses[-1] < losses[0]
+    assert torch.get_float32_matmul_precision() == before

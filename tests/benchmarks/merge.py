@@ -39,7 +39,7 @@ from inr.layout import SweepLayout
 from inr.results import read_attributes, read_heldout, read_series
 from postprocess import merging
 from postprocess.isolation import usable_cores
-from tests.benchmarks.report import publish
+from tests.benchmarks.report import DOCS, publish
 
 WAYS = ("merge", "pandas, all", "pandas, series")
 _SAMPLE_SECONDS = 0.05
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--points", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", default="", metavar="FILE")
+    parser.add_argument("--json", default=str(DOCS / "merge.json"), metavar="FILE")
     parser.add_argument("--data", type=Path, help="keep the generated sweep here, and use it again")
     parser.add_argument("--work", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -32,7 +32,7 @@ from inr.layout import RunLayout
 from inr.member import Member
 from inr.recorder import Recorder
 from inr.train import Progress, fit
-from tests.benchmarks.report import publish
+from tests.benchmarks.report import DOCS, publish
 
 PARTS = {
     "evaluation": [(Examination, "on_pixels")],
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", default="", metavar="FILE")
+    parser.add_argument("--json", default=str(DOCS / "recording.json"), metavar="FILE")
     parser.add_argument("--weights", type=float, nargs=4, default=(1, 1, 1, 1))
     given = parser.parse_args()
     config = RunConfig.model_validate(

@@ -1,9 +1,14 @@
-"""What every benchmark says about itself: when, on what, and the figures as JSON and a table."""
+"""What every benchmark says about itself: when, on what, and the figures as JSON and a table.
+
+``python -m tests.benchmarks.report`` puts the tables that benchmarks wrote into
+``docs/performance.md``, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,6 +17,7 @@ from typing import Any
 
 from postprocess.isolation import usable_cores
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 _PACKAGES = ("torch", "numpy", "h5py", "pandas")
 
 
@@ -36,18 +42,40 @@ def _processor() -> str:
 
 
 def publish(title: str, rows: Sequence[Mapping[str, Any]], facts: dict[str, Any], to: str) -> None:
-    """Print a Markdown table; write everything as JSON to the path ``to``, if it is given."""
+    """Print facts and a Markdown table; write them to the JSON file ``to``, if it is given.
+
+    The table goes beside it, with the suffix ``.md``.
+    """
     facts = circumstances() | facts
-    print(f"### {title}\n")
-    for name, fact in facts.items():
-        print(f"- {name}: {fact}")
-    print("\n" + markdown_table(rows))
+    lines = [f"{title}.", "", markdown_table(rows), ""]
+    lines += [f"- {name}: {fact}" for name, fact in facts.items()]
+    text = "\n".join(lines)
+    print(text)
     if to:
         document = {"title": title, **facts, "rows": list(rows)}
-        Path(to).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        path = Path(to)
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of equal keys as a Markdown table."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def embed(page: Path, tables: Path) -> list[str]:
+    """Replace what lies between the marks of a page by the files of these names; the names."""
+    text = page.read_text(encoding="utf-8")
+    names = re.findall(r"<!-- (\w+) -->", text)
+    for name in names:
+        table = (tables / f"{name}.md").read_text(encoding="utf-8").strip()
+        block = f"<!-- {name} -->\n\n{table}\n\n<!-- /{name} -->"
+        pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
+        text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+    page.write_text(text, encoding="utf-8")
+    return names
+
+
+if __name__ == "__main__":
+    print("embedded", ", ".join(embed(DOCS.parent / "performance.md", DOCS)))

@@ -1,0 +1,140 @@
+"""One run the way the published studies train: what a user would otherwise write.
+
+``python -m tests.benchmarks.peer DIR < config.json``. A torch.nn network, derivatives by nested
+automatic differentiation through the inputs, one whole frame a step, all metrics in every step
+(mean squared errors and SSIM of that frame), averages of an epoch in TensorBoard. It starts from
+the same parameters, targets and frame order as this product, so that both learn the same; what it
+found goes to ``DIR/metrics.npz``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from inr.batches import make_batches, sequence_points, sequence_targets
+from inr.config import ModelConfig, RunConfig
+from inr.examination import Examination
+from inr.losses import Targets
+from inr.model import Network, initialize
+from inr.results import QUANTITIES
+from inr.schedules import rate_factor
+
+
+class Sine(nn.Module):
+    """sin(omega z)."""
+
+    def __init__(self, omega: float) -> None:
+        super().__init__()
+        self.omega = omega
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.sin(self.omega * z)
+
+
+def make_module(config: ModelConfig, start: Network) -> nn.Sequential:
+    """The network as a torch.nn module that begins with the parameters of ``start``."""
+    layers: list[nn.Module] = []
+    for number, (weight, bias) in enumerate(zip(start.weights, start.biases, strict=True)):
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+        layers.append(linear)
+        if number < config.depth:
+            sine = config.activation == "sine"
+            layers.append(Sine(start.omega(number)) if sine else nn.ELU())
+    return nn.Sequential(*layers)
+
+
+def nested_fields(module: nn.Module, points: Tensor) -> dict[str, Tensor]:
+    """Value and derivatives, each by a gradient of what was found before."""
+    points = points.detach().requires_grad_()
+    value = module(points).squeeze(-1)
+    (first,) = torch.autograd.grad(value.sum(), points, create_graph=True)
+    second = [
+        torch.autograd.grad(first[:, axis].sum(), points, create_graph=True)[0][:, axis]
+        for axis in (0, 1)
+    ]
+    return {
+        "value": value,
+        "gradient": first[:, :2],
+        "laplacian": second[0] + second[1],
+        "time_derivative": first[:, 2],
+    }
+
+
+def squared_errors(fields: dict[str, Tensor], targets: Targets) -> dict[str, Tensor]:
+    """Mean squared error of every quantity."""
+    errors = {}
+    for quantity in QUANTITIES:
+        square = (fields[quantity] - getattr(targets, quantity)) ** 2
+        errors[quantity] = (square.sum(-1) if quantity == "gradient" else square).mean()
+    return errors
+
+
+def similarity(found: Tensor, wanted: Tensor, shape: tuple[int, int], span: float) -> float:
+    """SSIM of one frame; the gradient by its magnitude."""
+    pictures = [
+        (field.norm(dim=-1) if field.ndim == 2 else field).detach().reshape(shape).double().numpy()
+        for field in (wanted, found)
+    ]
+    score: float = structural_similarity(
+        *pictures, data_range=span, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    return score
+
+
+def train(config: RunConfig, folder: Path) -> None:
+    """The whole run."""
+    training = config.training
+    exam = Examination(config)
+    points = sequence_points(exam.x, exam.y, exam.times, torch.device("cpu"), torch.float32)
+    targets = sequence_targets(exam.target, torch.device("cpu"), torch.float32)
+    batches = make_batches(training, points, targets)
+    module = make_module(
+        config.model, initialize(config.model, training.seed, torch.float32, config.input_scales)
+    )
+    optimizer = torch.optim.Adam(module.parameters(), lr=training.learning_rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(training, s))
+    weights = dict(zip(QUANTITIES, training.loss_weights.as_tuple(), strict=True))
+    series: list[list[float]] = []
+    with SummaryWriter(folder) as board:
+        for step in range(training.steps):
+            where, wanted = batches(step)
+            fields = nested_fields(module, where)
+            errors = squared_errors(fields, wanted)
+            loss = sum(
+                weights[quantity] / exam.statistics.variance[quantity] * errors[quantity]
+                for quantity in QUANTITIES
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            scores = [
+                similarity(
+                    fields[quantity],
+                    getattr(wanted, quantity),
+                    exam.diffusion.shape,
+                    exam.statistics.data_range[quantity],
+                )
+                for quantity in QUANTITIES
+            ]
+            series.append([*(errors[quantity].item() for quantity in QUANTITIES), *scores])
+            if (step + 1) % config.data.frames == 0:
+                epoch = np.mean(series[-config.data.frames :], axis=0)
+                for quantity, mse, ssim in zip(QUANTITIES, epoch[:4], epoch[4:], strict=True):
+                    board.add_scalar(f"mse/{quantity}", mse, step + 1)
+                    board.add_scalar(f"ssim/{quantity}", ssim, step + 1)
+    np.savez(folder / "metrics.npz", series=np.array(series))
+
+
+if __name__ == "__main__":
+    train(RunConfig.model_validate_json(sys.stdin.read()), Path(sys.argv[1]))
