@@ -110,8 +110,11 @@ def _resample(steps: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndar
 def _percentiles(table: np.ndarray, percent: tuple[float, ...]) -> np.ndarray:
     """Percentiles over the runs [run, step], ignoring NaN; NaN where no run has a value."""
     result = np.full((len(percent), table.shape[1]), np.nan)
-    some = np.isfinite(table).any(axis=0)
-    result[:, some] = np.nanpercentile(table[:, some], percent, axis=0)
+    counts = np.isfinite(table).sum(axis=0)
+    whole = counts == len(table)
+    gaps = (counts > 0) & ~whole
+    result[:, whole] = np.percentile(table[:, whole], percent, axis=0)
+    result[:, gaps] = np.nanpercentile(table[:, gaps], percent, axis=0)  # much slower
     return result
 
 
@@ -124,24 +127,16 @@ def _draw_lines(curves: list[Curve], grid: style.Grid, roles: Roles) -> None:
         shown = [c for c in mine if np.isfinite(c.middle).any()]
         if not shown:
             continue
-        table = pd.concat([pd.DataFrame({"x": c.steps, "y": c.middle} | c.place) for c in shown])
-        sns.lineplot(
-            table.dropna(subset="y"),
-            x="x",
-            y="y",
-            hue="hue",
-            style="style",
-            palette=palette,
-            hue_order=list(palette),
-            dashes={level: pattern or "" for level, pattern in dashes.items()},
-            style_order=list(dashes),
-            estimator=None,
-            legend=False,
-            ax=panel,
-        )
         for curve in shown:
+            color, pattern = palette[curve.place["hue"]], dashes[curve.place["style"]]
+            there = ~np.isnan(curve.middle)
+            panel.plot(
+                curve.steps[there],
+                curve.middle[there],
+                color=color,
+                linestyle=(0, pattern) if pattern else "-",
+            )
             if curve.low is not None and curve.high is not None:
-                color = palette[curve.place["hue"]]
                 panel.fill_between(
                     curve.steps, curve.low, curve.high, color=color, alpha=0.18, linewidth=0
                 )

@@ -7,7 +7,7 @@ import sys
 
 from inr.errors import UsageError, run_main
 from inr.layout import find_sweep
-from postprocess.gallery import write_figures
+from postprocess.figure_batch import write_figures
 from postprocess.merged import ensure_merged
 from postprocess.style import FORMATS
 from postprocess.terminal import print_problems, print_written, sweep_parser

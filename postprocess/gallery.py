@@ -1,24 +1,20 @@
-"""Which figures a sweep gets, and drawing those that are due."""
+"""Which figures a sweep gets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from inr.layout import SweepLayout
 from inr.results import METRICS, QUANTITIES
-from postprocess import style
 from postprocess.curves import draw_curves
 from postprocess.finals import draw_finals
 from postprocess.measure import LOSS, RATE, Measure, metric
 from postprocess.merged import MergedSweep
 from postprocess.overview import draw_overview
 from postprocess.scatter import draw_pairs
-from postprocess.terminal import track
 from postprocess.variation import Variation, find_variation
 
 
@@ -28,14 +24,6 @@ class Plan:
 
     name: str  # file name without suffix
     draw: Callable[[], Figure]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `write_figures` did."""
-
-    written: list[Path]
-    kept: int  # files that were up to date
 
 
 def plan_figures(merged: MergedSweep) -> list[Plan]:
@@ -94,33 +82,3 @@ def _tradeoff(merged: MergedSweep, variation: Variation) -> Figure:
     value, *derivatives = [metric(f"nmse_{quantity}") for quantity in QUANTITIES]
     pairs = [(value, derivative) for derivative in derivatives]
     return draw_pairs(pairs, merged.readable, variation, diagonal=False)
-
-
-def write_figures(
-    layout: SweepLayout,
-    merged: MergedSweep,
-    *,
-    formats: Sequence[str] = style.FORMATS,
-    only: str = "",
-    force: bool = False,
-) -> Outcome:
-    """Draw the figures whose name contains ``only`` and that are older than the merged file.
-
-    Raises:
-        UserError: a file cannot be written.
-    """
-    plans = [plan for plan in plan_figures(merged) if only in plan.name]
-    due = [plan for plan in plans if force or not _is_current(layout, merged, plan, formats)]
-    style.use_style()
-    written = []
-    for plan in track(due, "drawing figures"):
-        written += style.save(plan.draw(), layout.figures / plan.name, formats)
-    return Outcome(written, (len(plans) - len(due)) * len(formats))
-
-
-def _is_current(
-    layout: SweepLayout, merged: MergedSweep, plan: Plan, formats: Sequence[str]
-) -> bool:
-    source = merged.path.stat().st_mtime_ns
-    paths = [layout.figures / f"{plan.name}.{suffix}" for suffix in formats]
-    return all(path.is_file() and path.stat().st_mtime_ns >= source for path in paths)

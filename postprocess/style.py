@@ -179,7 +179,8 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     engine = figure.get_layout_engine()
     assert engine is not None  # see `use_style`
     engine.execute(figure)  # once, not once per format
-    figure.set_layout_engine("none")
+    with mpl.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # with "none", every file would be drawn twice
     paths = []
     for suffix in formats:
         path = stem.with_name(f"{stem.name}.{suffix}")

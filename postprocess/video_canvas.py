@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.text import Text
 
 from postprocess.video_frames import PARTS, Column, RunFrames, blur
+from postprocess.video_pixels import ColorTable, Resampler
 
-BAD = "#ff33cc"  # not finite: in none of the colour maps
 _DPI = 100
 _ROW_LABELS = {"target": "target", "prediction": "network"}
 
@@ -55,15 +55,34 @@ class Layout:
         """Upper edge of the colour bars."""
         return self.top + 2 * self.panel_height + self.between + self.error
 
-    def box(self, column: int, top: int, height: int) -> tuple[float, float, float, float]:
-        """A rectangle as wide as a panel, as matplotlib counts: fractions, from the bottom."""
-        width, total = self.size
+    def panel(self, column: int, row: int) -> tuple[slice, slice]:
+        """Rows and columns of the pixels of a panel; row 0 shows the target."""
+        y = self.top + row * (self.panel_height + self.between)
         x = self.left + column * (self.panel_width + self.gap)
-        return x / width, 1 - (top + height) / total, self.panel_width / width, height / total
+        return slice(y, y + self.panel_height), slice(x, x + self.panel_width)
+
+    def bar_box(self, column: int) -> tuple[slice, slice]:
+        """Rows and columns of the pixels of a colour bar."""
+        return slice(self.bar_top, self.bar_top + self.bar), self.panel(column, 0)[1]
+
+    def fractions(self, box: tuple[slice, slice]) -> tuple[float, float, float, float]:
+        """A box as matplotlib counts: left, bottom, width and height, of the whole frame."""
+        width, total = self.size
+        y, x = box
+        return (
+            x.start / width,
+            1 - y.stop / total,
+            (x.stop - x.start) / width,
+            (y.stop - y.start) / total,
+        )
 
 
 class Canvas:
-    """A figure whose static parts are drawn once; only pictures and numbers change."""
+    """A frame whose static parts matplotlib draws once.
+
+    For each frame the pictures are looked up in colour tables and put in their places; matplotlib
+    draws the numbers that change.
+    """
 
     def __init__(self, frames: RunFrames, name: str, sigmas: tuple[float, float]) -> None:
         self._frames = frames
@@ -73,7 +92,10 @@ class Canvas:
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
         self._figure.set_layout_engine("none")  # every position is given
         self._canvas = FigureCanvasAgg(self._figure)
-        self._images: dict[tuple[str, str], AxesImage] = {}
+        self._resample = Resampler(
+            frames.shape, (self._layout.panel_height, self._layout.panel_width)
+        )
+        self._tables: dict[str, ColorTable] = {}
         self._errors: dict[str, Text] = {}
         with mpl.rc_context({"font.size": 11}):
             self._title(name)
@@ -90,23 +112,30 @@ class Canvas:
             self._canvas.restore_region(self._background)  # type: ignore[no-untyped-call]
             for artist in self._update(frame):
                 self._figure.draw_artist(artist)
-            yield np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            pixels = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+            self._put_pictures(pixels, frame)
+            yield pixels
+
+    def _put_pictures(self, pixels: np.ndarray, frame: int) -> None:
+        for number, column in enumerate(self._frames.columns):
+            for row, part in enumerate(PARTS):
+                picture = self._frames.picture(column.quantity, part, frame)
+                table = self._tables[column.quantity]
+                pixels[self._layout.panel(number, row)] = table(self._resample(picture))
 
     def _update(self, frame: int) -> list[Artist]:
+        """Set the numbers of a frame; returns the texts that hold them."""
         time = self._frames.times[frame]
         sigma = blur(time, *self._sigmas)
         self._caption.set_text(
             f"frame {frame + 1} of {len(self._frames)}    network time {time:+.2f}    "
             f"blur σ = {sigma:.2f} px"
         )
-        for (quantity, part), image in self._images.items():
-            picture = self._frames.picture(quantity, part, frame)  # type: ignore[arg-type]
-            image.set_data(np.ma.masked_invalid(picture))
         for column in self._frames.columns:
             error = self._frames.error(column, frame)
             text = f"MSE / variance {error:#.2g}" if np.isfinite(error) else "not finite"
             self._errors[column.quantity].set_text(text)
-        return [*self._images.values(), *self._errors.values(), self._caption]
+        return [*self._errors.values(), self._caption]
 
     def _title(self, name: str) -> None:
         width, height = self.size
@@ -121,12 +150,11 @@ class Canvas:
 
     def _add_column(self, number: int, column: Column) -> None:
         layout = self._layout
-        colormap = mpl.colormaps[column.colormap].with_extremes(bad=BAD)
+        self._tables[column.quantity] = ColorTable(column.colormap, column.low, column.high)
         for row, part in enumerate(PARTS):
-            top = layout.top + row * (layout.panel_height + layout.between)
-            axes = self._figure.add_axes(layout.box(number, top, layout.panel_height))
-            image = self._add_image(axes, column, colormap)
-            self._images[column.quantity, part] = image
+            axes = self._figure.add_axes(layout.fractions(layout.panel(number, row)))
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
             if row == 0:
                 axes.set_title(column.title, fontsize=12, pad=7)
             if number == 0:
@@ -135,16 +163,16 @@ class Canvas:
             0.5, -6 / layout.panel_height, "", transform=axes.transAxes,
             ha="center", va="top", fontsize=10, animated=True,
         )  # fmt: skip
-        bar = self._figure.add_axes(layout.box(number, layout.bar_top, layout.bar))
+        self._add_bar(number, column)
+
+    def _add_bar(self, number: int, column: Column) -> None:
+        scale = ScalarMappable(Normalize(column.low, column.high), column.colormap)
         colorbar = self._figure.colorbar(
-            image, cax=bar, orientation="horizontal", extend=column.extend
+            scale,
+            cax=self._figure.add_axes(self._layout.fractions(self._layout.bar_box(number))),
+            orientation="horizontal",
+            extend=column.extend,
         )
         colorbar.ax.locator_params(nbins=4)
         colorbar.ax.tick_params(labelsize=10)
         colorbar.set_label(column.unit)
-
-    def _add_image(self, axes: Axes, column: Column, colormap: mpl.colors.Colormap) -> AxesImage:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        blank = np.zeros(self._frames.shape)
-        return axes.imshow(blank, cmap=colormap, vmin=column.low, vmax=column.high, animated=True)

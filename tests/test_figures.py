@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from synthetic import call, grid, make_config, quickstart, write_index, write_run, write_sweep
 
+from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.results import METRICS
-from postprocess import curves, finals, style
-from postprocess.gallery import plan_figures, write_figures
+from postprocess import curves, figure_batch, finals, style
+from postprocess.figure_batch import write_figures
+from postprocess.gallery import plan_figures
 from postprocess.measure import metric
 from postprocess.merged import ensure_merged
 from postprocess.variation import find_variation
@@ -132,6 +134,26 @@ def test_same_data_give_the_same_bytes(eight):
     assert before[1].startswith(b"%PDF")
     write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
     assert [path.read_bytes() for path in outcome.written] == before
+
+
+def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
+    merged = ensure_merged(eight)
+    several = {"formats": ["png"], "only": "psnr", "force": True}
+    pictures = []
+    monkeypatch.setattr(figure_batch, "_WORTHWHILE", 1)
+    for cores in (1, 2):
+        monkeypatch.setattr(figure_batch, "usable_cores", lambda cores=cores: cores)
+        written = write_figures(eight, merged, **several).written
+        pictures.append({path: path.read_bytes() for path in written})
+    assert len(pictures[0]) == 2
+    assert pictures[0] == pictures[1]
+    assert list(pictures[0]) == list(pictures[1])
+
+
+def test_a_figure_that_ends_its_process_is_named(eight):
+    job = figure_batch.FigureJob(eight.root, "overview", ("png",))
+    with pytest.raises(UserError, match=r"overview: cannot be drawn: it died"):
+        list(figure_batch.draw_figure(job, {0: "it died"}))
 
 
 def test_unknown_figure_is_refused(eight, capsys):

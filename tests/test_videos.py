@@ -7,17 +7,20 @@ from pathlib import Path
 import h5py
 import imageio.v3 as iio
 import imageio_ffmpeg
+import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
 from synthetic import call, grid, make_config, write_run, write_sweep
 
 from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.results import ResultsError, open_run
-from postprocess.video_canvas import BAD, Canvas, Layout
+from postprocess.video_canvas import Canvas, Layout
 from postprocess.video_encoder import encode
 from postprocess.video_frames import RunFrames, blur
+from postprocess.video_pixels import BAD, ColorTable, Resampler
 
 FRAMES = {"data__frames": [3], "data__size": [16]}
 NAME = "1_0_0_0/sine_uniform_1e-4"
@@ -62,12 +65,6 @@ def test_videos_play_in_browsers_and_are_made_once(sweep, capsys):
     assert not list(sweep.videos.rglob(".*"))
 
 
-def picture_boxes(layout: Layout, column: int, row: int) -> tuple[slice, slice]:
-    x = layout.left + column * (layout.panel_width + layout.gap)
-    y = layout.top + row * (layout.panel_height + layout.between)
-    return slice(y + 2, y + layout.panel_height - 2), slice(x + 2, x + layout.panel_width - 2)
-
-
 def test_pictures_show_target_above_network_on_one_scale(tmp_path):
     config = make_config(data__frames=3, data__size=16)
     write_run(tmp_path / "run.h5", config, shape=(16, 16))
@@ -83,12 +80,12 @@ def test_pictures_show_target_above_network_on_one_scale(tmp_path):
     layout = Layout.for_image((16, 16))
     assert pictures[0].shape == (layout.size[1], layout.size[0], 4)
     for picture in pictures:
-        above, below = (picture[picture_boxes(layout, 0, row)] for row in (0, 1))
+        above, below = (picture[layout.panel(0, row)] for row in (0, 1))
         np.testing.assert_array_equal(above, below)
-        flat = picture[picture_boxes(layout, 1, 1)].reshape(-1, 4)
+        flat = picture[layout.panel(1, 1)].reshape(-1, 4)
         assert len(np.unique(flat, axis=0)) == 1
     assert not np.array_equal(pictures[0], pictures[1])
-    grey = pictures[0][picture_boxes(layout, 0, 0)][::20, ::20, 0].astype(float)
+    grey = pictures[0][layout.panel(0, 0)][::20, ::20, 0].astype(float)
     assert np.corrcoef(grey.ravel(), _enlarge(target[0], grey.shape).ravel())[0, 1] > 0.95
     assert errors["value"] == 0
     assert errors["gradient"] > 0.5
@@ -121,7 +118,7 @@ def test_frames_that_are_not_finite_have_a_colour_of_their_own(tmp_path):
         *_, last = Canvas(RunFrames(file), "name", (0.7, 4.0)).draw()
         bad = np.round(np.array(to_rgb(BAD)) * 255)
         for column in range(4):
-            box = last[picture_boxes(Layout.for_image((16, 16)), column, 1)]
+            box = last[Layout.for_image((16, 16)).panel(column, 1)]
             assert (box[..., :3] == bad).all()
 
 
@@ -194,3 +191,36 @@ def test_a_long_gif_is_thinned_but_takes_as_long(tmp_path):
     found = details(tmp_path / "long.gif")
     assert found["frames"] <= 150
     assert found["duration"] == pytest.approx(20 + 1, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [(12, 20), (13, 31), (4, 7), (3, 2)])
+def test_panels_show_the_mean_of_the_area_that_each_pixel_covers(size):
+    picture = np.random.default_rng(0).random((4, 7)).astype(np.float32)
+    rows, columns = size
+    fine = np.kron(picture, np.ones((rows, columns)))  # every border is one of this grid
+    expected = fine.reshape(rows, 4, columns, 7).mean(axis=(1, 3))
+    np.testing.assert_allclose(Resampler((4, 7), size)(picture), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_spoils_only_the_pixels_that_it_touches(bad):
+    picture = np.zeros((4, 4), np.float32)
+    picture[1, 2] = bad
+    shown = Resampler((4, 4), (8, 8))(picture)
+    assert not np.isfinite(shown[2:4, 4:6]).any()
+    shown[2:4, 4:6] = 0
+    assert (shown == 0).all()
+
+
+@pytest.mark.parametrize("name", ["gray", "viridis", "RdBu_r"])
+def test_colours_are_those_of_matplotlib(name):
+    picture = np.linspace(-3, 3, 601, dtype=np.float32).reshape(1, -1)
+    picture[0, :3] = np.nan, np.inf, -np.inf
+    mappable = ScalarMappable(Normalize(-2, 2), mpl.colormaps[name].with_extremes(bad=BAD))
+    expected = mappable.to_rgba(np.ma.masked_invalid(picture), bytes=True)
+    np.testing.assert_array_equal(ColorTable(name, -2.0, 2.0)(picture), expected)
+
+
+def test_a_scale_without_extent_shows_its_first_colour():
+    pixels = ColorTable("gray", 0.5, 0.5)(np.full((2, 2), 0.5))
+    assert (pixels == [0, 0, 0, 255]).all()
