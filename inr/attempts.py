@@ -30,11 +30,12 @@ class Attempt:
         number: from 1.
         started: ISO 8601, UTC.
         host, pid, job: where it ran; ``job`` is the Slurm job or "".
-        cpus, gpus: what it was given.
+        cpus, gpus: what its task was given.
         status: how it ended; "killed" when it could not say, "" while its end is not known.
         reason: one line, or "".
         first_step, last_step: the step it went on from, and the one it reached; 0 when not known.
         wall_seconds, cpu_seconds: what it used; 0 when not known.
+        members: how many runs the task trained at once; they share ``cpus`` and ``gpus``.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Attempt:
     last_step: int = 0
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    members: int = 1
 
 
 def read_attempts(path: Path) -> list[Attempt]:
@@ -85,13 +87,23 @@ class AttemptLog:
     Args:
         path: ``attempts.jsonl``.
         job: Slurm job, or "".
-        cpus: cores given.
-        gpus: GPUs given.
+        cpus: cores given to the task.
+        gpus: GPUs given to the task.
         last_life: last sign of life of an attempt that was killed, seconds since the epoch.
+        members: how many runs the task trains at once.
+        in_process: how many of them this process trains; its CPU time counts to equal parts.
     """
 
     def __init__(
-        self, path: Path, job: str, cpus: int, gpus: int, last_life: float | None = None
+        self,
+        path: Path,
+        job: str,
+        cpus: int,
+        gpus: int,
+        last_life: float | None = None,
+        *,
+        members: int = 1,
+        in_process: int = 1,
     ) -> None:
         self.path = path
         earlier = read_attempts(path)
@@ -99,7 +111,8 @@ class AttemptLog:
         if earlier and not earlier[-1].status:
             self._end_killed(earlier[-1], last_life)
         self._start = time.monotonic()
-        self._static = {"job": job, "cpus": cpus, "gpus": gpus}
+        self._static = {"job": job, "cpus": cpus, "gpus": gpus, "members": members}
+        self._in_process = in_process
 
     def start(self) -> None:
         """Say that the attempt begins."""
@@ -123,7 +136,7 @@ class AttemptLog:
             first_step=steps[0] if steps else 0,
             last_step=steps[-1] if steps else 0,
             wall_seconds=round(time.monotonic() - self._start, 3),
-            cpu_seconds=round(sum(u.ru_utime + u.ru_stime for u in used), 3),
+            cpu_seconds=round(sum(u.ru_utime + u.ru_stime for u in used) / self._in_process, 3),
         )
 
     def _end_killed(self, attempt: Attempt, last_life: float | None) -> None:

@@ -108,6 +108,16 @@ class SweepLayout:
         return self.root / ".finished.json"
 
     @property
+    def compiled(self) -> Path:
+        """Compiled training steps, shared by the tasks. May be deleted at any time."""
+        return self.root / ".compiled"
+
+    @property
+    def pack_timings(self) -> Path:
+        """What was measured to choose how packs are trained. May be deleted at any time."""
+        return self.root / ".pack_timings.json"
+
+    @property
     def runs(self) -> Path:
         """Parent of all run directories."""
         return self.root / "runs"
@@ -141,6 +151,11 @@ class SweepLayout:
     def videos(self) -> Path:
         """One video per run, in the same subdirectories as ``runs/``."""
         return self.root / "videos"
+
+    @property
+    def report(self) -> Path:
+        """One page on all of it."""
+        return self.root / "report.html"
 
     def run(self, name: str) -> RunLayout:
         """Files of the run called ``name``."""

@@ -40,11 +40,15 @@ class Pack:
         self.passes = passes
         self._places: list[Member | None] = list(members)  # None: could not even be made
         self._failures: dict[int, Exception] = {}  # by place
+        self._untold: dict[int, Callable[[Outcome], None]] = {}  # by place
 
-    def admit(self, make: Callable[[], Member]) -> None:
-        """Add a run; if it cannot be made, that is its end."""
+    def admit(
+        self, make: Callable[[], Member], on_end: Callable[[Outcome], None] = lambda outcome: None
+    ) -> None:
+        """Add a run; if it cannot be made, that is its end. ``on_end`` hears of its end at once."""
         self._places.append(None)
         place = len(self._places) - 1
+        self._untold[place] = on_end
         with self._blaming([place]):
             self._places[place] = make()
 
@@ -67,12 +71,11 @@ class Pack:
         if len({pack_key(member.config) for member in self.active()}) > 1:
             raise ValueError("only runs of the same data, network, batch and order fit together")
         self._each(self._active(), Member.begin)
+        self._tell()
         while self.active():
             self._round(should_stop)
-        return [
-            self._failures.get(place) or ("" if member is None else member.status)
-            for place, member in enumerate(self._places)
-        ]
+            self._tell()
+        return [self._outcome(place) for place in range(len(self._places))]
 
     def gradients(self, members: Sequence[Member]) -> Step:
         """Loss and gradients of the next step, with a model axis if there are several members."""
@@ -106,6 +109,16 @@ class Pack:
             for place, member in enumerate(self._places)
             if member is not None and member.status == "training" and place not in self._failures
         ]
+
+    def _outcome(self, place: int) -> Outcome:
+        member = self._places[place]
+        return self._failures.get(place) or ("" if member is None else member.status)
+
+    def _tell(self) -> None:
+        """Tell those that wait for it how runs ended since the last time."""
+        training = {place for place, _ in self._active()}
+        for place in self._untold.keys() - training:
+            self._untold.pop(place)(self._outcome(place))
 
     def _round(self, should_stop: Callable[[], bool]) -> None:
         """Steps up to the next look of any member, and that look."""

@@ -27,11 +27,13 @@ class Run:
         config: what it is.
         recorder: takes the series, the frames and the trained network.
         on_progress: called at the start, twice a second at most, and at the end.
+        on_end: told how it ended, at once, while others still train.
     """
 
     config: RunConfig
     recorder: Recorder
     on_progress: Callable[[Progress], None] = lambda progress: None
+    on_end: Callable[[Outcome], None] = lambda outcome: None
 
 
 def fit(
@@ -87,7 +89,8 @@ def fit_together(
     where = pick_device(device)
     pack = Pack()
     for run in runs:
-        pack.admit(partial(Member, run.config, run.recorder, where, run.on_progress))
+        make = partial(Member, run.config, run.recorder, where, run.on_progress)
+        pack.admit(make, run.on_end)
     pack.passes = _passes(pack.active())
     return pack.train(should_stop)
 

@@ -7,7 +7,7 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from inr.errors import UsageError, UserError
@@ -42,11 +42,14 @@ class _Targets:
         return ", ".join(parts)
 
 
-def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool) -> int:
+def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: bool = False) -> int:
     """Stop a sweep, or only the runs ``wanted``. Asks first unless ``yes``. Returns the exit code.
 
+    A task that trains several runs is stopped only if all of them are wanted, or with
+    ``whole_tasks``.
+
     Raises:
-        UsageError: no such run, or nobody is there to be asked.
+        UsageError: no such run, a task trains others too, or nobody is there to be asked.
         UserError: Slurm does not answer, or refuses.
     """
     status = read_status(layout)
@@ -56,7 +59,15 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool) -> int:
             "Try again when it answers"
         )
     chosen = {find_run(status.entries, each).run_id for each in wanted}
-    targets = _find_targets(status, chosen)
+    others = _others_of_their_tasks(status, chosen)
+    if others and not whole_tasks:
+        raise UsageError(
+            f"cancel --run: the same task also trains {', '.join(run.name for run in others)}. "
+            "Choose these too, or add --whole-tasks to stop them as well"
+        )
+    if others:
+        print(f"of the same task: {', '.join(run.name for run in others)}")
+    targets = _find_targets(status, chosen | {run.run_id for run in others})
     for line in targets.elsewhere:
         print(f"note: {line}")
     if not targets.jobs and not targets.processes:
@@ -73,6 +84,26 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool) -> int:
     return 0
 
 
+def _others_of_their_tasks(status: SweepStatus, chosen: set[str]) -> list[RunStatus]:
+    """Runs that are not chosen, and that a task trains which trains one that is."""
+    tasks = {run.run_id: _task_of(status, run) for run in status.in_states(ACTIVE)}
+    stopped = {task for run_id, task in tasks.items() if run_id in chosen} - {None}
+    return [
+        run
+        for run in status.in_states(ACTIVE)
+        if run.run_id not in chosen and tasks[run.run_id] in stopped
+    ]
+
+
+def _task_of(status: SweepStatus, run: RunStatus) -> Hashable:
+    """What trains a run, or will: a task of Slurm or a process; None if there is neither."""
+    queued = status.placements.waiting_or_running(run.run_id)
+    if queued is not None:
+        return queued[0].submission.token, queued[0].index
+    owner = read_owner(status.layout.run(run.name).lock)
+    return owner and (owner.host, owner.pid)
+
+
 def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
     """What there is to stop of the runs ``chosen``, or of the sweep if none is chosen."""
     targets = _Targets()
@@ -82,7 +113,7 @@ def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
         queued = status.placements.waiting_or_running(run.run_id)
         if queued is None and not _add_process(targets, status, run, whole=not chosen):
             continue
-        if queued is not None and chosen:
+        if queued is not None and chosen and queued[0].task_id not in targets.jobs:
             targets.jobs.append(queued[0].task_id)
         targets.running += run.state in (State.RUNNING, State.HUNG)
         targets.waiting += run.state in (State.WAITING, State.REQUEUED)

@@ -16,6 +16,7 @@ from jobs.arrays import (
     max_array_size,
     plan_arrays,
 )
+from jobs.packs import SINGLE, Packing
 from jobs.profiles import Profile
 from jobs.sbatch import JobScript, RefusedError, array_script, post_script
 from jobs.slurm_queue import SlurmUnavailable, TaskState, find_by_comment, queued
@@ -25,7 +26,12 @@ from jobs.submissions import Ledger, comment
 ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
 
 
-def preview(layout: SweepLayout, tasks: Sequence[IndexEntry], profile: Profile) -> str:
+def preview(
+    layout: SweepLayout,
+    runs: Sequence[IndexEntry],
+    profile: Profile,
+    packing: Packing = SINGLE,
+) -> str:
     """What `submit` would do: the number of tasks and arrays, and every distinct sbatch script.
 
     Needs no cluster. Without one, Slurm's default for the size of an array is assumed. The token
@@ -34,10 +40,13 @@ def preview(layout: SweepLayout, tasks: Sequence[IndexEntry], profile: Profile) 
     asked = ask_max_array_size(profile)
     limit = DEFAULT_MAX_ARRAY_SIZE if asked is None else asked
     source = ", Slurm's default: no cluster answers" if asked is None else ""
+    tasks = packing.groups(runs)
     parts = plan_arrays(len(tasks), limit)
     code = snapshot_folder(layout)
+    packs = "" if packing.size == 1 else f"# {packing.describe(len(runs), len(tasks))}\n"
     blocks = [
-        f"# tasks: {len(tasks)}, arrays: {len(parts)} (an array holds at most {limit}{source})"
+        f"{packs}# tasks: {len(tasks)}, arrays: {len(parts)} "
+        f"(an array holds at most {limit}{source})"
     ]
     numbers = itertools.count(1)
     for size, same in itertools.groupby(part.stop - part.start for part in parts):
@@ -55,29 +64,33 @@ def largest_array(layout: SweepLayout, tasks: int, profile: Profile, code: Path)
 
 def submit(
     layout: SweepLayout,
-    tasks: Sequence[IndexEntry],
+    runs: Sequence[IndexEntry],
     profile: Profile,
     code: Path | None = None,
+    packing: Packing = SINGLE,
 ) -> list[Submission]:
-    """Submit ``tasks`` as job arrays, each recorded before and after. See also `find_waiting`.
+    """Submit ``runs`` as job arrays, each recorded before and after. See also `find_waiting`.
 
     Args:
         layout: the sweep; its index must be there.
-        tasks: the runs to train.
+        runs: the runs to train.
         profile: what to ask of the cluster.
         code: the snapshot to run; None: one of the code that runs now.
+        packing: how runs are put into tasks.
 
     Raises:
         UserError: there is no Slurm here, or it refused; names the arrays accepted before.
         UsageError: the path of the sweep cannot be written in an sbatch script.
     """
+    tasks = packing.groups(runs)
     parts = plan_arrays(len(tasks), max_array_size(profile))
     if not parts:
         return []
     code = code or take_snapshot(layout)
     _array(layout, profile, "TOKEN", code, 1, 1)  # refuses what cannot be submitted
     ledger = Ledger(layout)
-    announced = ledger.announce([tasks[part] for part in parts], profile.source, code)
+    batches = [tasks[part] for part in parts]
+    announced = ledger.announce(batches, profile.source, code, mode=packing.mode)
     accepted: list[Submission] = []
     for submission in announced:
         script = _array(layout, profile, submission.token, code, submission.tasks, len(parts))
@@ -104,11 +117,10 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
     """
     ledger = Ledger(layout)
-    runs = {comment(s.token): ledger.contents(s).runs for s in ledger.submissions}
+    runs = {comment(s.token): ledger.contents(s).tasks for s in ledger.submissions}
     wanted = {run.run_id for run in pending}
-    if wanted.isdisjoint(itertools.chain(*runs.values())) and all(
-        submission.job_id for submission in ledger.submissions
-    ):
+    known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
+    if wanted.isdisjoint(known) and all(submission.job_id for submission in ledger.submissions):
         return set()
     try:
         _settle(ledger)
@@ -119,7 +131,10 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
             f"still wait or run ({error}). Launch again when it answers"
         ) from None
     return {
-        runs[task.comment][task.index] for task in tasks if task.index < len(runs[task.comment])
+        run_id
+        for task in tasks
+        if task.index < len(runs[task.comment])
+        for run_id in runs[task.comment][task.index]
     }
 
 
@@ -141,7 +156,7 @@ def submit_postprocessing(
     # an earlier one may still wait: two must not merge at the same time
     waiting = {task.job_id for task in _in_queue(ledger.submissions)}
     after = [job for job in jobs if job in waiting]
-    (submission,) = ledger.announce([[]], profile.source, code, after=about)
+    (submission,) = ledger.announce([()], profile.source, code, after=about)
     try:
         return _send(
             ledger, submission, post_script(layout, profile, submission.token, code, after)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from inr.config import RunConfig
 from inr.lock import RunLock
+from jobs.attempt import forget_last_attempt
 from jobs.display import Display, describe_report
 from jobs.plan import Plan
 from jobs.progress_file import Report
 from jobs.table import make_console
-from jobs.task import forget_last_attempt, train
+from jobs.task import train
 
 
 def run_debug(plan: Plan) -> int:

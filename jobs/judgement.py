@@ -104,15 +104,26 @@ def _judge_queued(evidence: Evidence) -> tuple[State, str]:
         if (evidence.heartbeat_seconds or 0.0) > HUNG_SECONDS:
             age = describe_seconds(evidence.heartbeat_seconds)
             return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
+        if last is not None and last.status in _OWN_FAILURES and _of_newest_task(evidence):
+            return _judge_attempt(evidence)  # its task goes on with other runs
         return State.RUNNING, "ending" if task.state == "COMPLETING" else "starting"
     why = task.reason or task.state
     if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever
         return State.WAITING, f"{why}: let it go on with `scontrol release {task.job_id}`"
-    if last is not None and evidence.place is not None and last.job == evidence.place.task_id:
+    if last is not None and _of_newest_task(evidence):
         before = last.reason or "its node failed, or it was killed"
         return State.REQUEUED, f"{before}; {why}"
     return State.WAITING, why
 
+
+def _of_newest_task(evidence: Evidence) -> bool:
+    """Whether the last attempt is that of the task that the run was last given to."""
+    place, last = evidence.place, evidence.last
+    return place is not None and last is not None and last.job == place.task_id
+
+
+# How an attempt ends that fails by itself.
+_OWN_FAILURES = ("failed", "disk_full", "out_of_memory")
 
 # Slurm's word for the end of a task -> state and reason.
 _WORDS = {
@@ -148,7 +159,7 @@ def _judge_attempt(evidence: Evidence) -> tuple[State, str]:
     last = evidence.last
     assert last is not None
     word = None
-    if evidence.place and last.job == evidence.place.task_id:
+    if _of_newest_task(evidence):
         word = _slurms_word(evidence)
     match last.status:
         case "failed":

@@ -20,28 +20,32 @@ import submitit
 
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
+from jobs.attempt import forget_last_attempt
+from jobs.children import THREAD_VARIABLES
 from jobs.devices import core_count, cuda_devices
 from jobs.display import Display, Total
 from jobs.lifeline import Lifeline
+from jobs.options import PackMode
 from jobs.outcome import outcome
+from jobs.pack_task import run_pack
+from jobs.packs import Group
 from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
 from jobs.snapshot import import_path
-from jobs.task import forget_last_attempt, run_task
+from jobs.task import run_task
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
 _LOOK_SECONDS = 0.2
 _STOP_SECONDS = 10.0
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 Failure = tuple[IndexEntry, str]
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A run that is being trained."""
+    """A task that runs."""
 
-    run: IndexEntry
-    slot: int  # from 0; one run at a time holds it
+    runs: Group
+    slot: int  # from 0; one task at a time holds it
     job: Any  # submitit.LocalJob
     started: float  # time.monotonic()
 
@@ -56,12 +60,16 @@ class LocalPool:
         layout: the sweep.
         workers: most processes at a time.
         code: the snapshot that the tasks run.
+        mode: how a task trains several runs, see `jobs.packs`.
     """
 
-    def __init__(self, layout: SweepLayout, workers: int, code: Path) -> None:
+    def __init__(
+        self, layout: SweepLayout, workers: int, code: Path, mode: PackMode = "auto"
+    ) -> None:
         self._layout = layout
         self._workers = workers
         self._code = code
+        self._mode = mode
         self._devices = cuda_devices()
         # a folder for each launch: submitit names its files after process ids, which come again
         self._folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
@@ -74,16 +82,17 @@ class LocalPool:
         self._ended: list[IndexEntry] = []
         self._failures: list[Failure] = []
 
-    def train(self, runs: Sequence[IndexEntry], display: Display) -> list[Failure]:
-        """Train ``runs``. Returns those that failed, with the reason; the others go on.
+    def train(self, tasks: Sequence[Group], display: Display) -> list[Failure]:
+        """Train the runs of ``tasks``. Returns those that failed, with the reason.
 
         When interrupted (Ctrl-C, SIGTERM) it ends all processes it started, then raises
         KeyboardInterrupt.
         """
-        waiting = deque(runs)
+        waiting = deque(tasks)
+        runs = [run for task in tasks for run in task]
         started = time.monotonic()
         threads = max(1, core_count() // self._workers)
-        environment = dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        environment = dict.fromkeys(THREAD_VARIABLES, str(threads))
         environment["PYTHONPATH"] = import_path(self._code)
         with _changed_environment(environment), _sigterm_as_interrupt(), Lifeline() as lifeline:
             try:
@@ -97,37 +106,38 @@ class LocalPool:
                 self._stop(lifeline)
         return self._failures
 
-    def _start(self, run: IndexEntry, lifeline: Lifeline) -> None:
+    def _start(self, runs: Group, lifeline: Lifeline) -> None:
         taken = {running.slot for running in self._running}
         slot = next(slot for slot in range(self._workers) if slot not in taken)
         device = self._devices[slot % len(self._devices)] if self._devices else None
-        forget_last_attempt(self._layout.run(run.name))
+        for run in runs:
+            forget_last_attempt(self._layout.run(run.name))
+        work = [(run.name, json.dumps(run.config)) for run in runs]
+        root = str(self._layout.root.resolve())
+        tied: dict[str, Any] = {"lifeline": str(lifeline.path), "cuda_device": device}
         with _stderr_to(self._folder / "controllers.err"):
-            job = self._executor.submit(
-                run_task,
-                str(self._layout.root.resolve()),
-                run.name,
-                json.dumps(run.config),
-                lifeline=str(lifeline.path),
-                cuda_device=device,
-            )
-        self._running.append(_Running(run, slot, job, time.monotonic()))
+            if len(work) == 1:
+                job: Any = self._executor.submit(run_task, root, *work[0], **tied)
+            else:
+                job = self._executor.submit(run_pack, root, work, self._mode, **tied)
+        self._running.append(_Running(runs, slot, job, time.monotonic()))
 
     def _collect(self, display: Display, total: int) -> None:
         """Take away the tasks that ended, and say how."""
         for running in [each for each in self._running if each.job.done()]:
             self._running.remove(running)
-            self._ended.append(running.run)
-            how = self._describe_end(running)
-            display.say(f"[{len(self._ended)}/{total}] {running.run.name}: {how}")
+            for run in running.runs:
+                self._ended.append(run)
+                how = self._describe_end(running, run)
+                display.say(f"[{len(self._ended)}/{total}] {run.name}: {how}")
 
-    def _describe_end(self, running: _Running) -> str:
-        files = self._layout.run(running.run.name)
-        status = outcome(files, running.run.run_id)
+    def _describe_end(self, running: _Running, run: IndexEntry) -> str:
+        files = self._layout.run(run.name)
+        status = outcome(files, run.run_id)
         if status is None:
             log = running.job.paths.stderr
-            reason = f"{_reason(files.error, log)} (log: {log})"
-            self._failures.append((running.run, reason))
+            reason = f"{_reason(files.error, log, run.name)} (log: {log})"
+            self._failures.append((run, reason))
             return f"FAILED: {reason}"
         report = read_progress(files.progress)
         took = describe_seconds(time.monotonic() - running.started)
@@ -138,8 +148,9 @@ class LocalPool:
     ) -> tuple[dict[str, Standing | None], Total]:
         """How far the running tasks are, and all of them together."""
         reports = {
-            each.run.name: read_progress(self._layout.run(each.run.name).progress)
+            run.name: read_progress(self._layout.run(run.name).progress)
             for each in self._running
+            for run in each.runs
         }
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
         return reports, Total(len(runs), len(self._ended), Standing(done, _steps(runs), seconds))
@@ -157,8 +168,8 @@ def _steps(runs: Sequence[IndexEntry]) -> int:
     return sum(run.config["training"]["steps"] for run in runs)
 
 
-def _reason(error: Path, log: Path) -> str:
-    """Why a task ended without a result: the last line of its traceback, else of its log."""
+def _reason(error: Path, log: Path, name: str) -> str:
+    """Why a run ended without a result: the last line of its traceback, else of its task's log."""
     for path in (error, log):
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
@@ -166,8 +177,9 @@ def _reason(error: Path, log: Path) -> str:
             continue
         lines = [line.strip() for line in text.splitlines() if not line.startswith("submitit INFO")]
         if any(lines):
-            last = next(line for line in reversed(lines) if line)
-            return re.sub(r"^(\w+\.)*(UserError|UsageError): ", "", last)
+            own = [line for line in lines if line.startswith(f"{name}: ")]
+            last = next(line for line in reversed(own or lines) if line).removeprefix(f"{name}: ")
+            return re.sub(r"^(\w+\.)*(UserError|UsageError|LockHeldError): ", "", last)
     return "the process was killed, perhaps for lack of memory (fewer --workers need less)"
 
 

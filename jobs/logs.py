@@ -61,10 +61,10 @@ def _submitted_as(layout: SweepLayout, run: IndexEntry) -> set[str]:
     ledger = Ledger(layout)
     names = set()
     for submission in ledger.submissions:
-        runs = ledger.contents(submission).runs
-        if submission.job_id and run.run_id in runs:
-            index = f"_{runs.index(run.run_id)}" if len(runs) > 1 else ""
-            names.add(f"{submission.job_id}{index}")
+        tasks = ledger.contents(submission).tasks
+        for index, run_ids in enumerate(tasks):
+            if submission.job_id and run.run_id in run_ids:
+                names.add(f"{submission.job_id}_{index}" if len(tasks) > 1 else submission.job_id)
     return names
 
 

@@ -48,7 +48,7 @@ def _logs(layout: SweepLayout, options: Namespace) -> int:
 def _cancel(layout: SweepLayout, options: Namespace) -> int:
     from jobs.cancel import cancel
 
-    return cancel(layout, options.run, options.yes)
+    return cancel(layout, options.run, options.yes, options.whole_tasks)
 
 
 def _retry(layout: SweepLayout, options: Namespace) -> int:

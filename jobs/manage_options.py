@@ -47,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_status(_add(commands, "status", "where every run stands"))
     _add_logs(_add(commands, "logs", "what a run, and Slurm, wrote to its log"))
     _add_cancel(_add(commands, "cancel", "stop what runs and take back what waits"))
-    _add_retry(_add(commands, "retry", "start what is not finished again, from its checkpoints"))
+    text = "start what is not finished again, from its checkpoints, one run a task"
+    _add_retry(_add(commands, "retry", text))
     return parser
 
 
@@ -104,6 +105,11 @@ def _add_cancel(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="only this one: name, unique part of a name, or task number; may be repeated",
+    )
+    command.add_argument(
+        "--whole-tasks",
+        action="store_true",
+        help="--run: also the other runs that the same task trains (launch.py --pack)",
     )
     command.add_argument("--yes", action="store_true", help="do not ask")
 

@@ -10,6 +10,7 @@ from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from jobs.options import Options
+from jobs.packs import SINGLE, Packing, count_of, task_numbers
 from jobs.plan import Plan, describe
 from jobs.profiles import Profile
 from jobs.table import combinations_table, make_console
@@ -24,9 +25,14 @@ def start(options: Options, plan: Plan) -> int:
     print(describe(plan, len(pending)))
     if options.dry_run:
         console = make_console()
-        console.print(combinations_table(plan.runs, pending))
+        packing = _packing(options)
+        tasks = packing.groups(pending)
+        numbers = task_numbers(tasks) if packing.size > 1 else None
+        console.print(combinations_table(plan.runs, pending, numbers))
         if options.mode == "array":
             _preview(options, plan, pending)
+        elif packing.size > 1:
+            print(f"\n{packing.describe(len(pending), len(tasks))}")
         return 0
     if options.mode == "debug":
         from jobs.debug import run_debug
@@ -39,8 +45,17 @@ def start(options: Options, plan: Plan) -> int:
 def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
     plan.write()
     return train_here(
-        plan.layout, pending, workers=options.workers, post=options.post, total=len(plan.runs)
+        plan.layout,
+        pending,
+        workers=options.workers,
+        post=options.post,
+        total=len(plan.runs),
+        packing=_packing(options),
     )
+
+
+def _packing(options: Options) -> Packing:
+    return Packing(options.pack, options.pack_mode)
 
 
 def train_here(
@@ -50,6 +65,7 @@ def train_here(
     total: int,
     workers: int | None,
     post: bool,
+    packing: Packing = SINGLE,
 ) -> int:
     """Train the runs of ``pending`` on this machine, and say how it went. Returns the exit code.
 
@@ -59,8 +75,9 @@ def train_here(
         layout: the sweep.
         pending: runs that are not finished.
         total: how many runs there are, finished ones included.
-        workers: how many at a time; None: as many as there are cores.
+        workers: how many tasks at a time; None: as many as give each run a core.
         post: merge and draw at the end, unless all runs failed.
+        packing: how runs are put into tasks.
     """
     from jobs.afterwards import describe_results, run_postprocessing
     from jobs.devices import core_count
@@ -71,12 +88,17 @@ def train_here(
     failures = []
     code = take_snapshot(layout)
     if pending:
-        workers = min(workers or core_count(), len(pending))
-        print(
-            f"training {len(pending)} runs here, {workers} at once (Ctrl-C: save and go on later)"
+        tasks = packing.groups(pending)
+        workers = min(workers or max(1, core_count() // packing.size), len(tasks))
+        what = (
+            f"{len(pending)} runs"
+            if packing.size == 1
+            else packing.describe(len(pending), len(tasks))
         )
+        print(f"training {what} here, {workers} at once (Ctrl-C: save and go on later)")
         with Display(make_console()) as display:
-            failures = LocalPool(layout, workers, code).train(pending, display)
+            pool = LocalPool(layout, workers, code, packing.mode)
+            failures = pool.train(tasks, display)
     exit_code = 0
     if post and len(failures) < total:
         exit_code = run_postprocessing(layout, code)
@@ -92,7 +114,7 @@ def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
 
     profile = load_profile(options.profile)
     print(f"\nprofile {options.profile}")
-    print(preview(plan.layout, pending, profile))
+    print(preview(plan.layout, pending, profile, _packing(options)))
 
 
 def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
@@ -103,7 +125,14 @@ def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
     is_new = not layout.index.exists() and not layout.specification.exists()
     plan.write()
     try:
-        submit_array(layout, pending, profile, preflight=options.preflight, post=options.post)
+        submit_array(
+            layout,
+            pending,
+            profile,
+            preflight=options.preflight,
+            post=options.post,
+            packing=_packing(options),
+        )
     except (UserError, KeyboardInterrupt):
         # keep nothing of a sweep of which no task can have been accepted
         if is_new and not any(layout.submissions.glob("*.json")):
@@ -119,6 +148,7 @@ def submit_array(
     *,
     preflight: bool,
     post: bool,
+    packing: Packing = SINGLE,
 ) -> None:
     """Submit the runs of ``pending`` that neither wait in Slurm's queue nor run, and say so.
 
@@ -130,6 +160,7 @@ def submit_array(
         profile: the cluster profile.
         preflight: check first what the tasks need.
         post: let a job merge and draw when all have ended.
+        packing: how runs are put into tasks.
 
     Raises:
         UserError: Slurm does not answer or refuses, or the preflight found a fault.
@@ -138,36 +169,38 @@ def submit_array(
     from jobs.snapshot import take_snapshot
 
     waiting = find_waiting(layout, pending)
-    tasks = [run for run in pending if run.run_id not in waiting]
+    runs = [run for run in pending if run.run_id not in waiting]
     if waiting:
-        print(f"{len(pending) - len(tasks)} of them wait in the queue or run already")
-    code = take_snapshot(layout) if tasks else None
+        print(f"{len(pending) - len(runs)} of them wait in the queue or run already")
+    code = take_snapshot(layout) if runs else None
     if code is not None:
-        _submit(layout, tasks, profile, code, check_post=post if preflight else None)
+        _submit(layout, runs, profile, code, packing, check_post=post if preflight else None)
     if post:
         _submit_post(layout, profile, code)
-    if tasks or waiting:
+    if runs or waiting:
         print(f"Watch them with python jobs/manage.py status {layout.root}")
 
 
 def _submit(
     layout: SweepLayout,
-    tasks: Sequence[IndexEntry],
+    runs: Sequence[IndexEntry],
     profile: Profile,
     code: Path,
+    packing: Packing,
     check_post: bool | None,
 ) -> None:
-    """Submit at least one task. ``check_post``: None means no preflight."""
+    """Submit at least one run. ``check_post``: None means no preflight."""
     from jobs.arrays import max_array_size, plan_arrays
     from jobs.cluster import submit
     from jobs.preflight import check
 
-    arrays = len(plan_arrays(len(tasks), max_array_size(profile)))
-    print(f"submitting {len(tasks)} tasks in {arrays} {'array' if arrays == 1 else 'arrays'}")
+    tasks = len(packing.groups(runs))
+    arrays = len(plan_arrays(tasks, max_array_size(profile)))
+    print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
     if check_post is not None:
-        forecast = check(layout, tasks, profile, code, check_post)
+        forecast = check(layout, runs, profile, code, check_post, packing)
         print("\n".join([f"expected: {forecast.needs}", *forecast.notes]))
-    for submission in submit(layout, tasks, profile, code):
+    for submission in submit(layout, runs, profile, code, packing):
         print(f"job {submission.job_id}: {submission.tasks} tasks")
 
 

@@ -6,13 +6,16 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from inr.arguments import ArgumentParser
 from inr.errors import UsageError
 from inr.layout import OUTPUTS
 
 Mode = Literal["local", "array", "debug"]
+PackMode = Literal["auto", "fused", "processes"]
+
+PACK_MODES: tuple[PackMode, ...] = get_args(PackMode)
 
 _DEFAULT_SWEEP: dict[Mode, str] = {"local": "quickstart", "array": "study", "debug": "quickstart"}
 _EPILOG = """\
@@ -43,6 +46,8 @@ class Options:
     dry_run: bool
     preflight: bool
     post: bool
+    pack: int = 1
+    pack_mode: PackMode = "auto"
 
     def directory(self, sweep_name: str) -> Path:
         """Where the sweep is written."""
@@ -57,6 +62,25 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     mode = cast(Mode, given.mode)
     if mode is None:
         raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
+    _check(given, mode)
+    return Options(
+        mode=mode,
+        sweep=given.sweep or _DEFAULT_SWEEP[mode],
+        overrides=[*given.overrides, *_compile_override(given.compile)],
+        output=given.output,
+        profile=given.profile or "default",
+        workers=given.workers,
+        run=given.run or "0",
+        dry_run=given.dry_run,
+        preflight=given.preflight,
+        post=given.post,
+        pack=given.pack or 1,
+        pack_mode=given.pack_mode or "auto",
+    )
+
+
+def _check(given: argparse.Namespace, mode: Mode) -> None:
+    """Refuse options that do not go together, and numbers that make no sense."""
     for option, value, belongs_to in (
         ("--profile", given.profile, "array"),
         ("--workers", given.workers, "local"),
@@ -66,20 +90,23 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
             raise UsageError(f"{option} {value}: goes with --{belongs_to} only, not with --{mode}")
     if not given.preflight and mode != "array":
         raise UsageError(f"--no-preflight: goes with --array only, not with --{mode}")
-    if given.workers is not None and given.workers < 1:
-        raise UsageError(f"--workers {given.workers}: at least 1 is needed")
-    return Options(
-        mode=mode,
-        sweep=given.sweep or _DEFAULT_SWEEP[mode],
-        overrides=given.overrides,
-        output=given.output,
-        profile=given.profile or "default",
-        workers=given.workers,
-        run=given.run or "0",
-        dry_run=given.dry_run,
-        preflight=given.preflight,
-        post=given.post,
-    )
+    for option, value in (("--workers", given.workers), ("--pack", given.pack)):
+        if value is not None and value < 1:
+            raise UsageError(f"{option} {value}: at least 1 is needed")
+    _check_pack(given, mode)
+
+
+def _check_pack(given: argparse.Namespace, mode: Mode) -> None:
+    for option, value in (("--pack", given.pack), ("--pack-mode", given.pack_mode)):
+        if value is not None and mode == "debug":
+            raise UsageError(f"{option} {value}: does not go with --debug, which trains one run")
+    if given.pack_mode is not None and given.pack in (None, 1):
+        raise UsageError(f"--pack-mode {given.pack_mode}: needs --pack with at least 2 runs a task")
+
+
+def _compile_override(wanted: str | None) -> list[str]:
+    # quoted: YAML takes on and off for true and false
+    return [] if wanted is None else [f'training.compile="{wanted}"']
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,7 +141,25 @@ def _parser() -> argparse.ArgumentParser:
         help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
     )
     add("--profile", metavar="NAME|FILE", help="--array: cluster profile of slurm/profiles/")
-    add("--workers", metavar="N", type=int, help="--local: runs at once (default: cores)")
+    add("--workers", metavar="N", type=int, help="--local: tasks at once (default: cores / pack)")
+    add(
+        "--pack",
+        metavar="K",
+        type=int,
+        help="--array, --local: up to K runs of one shape share a task and its device (default: 1)",
+    )
+    add(
+        "--pack-mode",
+        choices=PACK_MODES,
+        help="train a pack as one (fused) or side by side (processes); auto, the default, measures "
+        "once which is faster",
+    )
+    add(
+        "--compile",
+        choices=("auto", "on", "off"),
+        help="compile the training step: short for --set training.compile=... (default: auto, "
+        "where a run is long enough to repay it)",
+    )
     add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
     add("--dry-run", action="store_true", help="show what would start, and start nothing")
     add(

@@ -60,8 +60,9 @@ class Placements:
         self._ended: dict[tuple[str, int], TaskState] = {}
         self._places: dict[str, list[Place]] = {}
         for submission in self.submissions:
-            for index, run_id in enumerate(ledger.contents(submission).runs):
-                self._places.setdefault(run_id, []).append(Place(submission, index))
+            for index, run_ids in enumerate(ledger.contents(submission).tasks):
+                for run_id in run_ids:
+                    self._places.setdefault(run_id, []).append(Place(submission, index))
 
     def newest(self, run_id: str) -> Place | None:
         """Where the run was last submitted."""

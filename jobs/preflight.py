@@ -25,6 +25,7 @@ from jobs.estimate import (
     expected_seconds,
     parameter_count,
 )
+from jobs.packs import SINGLE, Packing
 from jobs.profiles import Profile
 from jobs.sbatch import post_script
 
@@ -54,25 +55,28 @@ class Forecast:
 
 def check(
     layout: SweepLayout,
-    tasks: Sequence[IndexEntry],
+    runs: Sequence[IndexEntry],
     profile: Profile,
     code: Path,
     post: bool,
+    packing: Packing = SINGLE,
 ) -> Forecast:
-    """Check everything that ``tasks`` need, and estimate what they cost.
+    """Check everything that ``runs`` need, and estimate what they cost.
 
     Args:
         layout: the sweep, whose directory exists.
-        tasks: the runs to submit, at least one.
+        runs: the runs to submit, at least one.
         profile: the cluster profile.
         code: the snapshot that they will run.
         post: whether post-processing is submitted too.
+        packing: how runs are put into tasks.
 
     Raises:
         UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
             is not there; a network that cannot be trained. Says what to do.
     """
-    configs = {task.name: RunConfig.model_validate(task.config) for task in tasks}
+    configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
+    tasks = [[configs[run.name] for run in task] for task in packing.groups(runs)]
     room = _check_room(layout, list(configs.values()))
     notes = _check_cluster(layout, len(tasks), profile, code, post)
     costs, untried = rehearse(configs, code, min(profile.cpus, core_count()))
@@ -81,7 +85,7 @@ def check(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
             f"{REHEARSAL_PARAMETERS:,} parameters, or more than {REHEARSAL_SECONDS:g} seconds)"
         )
-    return Forecast(f"{_describe_time(list(configs.values()), costs, profile)}, {room}", notes)
+    return Forecast(f"{_describe_time(tasks, costs, profile)}, {room}", notes)
 
 
 def rehearse(configs: Mapping[str, RunConfig], code: Path, threads: int) -> tuple[Costs, int]:
@@ -171,10 +175,13 @@ def _check_cluster(
     return [f"the tasks will wait. {text}" for text in said if text]
 
 
-def _describe_time(configs: Sequence[RunConfig], costs: Costs, profile: Profile) -> str:
+def _describe_time(tasks: Sequence[Sequence[RunConfig]], costs: Costs, profile: Profile) -> str:
+    """What the tasks need. One of several runs: as if it trained one after the other."""
     if not costs:
         return "no estimate of the time"
-    seconds = [expected_seconds(config, _cost(config, costs)) for config in configs]
+    seconds = [
+        sum(expected_seconds(config, _cost(config, costs)) for config in task) for task in tasks
+    ]
     gpus = int(str(profile.gpus).rpartition(":")[2])
     bound = "at most " if gpus else ""
     source = "one step measured on this machine's CPU" + (", GPUs are faster" if gpus else "")

@@ -129,9 +129,9 @@ class _Executor(submitit.SlurmExecutor):
 def array_script(
     layout: SweepLayout, profile: Profile, token: str, code: Path, count: int, parallelism: int
 ) -> JobScript:
-    """The job that trains the ``count`` runs of submission ``token``, ``parallelism`` at a time.
+    """The job of the ``count`` tasks of submission ``token``, ``parallelism`` at a time.
 
-    An array, or a plain job for a single run. Raises `UsageError` for a path that Slurm cannot
+    An array, or a plain job for a single task. Raises `UsageError` for a path that Slurm cannot
     write logs to.
     """
     parameters = _common(layout, profile, token) | {

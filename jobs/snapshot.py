@@ -20,7 +20,7 @@ from inr.errors import UserError, describe_os_error
 from inr.layout import SweepLayout
 from inr.provenance import CODE, ROOT, SOURCE, git, package_versions, source
 
-_SUFFIXES = (".py", ".yaml", ".yml", ".typed")
+_SUFFIXES = (".py", ".yaml", ".yml", ".typed", ".html", ".css", ".js")
 _DIGEST_LENGTH = 16
 
 Files = dict[str, bytes]  # path relative to the snapshot, with '/' -> content

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from inr.files import write_text
-from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
+from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
+from jobs.options import PackMode
+from jobs.packs import Group, tasks_of
 
 SCHEMA = "inr-submission/1"
 
@@ -31,11 +33,11 @@ class Contents:
     """What a submission file says.
 
     Attributes:
-        runs: run ids, in the order of the array's tasks; none for post-processing.
+        tasks: run ids of each of the array's tasks, in order; none for post-processing.
         after: the jobs that post-processing is about.
     """
 
-    runs: list[str]
+    tasks: list[list[str]]
     after: list[str]
 
 
@@ -57,26 +59,29 @@ class Ledger:
     def contents(self, submission: Submission) -> Contents:
         """What ``submission`` is about; nothing if its file is gone."""
         document = _read(self._layout.submission(submission.token)) or {"runs": []}
-        return Contents([run["run_id"] for run in document["runs"]], document.get("after", []))
+        return Contents(tasks_of(document), document.get("after", []))
 
     def announce(
         self,
-        batches: Sequence[Sequence[IndexEntry]],
+        batches: Sequence[Sequence[Group]],
         profile: str,
         code: Path,
         after: Sequence[str] = (),
+        mode: PackMode = "auto",
     ) -> list[Submission]:
-        """Write down submissions that are about to be made, one a batch of runs.
+        """Write down submissions that are about to be made, one a batch of tasks.
 
         Args:
-            batches: the runs of each, in the order of its tasks.
+            batches: the runs of every task of each.
             profile: name or path of the cluster profile.
             code: the snapshot that they run.
             after: for post-processing, the jobs that it is about.
+            mode: how a task trains several runs, see `jobs.packs`.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new = [Submission(secrets.token_hex(6), now, profile, len(b), None) for b in batches]
-        for submission, runs in zip(new, batches, strict=True):
+        for submission, tasks in zip(new, batches, strict=True):
+            runs = [run for task in tasks for run in task]
             document: dict[str, Any] = {
                 "schema": SCHEMA,
                 "token": submission.token,
@@ -84,6 +89,8 @@ class Ledger:
                 "profile": profile,
                 "code": code.relative_to(self._layout.root).as_posix(),
                 "runs": [{"run_id": r.run_id, "name": r.name, "config": r.config} for r in runs],
+                "tasks": [[run.run_id for run in task] for task in tasks],
+                "pack_mode": mode,
             }
             if after:
                 document["after"] = list(after)
@@ -118,7 +125,7 @@ def known_submissions(layout: SweepLayout) -> list[Submission]:
     files = (path for path in sorted(layout.submissions.glob("[0-9a-f]*.json")))
     strays = [_read(path) for path in files if path.stem not in tokens]
     found = [
-        Submission(d["token"], d["created"], d["profile"], len(d["runs"]), None)
+        Submission(d["token"], d["created"], d["profile"], len(tasks_of(d)), None)
         for d in strays
         if d is not None
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,8 +25,15 @@ def make_console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, highlight=False)
 
 
-def combinations_table(runs: Sequence[IndexEntry], pending: Sequence[IndexEntry]) -> Table:
-    """One row a run, a column for every field that varies; long tables are cut in the middle."""
+def combinations_table(
+    runs: Sequence[IndexEntry],
+    pending: Sequence[IndexEntry],
+    tasks: Mapping[str, int] | None = None,
+) -> Table:
+    """One row a run, a column for every field that varies; long tables are cut in the middle.
+
+    ``tasks``: where tasks train several runs, the number of each run's task, by run id.
+    """
     flat = [dict(flatten_config(run.config)) for run in runs]
     columns = _columns(varying_fields(flat))
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -34,7 +41,7 @@ def combinations_table(runs: Sequence[IndexEntry], pending: Sequence[IndexEntry]
     for column in columns:
         table.add_column(column.partition(".")[2])
     table.add_column("run", overflow="fold")
-    table.add_column("")
+    table.add_column("task" if tasks else "")
     waiting = {run.run_id for run in pending}
     hidden = range(_EDGE, len(runs) - _EDGE) if len(runs) > 2 * _EDGE + 1 else range(0)
     for number, (run, fields) in enumerate(zip(runs, flat, strict=True)):
@@ -42,7 +49,7 @@ def combinations_table(runs: Sequence[IndexEntry], pending: Sequence[IndexEntry]
             if number == hidden.start:
                 table.add_row("…", *["…"] * len(columns), f"… {len(hidden)} more …", "")
             continue
-        status = "" if run.run_id in waiting else "complete"
+        status = str((tasks or {}).get(run.run_id, "")) if run.run_id in waiting else "complete"
         values = [_cell(column, fields) for column in columns]
         table.add_row(str(number), *values, run.name, status)
     return table

@@ -1,7 +1,7 @@
-"""An array task of Slurm: ``python -P -m jobs.worker SWEEP TOKEN`` trains one run.
+"""An array task of Slurm: ``python -P -m jobs.worker SWEEP TOKEN`` trains one run, or a pack.
 
-Which one: the submission file ``submissions/<TOKEN>.json``, at position SLURM_ARRAY_TASK_ID.
-When Slurm warns of preemption or of the time limit (USR2), the run is saved and the task puts
+Which: the submission file ``submissions/<TOKEN>.json``, at position SLURM_ARRAY_TASK_ID. When
+Slurm warns of preemption or of the time limit (USR2), what trains is saved and the task puts
 itself back into the queue; there it goes on.
 """
 
@@ -12,12 +12,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from inr.errors import UserError, run_main
 from inr.layout import SweepLayout
 from inr.provenance import slurm_job_id
+from jobs.options import PackMode
+from jobs.pack_task import run_pack
+from jobs.packs import tasks_of
 from jobs.stopping import StopRequest
 from jobs.task import run_task
 
@@ -25,28 +29,49 @@ from jobs.task import run_task
 WAIT_FOR_OTHER_WRITER = 900.0
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a task is to do: runs (name, configuration as JSON), and how to train several."""
+
+    runs: list[tuple[str, str]]
+    mode: PackMode
+
+
 def main() -> int:
-    """Train the run of this task. Returns 0 when it is finished or back in the queue."""
+    """Do the work of this task. Returns 0 unless a run of a pack failed.
+
+    What keeps a single run from being trained is raised.
+    """
     root, token = sys.argv[1:]
     # signals from here on, also those before training starts, mean: stop and go on later
     with StopRequest() as stop:
-        run = _find_run(SweepLayout(Path(root)), token)
-        config = json.dumps(run["config"])
-        status = run_task(root, run["name"], config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
-        print(f"{run['name']}: {status}", flush=True)
-        if status == "stopped" and stop.received == signal.SIGUSR2:
+        work = _find_work(SweepLayout(Path(root)), token)
+        ends = _train(root, work, stop)
+        for (name, _), status in zip(work.runs, ends, strict=True):
+            print(f"{name}: {status}", flush=True)
+        if "stopped" in ends and stop.received == signal.SIGUSR2:
             _requeue()
-    return 0
+    return 1 if "failed" in ends else 0
 
 
-def _find_run(layout: SweepLayout, token: str) -> dict[str, Any]:
+def _train(root: str, work: _Work, stop: StopRequest) -> list[str]:
+    if len(work.runs) > 1:
+        return run_pack(root, work.runs, work.mode, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
+    ((name, config),) = work.runs
+    return [run_task(root, name, config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)]
+
+
+def _find_work(layout: SweepLayout, token: str) -> _Work:
     path = layout.submission(token)
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))["runs"][index]
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        by_id = {run["run_id"]: run for run in document["runs"]}
+        runs = [by_id[run_id] for run_id in tasks_of(document)[index]]
+        mode = cast(PackMode, document.get("pack_mode", "auto"))
+        return _Work([(run["name"], json.dumps(run["config"])) for run in runs], mode)
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no run for array task {index} ({error})") from error
-    return dict(run)
 
 
 def _requeue() -> None:
@@ -65,7 +90,7 @@ def _requeue() -> None:
     if answer.returncode and "pending" not in answer.stderr.lower():
         raise UserError(
             f"Slurm did not requeue job {job} ({' '.join(answer.stderr.split())}). "
-            "The run is saved: launch the sweep again to go on"
+            "What it trained is saved: launch the sweep again to go on"
         )
     print(f"requeued job {job}", flush=True)
 

@@ -19,8 +19,10 @@ def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
     Formula, with sums over attempts:
 
         wall_seconds   = sum(wall)
-        gpu_hours      = sum(wall x gpus) / 3600
-        cpu_efficiency = sum(cpu) / sum(wall x cpus)
+        gpu_hours      = sum(wall x gpus / members) / 3600
+        cpu_efficiency = sum(cpu) / sum(wall x cpus / members)
+
+    Runs that were trained as one task share what it was given; ``members`` is their number.
 
     An attempt that was killed has no CPU time on record, so it is left out of the efficiency; its
     wall time lasts until its last sign of life. One that still runs counts with nothing.
@@ -38,12 +40,12 @@ def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
         2.0
     """
     timed = [attempt for attempt in attempts if attempt.cpu_seconds > 0]
-    given = sum(attempt.wall_seconds * attempt.cpus for attempt in timed)
+    given = sum(attempt.wall_seconds * attempt.cpus / attempt.members for attempt in timed)
     used = sum(attempt.cpu_seconds for attempt in timed)
     return {
         "attempts": len(attempts),
         "hosts": " ".join(dict.fromkeys(attempt.host for attempt in attempts)),
         "wall_seconds": sum(attempt.wall_seconds for attempt in attempts),
-        "gpu_hours": sum(a.wall_seconds * a.gpus for a in attempts) / _SECONDS_PER_HOUR,
+        "gpu_hours": sum(a.wall_seconds * a.gpus / a.members for a in attempts) / _SECONDS_PER_HOUR,
         "cpu_efficiency": used / given if given > 0 else math.nan,
     }

@@ -34,6 +34,10 @@ CASES = {
         ],
         (2, "n1", 7200.0, 2.0, 0.5),
     ),
+    "trained as one of four: a quarter of what the task was given": (
+        [attempt(gpus=2, cpus=8, members=4, wall_seconds=3600.0, cpu_seconds=3600.0)],
+        (1, "n1", 3600.0, 0.5, 0.5),
+    ),
     "still running": ([attempt()], (1, "n1", 0.0, 0.0, None)),
 }
 

@@ -106,11 +106,11 @@ def fake_training(monkeypatch):
     trained = []
 
     class Pool:
-        def __init__(self, layout, workers, code):
+        def __init__(self, layout, workers, code, mode):
             self.layout = layout
 
-        def train(self, runs, display):
-            for run in runs:
+        def train(self, tasks, display):
+            for (run,) in tasks:
                 trained.append(run.name)
                 run_task(str(self.layout.root), run.name, json.dumps(run.config))
             return []

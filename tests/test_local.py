@@ -181,7 +181,8 @@ def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers
     layout = SweepLayout(tmp_path)
     runs = write_index(layout, quickstart())
     text = io.StringIO()
-    failures = local.LocalPool(layout, workers, tmp_path).train(runs, Display(Console(file=text)))
+    tasks = [[run] for run in runs]
+    failures = local.LocalPool(layout, workers, tmp_path).train(tasks, Display(Console(file=text)))
     assert fake.most == workers
     assert {options["cuda_device"] for options in fake.options} == slots
     assert set(fake.threads) == {str(8 // workers)}

@@ -60,6 +60,24 @@ def test_preemption_signal(tmp_path: Path) -> None:
     assert first.last_step > 0
 
 
+@pytest.mark.parametrize("mode", ["fused", "processes"])
+def test_preemption_signal_to_a_pack(tmp_path: Path, mode: str) -> None:
+    sweep = Sweep(tmp_path, memory="1500MB")
+    sweep.launch("--pack", "2", "--pack-mode", mode)
+    for position in (0, 1):
+        sweep.wait_until_training(position)
+    ask("scancel", "--signal=USR2", sweep.job_ids[0])
+    sweep.wait_until_left()
+    assert {run["state"] for run in sweep.states().values()} == {"done"}
+    for position in (0, 1):
+        first, last = sweep.attempts(position)
+        assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
+        assert (last.status, last.first_step) == ("complete", first.last_step)
+        assert (first.job, last.job, last.members) == (*sweep.job_ids, *sweep.job_ids, 2)
+        assert first.last_step > 0
+    assert "nothing to train" in sweep.launch("--pack", "2")
+
+
 def test_two_signals_in_a_row(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
     sweep.launch()

@@ -104,6 +104,11 @@ CASES: dict[str, tuple[Evidence, State, str]] = {
     "suspended": (seen(queued=task("SUSPENDED")), State.WAITING, "SUSPENDED"),
     "starting": (seen(queued=task("CONFIGURING")), State.RUNNING, "starting"),
     "ending": (seen(queued=task("COMPLETING")), State.RUNNING, "ending"),
+    "failed, and its task goes on with other runs": (
+        seen(attempt("failed", "ValueError: no"), queued=task("RUNNING")),
+        State.FAILED, "ValueError: no"),
+    "failed in an earlier task, and starts again": (
+        seen(EARLIER, queued=task("RUNNING")), State.RUNNING, "starting"),
     "requeued": (
         seen(attempt("stopped", "asked to by SIGUSR2"), queued=task("PENDING", "BeginTime")),
         State.REQUEUED, "asked to by SIGUSR2; BeginTime"),

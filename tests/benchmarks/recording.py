@@ -114,9 +114,9 @@ def compare(config: RunConfig, rounds: int, to: str) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=128, help="px")
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--size", type=int, default=64, help="px")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", default=str(DOCS / "recording.json"), metavar="FILE")
     parser.add_argument("--weights", type=float, nargs=4, default=(1, 1, 1, 1))

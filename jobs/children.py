@@ -1,0 +1,99 @@
+"""Processes that a task starts for its runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from jobs.snapshot import import_path
+from jobs.stopping import SIGNALS
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_CODE = Path(__file__).resolve().parents[1]
+_STOP_SECONDS = 15.0  # for children to save and end
+
+Child = subprocess.Popen[str]
+
+
+def threads_of_each(cpus: int, children: int) -> int:
+    """Threads of every child, so that together they have one a core."""
+    return max(1, cpus // children)
+
+
+def start_child(
+    module: str, question: Mapping[str, Any], threads: int, *, answers: bool = False
+) -> Child:
+    """Start ``python -P -m module`` and give it ``question``, which it takes with `listen`.
+
+    Args:
+        module: of this package.
+        question: what it is about, as JSON.
+        threads: for its arithmetic.
+        answers: connect its standard output to this process; otherwise it is that of this process.
+    """
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    environment["PYTHONPATH"] = import_path(_CODE)
+    with _blocked_signals():
+        child = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-P", "-u", "-m", module],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if answers else None,
+            text=True,
+        )
+    tell(child, json.dumps(question))
+    return child
+
+
+def tell(child: Child, line: str) -> None:
+    """Write a line to a child; nothing happens if it has ended."""
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):
+        child.stdin.write(line + "\n")
+        child.stdin.flush()
+
+
+def listen() -> dict[str, Any]:
+    """In a child, once it has its own signal handlers: what it is to do.
+
+    Signals that came since it was started arrive now.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    return dict(json.loads(sys.stdin.readline()))
+
+
+@contextmanager
+def ended_at_last(children: list[Child]) -> Iterator[None]:
+    """Wait at the end of the block for children to end, and end them the hard way if need be."""
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in children:
+            for stream in (child.stdin, child.stdout):
+                if stream is not None:
+                    with suppress(BrokenPipeError):
+                        stream.close()
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """A process that is started meanwhile keeps signals for later: none ends it, none is lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

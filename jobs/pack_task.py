@@ -1,0 +1,154 @@
+"""What a task does for several runs of one shape: train them together, each to its own end.
+
+Nothing heavy is imported before it is needed: the launcher imports this module too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inr.config import RunConfig
+from inr.layout import SweepLayout
+from jobs.attempt import RunAttempt, Share, given_cpus, one_line
+from jobs.options import PackMode
+from jobs.outcome import outcome
+from jobs.stopping import StopRequest
+from jobs.task import end_of, prepare_torch, tie
+
+if TYPE_CHECKING:
+    from inr.train import Outcome
+
+NamedConfig = tuple[str, RunConfig]
+
+
+def run_pack(
+    root: str,
+    runs: Sequence[tuple[str, str]],
+    mode: PackMode,
+    *,
+    lifeline: str | None = None,
+    cuda_device: str | None = None,
+    wait: float = 0.0,
+    stop: StopRequest | None = None,
+) -> list[str]:
+    """Train those runs of a pack that are not finished.
+
+    Args:
+        root: directory of the sweep.
+        runs: name (directory below ``runs/``) and configuration as JSON of each, all of one
+            `inr.packing.pack_key`.
+        mode: see `jobs.packs.Packing`.
+        lifeline: end this process when the launcher that made this `Lifeline` ends.
+        cuda_device: the device to use, as in ``CUDA_VISIBLE_DEVICES``; None: any that is visible.
+        wait: seconds to wait for other processes that are writing these runs.
+        stop: says when to stop; None: when this process gets one of `SIGNALS`.
+
+    Returns:
+        How each ended: "complete", "diverged", "stopped", or "failed" with the reason in its
+        error.txt and attempts.jsonl and on standard error. A run that another process writes
+        fails alone, and leaves no trace in its files.
+    """
+    with nullcontext(stop) if stop else StopRequest() as stop:
+        tie(lifeline, cuda_device)
+        layout = SweepLayout(Path(root))
+        named = [(name, RunConfig.model_validate_json(config)) for name, config in runs]
+        ends = {name: outcome(layout.run(name), config.run_id) for name, config in named}
+        left = [(name, config) for name, config in named if ends[name] is None]
+        train = _train_fused
+        if _mode(layout, left, mode, stop) == "processes":
+            from jobs.pack_processes import train_in_processes as train
+        ended = train(layout, left, wait, stop) if left else []
+        ends |= dict(zip((name for name, _ in left), ended, strict=True))
+        return [str(ends[name]) for name, _ in runs]
+
+
+def _mode(
+    layout: SweepLayout, runs: Sequence[NamedConfig], mode: PackMode, stop: StopRequest
+) -> PackMode:
+    """How to train ``runs``: a single one, or none because of a signal, needs no choice."""
+    if len(runs) < 2 or stop():
+        return "fused"
+    if mode != "auto":
+        return mode
+    from jobs.pack_choice import choose_mode
+
+    prepare_torch(layout, given_cpus())
+    return choose_mode(layout, runs)
+
+
+def _train_fused(
+    layout: SweepLayout, runs: Sequence[NamedConfig], wait: float, stop: StopRequest
+) -> list[str]:
+    """Train ``runs`` as one in this process. Returns how each ended."""
+    deadline = time.monotonic() + wait  # for all of them
+    share = Share(members=len(runs), in_process=len(runs))
+    ends: dict[str, str] = {}
+    attempts: list[RunAttempt] = []
+    with ExitStack() as stack:
+        for name, config in runs:
+            left = max(0.0, deadline - time.monotonic())
+            attempt = RunAttempt(layout.run(name), name, config, share, left)
+            try:
+                stack.enter_context(attempt)
+            except Exception as error:  # of this run alone
+                ends[name] = _failed(name, error)
+                continue
+            if attempt.finished:
+                ends[name] = attempt.finished
+            else:
+                attempts.append(attempt)
+        ends |= _fit(layout, attempts, stop)
+    return [ends[name] for name, _ in runs]
+
+
+def _fit(layout: SweepLayout, attempts: Sequence[RunAttempt], stop: StopRequest) -> dict[str, str]:
+    """Train the runs of ``attempts`` as one. Returns how each ended, by name."""
+    ends: dict[str, str] = {}
+
+    def end(attempt: RunAttempt, ended: Outcome) -> None:
+        ends[attempt.name] = _end(attempt, ended, stop)
+
+    if stop() or not attempts:  # asked before anything heavy is loaded
+        for attempt in attempts:
+            end(attempt, "stopped")
+        return ends
+    prepare_torch(layout, given_cpus())
+    from inr.recorder import Recorder
+    from inr.train import Run, fit_together
+
+    runs: list[Run] = []
+    for attempt in attempts:
+        try:
+            files = Recorder(attempt.run, attempt.config, attempt.name, attempt.number)
+        except Exception as error:  # of this run alone
+            end(attempt, error)
+            continue
+        recorder = attempt.hold(files)
+        runs.append(Run(attempt.config, recorder, attempt.tell, partial(end, attempt)))
+    fit_together(runs, should_stop=stop)
+    return ends
+
+
+def _end(attempt: RunAttempt, ended: Outcome, stop: StopRequest) -> str:
+    """Write down how one run ended, and let go of it: others may go on for long."""
+    try:
+        if isinstance(ended, Exception):
+            attempt.fail(ended)
+            return _failed(attempt.name, ended)
+        attempt.end(*end_of(ended, stop))
+        return ended
+    except OSError as error:  # a full disk, for this run's story
+        return _failed(attempt.name, error)
+    finally:
+        attempt.close()
+
+
+def _failed(name: str, error: Exception) -> str:
+    print(f"{name}: {one_line(error)}", file=sys.stderr, flush=True)
+    return "failed"

@@ -1,0 +1,139 @@
+"""Steps of a pack, timed: as one in this process, and side by side in a process each.
+
+``python -P -m jobs.pack_trial`` is such a process: it says when it can begin, waits until all can,
+and answers with the seconds that a step took. Steps are timed as they are without compilation.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from inr.config import RunConfig
+from inr.errors import UserError
+from inr.layout import RunLayout
+from inr.member import Member
+from inr.pack import Pack
+from inr.precision import arithmetic
+from inr.recorder import Recorder
+from inr.train import pick_device
+from jobs.attempt import given_cpus
+from jobs.children import Child, ended_at_last, listen, start_child, tell, threads_of_each
+
+_SECONDS = 1.0  # of steps
+_WARM_UP = 2
+_CHUNK = 5  # steps between looks at the clock: on a GPU, steps are only queued
+
+_READY = "ready"
+
+
+def fused_seconds_per_step(config: RunConfig, members: int) -> float:
+    """Seconds for one step of ``members`` runs like ``config``, trained as one here."""
+    with tempfile.TemporaryDirectory(prefix="inr-") as folder:
+        seconds = _timed(_make_pack(config, members, Path(folder)), _SECONDS)
+    torch.cuda.empty_cache()  # for the processes that may come
+    return seconds
+
+
+def process_seconds_per_step(config: RunConfig, members: int) -> float:
+    """Seconds for one step of ``members`` runs like ``config``, side by side in a process each."""
+    return measure_processes(config, members)[0]
+
+
+def measure_processes(config: RunConfig, members: int) -> tuple[float, float]:
+    """Let processes take steps at the same time.
+
+    Returns:
+        Seconds for one step of all, and seconds until all processes could begin.
+
+    Raises:
+        UserError: one of them failed.
+    """
+    children: list[Child] = []
+    threads = threads_of_each(given_cpus(), members)
+    question = {"config": config.canonical_json(), "threads": threads}
+    started = time.perf_counter()
+    with ended_at_last(children):
+        children += (start_child(__name__, question, threads, answers=True) for _ in range(members))
+        for child in children:
+            if _answer(child) != _READY:
+                raise UserError("processes could not be timed: one did not start")
+        start = time.perf_counter() - started
+        for child in children:
+            tell(child, "go")
+        answers = [_answer(child) for child in children]
+    try:
+        return statistics.mean(map(float, answers)), start
+    except ValueError:
+        raise UserError("processes could not be timed: one failed") from None
+
+
+def device_name() -> str:
+    """What runs are trained on: the GPU's name, or the processor's."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "cpu"
+    return next((line for line in lines if line.startswith("model name")), "cpu")
+
+
+def main() -> int:
+    """Answer one question, see `measure_processes`."""
+    asked = listen()
+    torch.set_num_threads(asked["threads"])
+    config = RunConfig.model_validate_json(asked["config"])
+    with tempfile.TemporaryDirectory(prefix="inr-") as folder:
+        pack = _make_pack(config, 1, Path(folder))
+        _timed(pack, 0.0)  # the first steps pay for what is set up once
+        print(_READY, flush=True)
+        if sys.stdin.readline():  # nothing: whoever asked has ended
+            print(json.dumps(_timed(pack, _SECONDS)), flush=True)
+    return 0
+
+
+def _make_pack(config: RunConfig, members: int, folder: Path) -> Pack:
+    """Runs that differ in their seeds; nothing is written in training them step by step."""
+    device = pick_device("auto")
+    made = []
+    for number in range(members):
+        training = config.training.model_copy(update={"seed": number})
+        one = config.model_copy(update={"training": training})
+        made.append(Member(one, Recorder(RunLayout(folder / str(number)), one, "trial"), device))
+    return Pack(made)
+
+
+def _timed(pack: Pack, seconds: float) -> float:
+    """Seconds that a step takes, the mean over so long, after the first few."""
+    members = pack.active()
+    with arithmetic(members[0].config.training.precision):
+        _take_steps(pack, members, _WARM_UP)
+        steps, started = 0, time.perf_counter()
+        while True:
+            _take_steps(pack, members, _CHUNK)
+            steps += _CHUNK
+            elapsed = time.perf_counter() - started
+            if elapsed >= seconds:
+                return elapsed / steps
+
+
+def _take_steps(pack: Pack, members: list[Member], count: int) -> None:
+    for _ in range(count):
+        found = pack.take_step(members)
+    found.loss.tolist()  # waits for the device
+
+
+def _answer(child: Child) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,482 @@
+"""Packs as tasks: how runs are grouped, submitted, trained together and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_slurm import FakeSlurm, install
+from test_local import launch, wait_until
+
+import inr.train
+from inr.attempts import read_attempts
+from inr.config import RunConfig
+from inr.errors import UsageError, run_main
+from inr.index import IndexEntry, read_index, read_submissions
+from inr.layout import SweepLayout
+from inr.lock import RunLock, is_alive, read_owner
+from inr.results import METRICS, open_run, read_series
+from jobs import launch as launcher
+from jobs import manage, pack_choice, pack_trial, worker
+from jobs.options import parse_options
+from jobs.outcome import outcome
+from jobs.pack_choice import Timing, choose_mode, read_timings
+from jobs.pack_task import run_pack
+from jobs.packs import Packing
+from jobs.stopping import StopRequest
+from jobs.submissions import Ledger
+
+BASE: dict[str, Any] = {
+    "data": {"size": 12, "frames": 2},
+    "model": {"width": 4, "depth": 1},
+    "training": {"steps": 20, "batch": 16},
+    "record": {"metrics_every": 10, "tensorboard": False},
+}
+
+
+def tiny(**training: Any) -> RunConfig:
+    return RunConfig.model_validate(BASE | {"training": BASE["training"] | training})
+
+
+def entries(*configs: RunConfig) -> list[IndexEntry]:
+    return [
+        IndexEntry(config.run_id, f"run{task}", task, config.model_dump(mode="json"))
+        for task, config in enumerate(configs)
+    ]
+
+
+def pack(root: Path, configs: list[RunConfig], mode: str, **options: Any) -> list[str]:
+    work = [(f"run{i}", config.canonical_json()) for i, config in enumerate(configs)]
+    return run_pack(str(root), work, mode, **options)  # type: ignore[arg-type]
+
+
+def series(root: Path, name: str) -> dict[str, np.ndarray]:
+    with open_run(SweepLayout(root).run(name).results) as file:
+        found = read_series(file)
+    return {key: found[key] for key in ("step", "loss", *METRICS)}
+
+
+# --- grouping
+
+
+def test_runs_of_one_shape_are_grouped_in_order() -> None:
+    small, large = tiny(), tiny(batch=32)
+    shapes = [small, large, small, small, large, small]
+    runs = entries(*(s.model_copy(update={"training": s.training.model_copy(update={"seed": n})})
+                     for n, s in enumerate(shapes)))  # fmt: skip
+    found = [[run.task for run in group] for group in Packing(3).groups(runs)]
+    assert found == [[0, 2, 3], [1, 4], [5]]
+    assert [[run.task for run in group] for group in Packing().groups(runs)] == [
+        [n] for n in range(6)
+    ]
+
+
+WRONG = {
+    "none": ["--local", "--pack", "0"],
+    "debug": ["--debug", "--pack", "2"],
+    "mode alone": ["--local", "--pack-mode", "fused"],
+    "unknown mode": ["--local", "--pack", "2", "--pack-mode", "both"],
+}
+
+
+@pytest.mark.parametrize("words", WRONG.values(), ids=WRONG.keys())
+def test_options_that_make_no_sense(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="--pack"):
+        parse_options(words)
+
+
+def test_compile_is_short_for_the_field() -> None:
+    assert parse_options(["--local", "--compile", "on"]).overrides == ['training.compile="on"']
+
+
+# --- a cluster
+
+
+SWEEP = """
+base: {data: {size: 16, frames: 2}, model: {width: 8, depth: 1}, training: {steps: 4}}
+seeds: %d
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    monkeypatch.chdir(tmp_path)
+    fake = install(tmp_path, monkeypatch)
+    scancel = tmp_path / "bin" / "scancel"
+    scancel.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
+    scancel.chmod(0o755)
+    return fake
+
+
+def submit(runs: int, *more: str) -> SweepLayout:
+    Path("sweep.yaml").write_text(SWEEP % runs)
+    where = ["--array", "--sweep", "sweep.yaml", "--profile", "testbed", "--output", "out"]
+    assert launcher.main([*where, "--no-preflight", "--no-post", *more]) == 0
+    return SweepLayout(Path("out"))
+
+
+def test_a_task_trains_a_pack(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    layout = submit(5, "--pack", "2", "--pack-mode", "fused")
+    said = capsys.readouterr().out
+    assert "submitting 5 runs in 3 tasks (packs of at most 2, mode fused) in 1 array" in said
+    assert len(slurm.waiting()) == 3
+    (submission,) = read_submissions(layout)
+    assert submission.tasks == 3
+    ids = [run.run_id for run in read_index(layout)]
+    assert Ledger(layout).contents(submission).tasks == [ids[:2], ids[2:4], ids[4:]]
+    submit(5, "--pack", "2")
+    assert "5 of them wait in the queue or run already" in capsys.readouterr().out
+    # a task that has left the queue takes both of its runs along
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    slurm.queue.write_text("".join(lines[1:]))
+    submit(5, "--pack", "2")
+    assert Ledger(layout).contents(read_submissions(layout)[-1]).tasks == [ids[:2]]
+
+
+def test_a_submission_of_before_there_were_packs_is_read(slurm: FakeSlurm) -> None:
+    layout = submit(3)
+    (submission,) = read_submissions(layout)
+    path = layout.submission(submission.token)
+    document = json.loads(path.read_text())
+    del document["tasks"], document["pack_mode"]
+    path.write_text(json.dumps(document))
+    ids = [[run.run_id] for run in read_index(layout)]
+    assert Ledger(layout).contents(submission).tasks == ids
+
+
+def test_dry_run_shows_packs(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    submit(3, "--pack", "2", "--dry-run")
+    said = capsys.readouterr().out
+    assert "# 3 runs in 2 tasks (packs of at most 2, mode auto)\n# tasks: 2, arrays: 1" in said
+    rows = [line.split()[-1] for line in said.splitlines() if "sine_uniform" in line]
+    assert rows == ["0", "0", "1"]
+
+
+def test_status_knows_the_task_of_each_run(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit(4, "--pack", "2")
+    capsys.readouterr()
+    assert manage.main(["status", "out", "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["job"] for run in runs] == ["41_0", "41_0", "41_1", "41_1"]
+
+
+CANCELS = {
+    "one of two": (["0"], None),
+    "both": (["0", "1"], "41_0"),
+    "the whole task": (["2", "--whole-tasks"], "41_1"),
+}
+
+
+@pytest.mark.parametrize(("chosen", "asked"), CANCELS.values(), ids=CANCELS.keys())
+def test_cancel_of_a_run_that_shares_its_task(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str], chosen: list[str], asked: str | None
+) -> None:
+    layout = submit(4, "--pack", "2")
+    words = [word for each in chosen for word in (["--run", each] if each.isdigit() else [each])]
+    code = run_main(lambda: manage.main(["cancel", "out", "--yes", *words]))
+    assert code == (0 if asked else 2)
+    if asked:
+        assert Path("cancelled").read_text() == f"{asked}\n"
+    else:
+        other = read_index(layout)[1].name
+        assert f"the same task also trains {other}. Choose these" in capsys.readouterr().err
+        assert not Path("cancelled").exists()
+
+
+def test_cancel_of_a_run_whose_process_trains_others(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = submit(2, "--pack", "2")
+    slurm.queue.write_text("")
+    first, second = (layout.run(run.name) for run in read_index(layout))
+    with RunLock(first.lock), RunLock(second.lock):  # of one process
+        assert run_main(lambda: manage.main(["cancel", "out", "--yes", "--run", "1"])) == 2
+    assert f"also trains {read_index(layout)[0].name}" in capsys.readouterr().err
+
+
+# --- a task
+
+
+def test_each_member_comes_to_its_own_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One was finished before, one cannot write, one diverges, one is somebody else's."""
+    configs = [tiny(), tiny(seed=1), tiny(learning_rate=1e30, steps=60), tiny(seed=4)]
+    layout = SweepLayout(tmp_path)
+    files = [layout.run(f"run{number}") for number in range(4)]
+    assert pack(tmp_path, configs[:1], "fused") == ["complete"]
+    before = files[0].results.stat().st_mtime_ns
+    files[1].results.mkdir(parents=True)
+    with RunLock(files[3].lock):
+        ends = pack(tmp_path, configs, "fused")
+    assert ends == ["complete", "failed", "diverged", "failed"]
+    assert files[0].results.stat().st_mtime_ns == before
+    said = capsys.readouterr().err
+    assert "run1: UserError" in said
+    assert "run3: LockHeldError" in said
+    assert "Traceback" in files[1].error.read_text()
+    (failed,) = read_attempts(files[1].attempts)
+    assert (failed.status, failed.members) == ("failed", 3)
+    assert "cannot be written" in failed.reason
+    (diverged,) = read_attempts(files[2].attempts)
+    assert (diverged.status, diverged.members) == ("diverged", 3)
+    assert outcome(files[2], configs[2].run_id) == "diverged"
+    assert not read_attempts(files[3].attempts)
+    assert not files[3].error.exists()
+    assert not any(each.lock.exists() for each in files)
+
+
+def send_when(condition: Callable[[], bool], number: signal.Signals) -> threading.Thread:
+    """Send this process a signal once something is so."""
+
+    def send() -> None:
+        if wait_until(condition):
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    return sender
+
+
+def test_one_that_failed_is_free_while_the_others_train(tmp_path: Path) -> None:
+    configs = [tiny(seed=1, steps=10_000_000), tiny(seed=2)]
+    layout = SweepLayout(tmp_path)
+    going, failing = layout.run("run0"), layout.run("run1")
+    failing.results.mkdir(parents=True)
+    free: list[bool] = []
+
+    def has_failed() -> bool:
+        if going.progress.exists() and failing.error.exists():
+            free.append(wait_until(lambda: not failing.lock.exists(), 5) and going.lock.exists())
+        return bool(free)
+
+    sender = send_when(has_failed, signal.SIGTERM)
+    assert pack(tmp_path, configs, "fused") == ["stopped", "failed"]
+    sender.join()
+    assert free == [True]
+
+
+def test_a_signal_saves_all_and_they_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    configs = [tiny(seed=seed, steps=600) for seed in (1, 2)]
+    layout = SweepLayout(tmp_path / "cut")
+    files = [layout.run(f"run{number}") for number in (0, 1)]
+    sender = send_when(lambda: all(each.progress.exists() for each in files), signal.SIGUSR2)
+    assert pack(layout.root, configs, "fused") == ["stopped", "stopped"]
+    sender.join()
+    for each in files:
+        (attempt,) = read_attempts(each.attempts)
+        assert (attempt.status, attempt.reason) == ("stopped", "asked to by SIGUSR2")
+        assert each.checkpoint.exists()
+    assert pack(layout.root, configs, "fused") == ["complete", "complete"]
+    assert pack(tmp_path / "whole", configs, "fused") == ["complete", "complete"]
+    for name in ("run0", "run1"):
+        cut, whole = series(layout.root, name), series(tmp_path / "whole", name)
+        for key, column in whole.items():
+            assert cut[key].tobytes() == column.tobytes(), key
+
+
+def test_each_process_comes_to_its_own_end(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One cannot write; a signal to the task goes on to the other, which is saved."""
+    configs = [tiny(seed=1, steps=10_000_000), tiny(seed=2)]
+    layout = SweepLayout(tmp_path)
+    stopped, failed = layout.run("run0"), layout.run("run1")
+    failed.results.mkdir(parents=True)
+    sender = send_when(lambda: stopped.progress.exists() and failed.error.exists(), signal.SIGUSR2)
+    assert pack(tmp_path, configs, "processes") == ["stopped", "failed"]
+    sender.join()
+    (attempt,) = read_attempts(stopped.attempts)
+    assert (attempt.status, attempt.reason) == ("stopped", "asked to by SIGUSR2")
+    assert attempt.members == 2
+    assert stopped.checkpoint.exists()
+    assert read_attempts(failed.attempts)[0].status == "failed"
+    assert "run1: UserError" in capfd.readouterr().err
+
+
+def test_a_signal_before_the_first_step(tmp_path: Path) -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert pack(tmp_path, [tiny(), tiny(seed=1)], "auto", stop=stop) == ["stopped"] * 2
+
+
+def test_every_story_is_told_when_the_task_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(*args: object, **options: object) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(inr.train, "fit_together", leave)
+    with pytest.raises(SystemExit):
+        pack(tmp_path, [tiny(), tiny(seed=1)], "fused")
+    for name in ("run0", "run1"):
+        (attempt,) = read_attempts(SweepLayout(tmp_path).run(name).attempts)
+        assert (attempt.status, attempt.reason) == ("failed", "SystemExit: 3")
+        assert not SweepLayout(tmp_path).run(name).lock.exists()
+
+
+TASK = """
+import sys
+from jobs.pack_task import run_pack
+root, *configs = sys.argv[1:]
+print(run_pack(root, [(f"run{i}", c) for i, c in enumerate(configs)], "processes"))
+"""
+
+
+def test_killed_processes(tmp_path: Path) -> None:
+    """One that is killed takes nobody along; none outlives a task that is killed."""
+    configs = [tiny(seed=seed, steps=10_000_000) for seed in (1, 2)]
+    layout = SweepLayout(tmp_path)
+    first, second = (layout.run(f"run{number}") for number in (0, 1))
+    command = [sys.executable, "-c", TASK, str(tmp_path), *(c.canonical_json() for c in configs)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as task:
+        assert wait_until(lambda: first.progress.exists() and second.progress.exists())
+        victim, survivor = read_owner(first.lock), read_owner(second.lock)
+        assert victim is not None
+        assert survivor is not None
+        assert len({task.pid, victim.pid, survivor.pid}) == 3
+        os.kill(victim.pid, signal.SIGKILL)
+        written = second.progress.stat().st_mtime_ns
+        assert wait_until(lambda: second.progress.stat().st_mtime_ns > written)
+        task.kill()
+    assert wait_until(lambda: not is_alive(survivor, 0.0))
+    assert read_attempts(second.attempts)[0].status == "stopped"  # and it was saved
+
+
+def test_worker_trains_the_pack_of_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a stand-in for scontrol. One cannot write; the other is saved, the task requeued."""
+    configs = [tiny(), tiny(seed=1, steps=10_000_000), tiny(seed=2)]
+    layout = SweepLayout(tmp_path / "sweep")
+    runs = [
+        {"run_id": config.run_id, "name": f"run{number}", "config": config.model_dump(mode="json")}
+        for number, config in enumerate(configs)
+    ]
+    ids = [str(run["run_id"]) for run in runs]
+    document = {"runs": runs, "tasks": [ids[:1], ids[1:]], "pack_mode": "fused"}
+    layout.submission("t0").parent.mkdir(parents=True)
+    layout.submission("t0").write_text(json.dumps(document))
+    layout.run("run2").results.mkdir(parents=True)
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text('#!/bin/sh\necho "$@" > "$0.asked"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    monkeypatch.setattr(sys, "argv", ["worker", str(layout.root), "t0"])
+    sender = send_when(layout.run("run1").progress.exists, signal.SIGUSR2)
+    assert worker.main() == 1
+    sender.join()
+    said = capsys.readouterr()
+    assert "run1: stopped\nrun2: failed\nrequeued job 77_1" in said.out
+    assert "run2: UserError" in said.err
+    assert Path(f"{scontrol}.asked").read_text() == "requeue 77_1\n"
+    assert not layout.run("run0").root.exists()
+
+
+# --- the choice
+
+
+TIMINGS = {
+    "more steps than the start is worth": (Timing(0.010, 0.005, 5.0), 1001, "processes"),
+    "fewer": (Timing(0.010, 0.005, 5.0), 1000, "fused"),
+    "slower side by side": (Timing(0.004, 0.005, 0.0), 10**9, "fused"),
+}
+
+
+@pytest.mark.parametrize(("timing", "steps", "mode"), TIMINGS.values(), ids=TIMINGS.keys())
+def test_the_faster_mode_is_chosen(timing: Timing, steps: int, mode: str) -> None:
+    assert timing.fastest(steps) == mode
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Stands for measuring: how many runs each measurement was of."""
+    calls: list[int] = []
+
+    def measure(config: RunConfig, members: int) -> tuple[float, float]:
+        calls.append(members)
+        return 0.1, 5.0
+
+    monkeypatch.setattr(pack_trial, "fused_seconds_per_step", lambda config, members: 0.2)
+    monkeypatch.setattr(pack_trial, "measure_processes", measure)
+    return calls
+
+
+def test_a_shape_is_measured_once(tmp_path: Path, measured: list[int]) -> None:
+    layout = SweepLayout(tmp_path)
+    runs = [(f"run{n}", tiny(seed=n, steps=1000)) for n in range(3)]
+    assert choose_mode(layout, runs[:2]) == "processes"
+    assert choose_mode(layout, runs[1:]) == "processes"  # other runs of the same shape
+    assert measured == [2]
+    choose_mode(layout, runs)
+    assert measured == [2, 3]
+    layout.pack_timings.write_text('{"x": {"fused": "much"}}')  # damaged
+    choose_mode(layout, runs)
+    assert measured == [2, 3, 3]
+    assert list(read_timings(layout).values()) == [Timing(0.2, 0.1, 5.0)]
+
+
+def test_short_work_is_not_measured(tmp_path: Path, measured: list[int]) -> None:
+    steps = int(pack_choice.MEASURING_SECONDS / 0.2) - 1
+    runs = [(f"run{n}", tiny(seed=n, steps=steps)) for n in range(2)]
+    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
+    assert measured == []
+
+
+def test_processes_that_lack_memory_are_not_started(
+    tmp_path: Path,
+    measured: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    runs = [(f"run{n}", tiny(seed=n, steps=1000)) for n in range(2)]
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
+    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
+    assert "MiB of memory, and the task has 100" in capsys.readouterr().out
+    assert measured == []
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1000000")
+    assert choose_mode(SweepLayout(tmp_path), runs) == "processes"
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")  # also when the timing is remembered
+    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
+
+
+def test_measurements_are_of_real_steps() -> None:
+    config = tiny()
+    started = time.perf_counter()
+    fused = pack_trial.fused_seconds_per_step(config, 2)
+    processes, start = pack_trial.measure_processes(config, 2)
+    elapsed = time.perf_counter() - started
+    assert 1e-5 < fused < 1
+    assert 1e-5 < processes < 1
+    assert 0.1 < start < elapsed
+
+
+# --- the command
+
+
+def test_local_packs_end_to_end(tmp_path: Path) -> None:
+    process = launch(tmp_path, {"base": BASE, "seeds": 2}, "--pack", "2")
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert "training 2 runs in 1 task (packs of at most 2, mode auto) here, 1 at once" in out
+    layout = SweepLayout(tmp_path / "out")
+    runs = read_index(layout)
+    assert [outcome(layout.run(run.name), run.run_id) for run in runs] == ["complete"] * 2
+    attempts = [read_attempts(layout.run(run.name).attempts)[0] for run in runs]
+    assert [attempt.members for attempt in attempts] == [2, 2]
+    assert attempts[0].pid == attempts[1].pid
+    assert f"[2/2] {runs[1].name}: complete" in out
