@@ -34,13 +34,6 @@ class Targets:
     time_derivative: Tensor
 
 
-def order_needed(weights: LossWeights) -> int:
-    """Highest derivative order that terms of positive weight need: 0, 1 or 2."""
-    if weights.laplacian:
-        return 2
-    return 1 if weights.gradient or weights.time_derivative else 0
-
-
 def weighted_loss(
     fields: NetworkFields,
     targets: Targets,

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from inr.config import Precision
-
-# torch's names of how float32 products may be computed
-_PRODUCTS: dict[Precision, str] = {"tf32": "high", "bfloat16": "medium"}
+from inr.products import rounding_factors
 
 
 def parameter_type(precision: Precision) -> torch.dtype:
@@ -25,8 +23,9 @@ def arithmetic(precision: Precision) -> Iterator[None]:
     Evaluation stays outside: errors are measured with full float32 products.
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(_PRODUCTS.get(precision, "highest"))
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
-        yield
+        with rounding_factors(precision == "bfloat16"):
+            yield
     finally:
         torch.set_float32_matmul_precision(before)

@@ -10,6 +10,9 @@ off goes on with the same bits. Products of this module have no automatic deriva
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -27,13 +30,27 @@ def _has_fast_onednn() -> bool:
 HAS_FAST_ONEDNN = _has_fast_onednn()
 
 
+# not torch's own setting: the compiler cannot ask for it
+_rounds = False
+
+
+@contextmanager
+def rounding_factors(rounds: bool) -> Iterator[None]:
+    """Within it, `product` rounds the factors to bfloat16, or does not."""
+    global _rounds
+    before, _rounds = _rounds, rounds
+    try:
+        yield
+    finally:
+        _rounds = before
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` of matrices with equal leading axes, outside automatic differentiation.
 
-    Where torch is allowed bfloat16 (`inr.precision.arithmetic`) the factors are rounded to it; sums
-    are kept in float32.
+    Within `rounding_factors` float32 factors are rounded to bfloat16; sums are kept in float32.
     """
-    if left.dtype == torch.float32 and torch.get_float32_matmul_precision() == "medium":
+    if _rounds and left.dtype == torch.float32:
         return torch.matmul(left.bfloat16(), right.bfloat16()).float()
     if suits_onednn(left, right):
         found: Tensor = torch.ops.inr.product(left, right)

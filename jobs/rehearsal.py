@@ -19,12 +19,14 @@ import inr.train  # noqa: F401 - what the tasks import must be there
 import jobs.worker  # noqa: F401
 from inr.batches import make_batches
 from inr.config import DataConfig, RunConfig
-from inr.derivatives import differentiate
 from inr.examination import Examination
-from inr.losses import Targets, order_needed, weighted_loss
+from inr.losses import Targets
 from inr.model import initialize
 from inr.optimizers import make_optimizer
+from inr.packing import order_needed
+from inr.precision import arithmetic, parameter_type
 from inr.results import QUANTITIES
+from inr.step import loss_and_gradients, loss_coefficients
 from jobs.estimate import Cost
 
 _FEW, _MORE = 64, 512  # points
@@ -68,20 +70,23 @@ def _trainer(config: RunConfig, count: int) -> Callable[[int], object]:
     if training.batch != "frame":
         training = training.model_copy(update={"batch": count})
     generator = torch.Generator().manual_seed(0)
-    fields = {name: torch.rand(2, count, generator=generator) for name in QUANTITIES}
-    fields["gradient"] = torch.rand(2, count, 2, generator=generator)
-    points = torch.rand(2, count, 3, generator=generator) * 2 - 1
-    batches = make_batches(training, points, Targets(**fields))
-    network = initialize(config.model, training.seed)
+    dtype = parameter_type(training.precision)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(2, count, *shape, generator=generator, dtype=dtype)
+
+    fields = {name: random(2) if name == "gradient" else random() for name in QUANTITIES}
+    batches = make_batches(training, 2 * random(3) - 1, Targets(**fields))
+    network = initialize(config.model, training.seed, dtype)
     optimizer, scheduler = make_optimizer(training, network)
     order = order_needed(training.loss_weights)
+    coefficients = loss_coefficients(training.loss_weights, _ONES, network.weights[0])
 
     def step(number: int) -> None:
-        where, targets = batches(number)
-        found = differentiate(network, where, order)
-        loss = weighted_loss(found, targets, training.loss_weights, _ONES)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with arithmetic(training.precision):
+            found = loss_and_gradients(network, *batches(number), coefficients, order)
+        for parameter, gradient in zip(network.parameters, found.gradients, strict=True):
+            parameter.grad = gradient
         optimizer.step()
         scheduler.step()
 

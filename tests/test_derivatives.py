@@ -14,8 +14,9 @@ import inr.step
 from inr.activations import ACTIVATIONS
 from inr.config import Activation, LossWeights, ModelConfig
 from inr.derivatives import NetworkFields, differentiate, differentiate_nested
-from inr.losses import Targets, order_needed, squared_error, weighted_loss
+from inr.losses import Targets, squared_error, weighted_loss
 from inr.model import Network, initialize
+from inr.packing import order_needed
 from inr.products import HAS_FAST_ONEDNN, product, suits_onednn
 from inr.results import QUANTITIES
 from inr.step import Step, loss_and_gradients, loss_coefficients, tile_points

@@ -9,8 +9,9 @@ import torch
 
 from inr.config import LossWeights, ModelConfig
 from inr.derivatives import differentiate
-from inr.losses import Targets, order_needed, squared_error, weighted_loss
+from inr.losses import Targets, squared_error, weighted_loss
 from inr.model import initialize
+from inr.packing import order_needed
 from inr.results import QUANTITIES
 
 VARIANCES = {"value": 2.0, "gradient": 3.0, "laplacian": 5.0, "time_derivative": 7.0}

@@ -25,6 +25,7 @@ from jobs.estimate import (
     parameter_count,
 )
 from jobs.launch import main
+from jobs.packs import Packing
 from jobs.profiles import Profile
 from jobs.snapshot import take_snapshot
 from jobs.task import run_task
@@ -173,6 +174,17 @@ def test_real_script_is_tested(layout, slurm):
     assert slurm.submitted() == []
     preflight.check(layout, runs, PROFILE, code, post=True)
     assert "-m jobs.afterwards" in slurm.tested.read_text()
+
+
+def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
+    runs = entries(*(tiny(training={"seed": seed}) for seed in range(5)))
+    cost = Cost(start=0, fixed=360, point=0, examined=0)  # 20 steps: two hours a run
+    costs = {preflight._shape(tiny()): cost}
+    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, threads: (costs, 0))
+    code = take_snapshot(layout)
+    found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
+    assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found.needs
+    assert "--array=0-2%3" in slurm.tested.read_text()
 
 
 @pytest.mark.usefixtures("without_rehearsal")
