@@ -69,7 +69,8 @@ def embed(page: Path, tables: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     names = re.findall(r"<!-- (\w+) -->", text)
     for name in names:
-        table = (tables / f"{name}.md").read_text(encoding="utf-8").strip()
+        file = tables / f"{name}.md"
+        table = file.read_text(encoding="utf-8").strip() if file.exists() else "*Not measured yet.*"
         block = f"<!-- {name} -->\n\n{table}\n\n<!-- /{name} -->"
         pattern = rf"<!-- {name} -->.*?<!-- /{name} -->"
         text = re.sub(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
