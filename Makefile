@@ -8,7 +8,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-crash check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo install test test-crash test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +20,13 @@ install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 
 test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 	@rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu and not browser" --cov --cov-report=term
 
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
 	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
+test-browser: $(INSTALLED_DEV) ## Open the report in a real Chromium (Debian: chromium, chromium-driver)
+	$(BIN)/python -m pytest -m browser
 
 check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
 	$(BIN)/ruff check .

@@ -1,0 +1,38 @@
+#!/usr/bin/env python
+"""Write the report of a sweep."""
+
+from __future__ import annotations
+
+import sys
+
+from inr.errors import run_main
+from inr.layout import find_sweep
+from postprocess.merged import ensure_merged
+from postprocess.report_page import write_report
+from postprocess.terminal import print_problems, print_written, sweep_parser
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = sweep_parser(
+        "Write report.html of a sweep: the best settings, a ranking to filter and sort, figures, "
+        "videos, failed runs, cost and provenance. Merges first if that is due; figures and "
+        "videos are those that figures.py and videos.py have made."
+    )
+    parser.add_argument(
+        "--embed",
+        action="store_true",
+        help="put figures and videos into the file, to send it alone (default: link them)",
+    )
+    arguments = parser.parse_args()
+    layout = find_sweep(arguments.sweep)
+    merged = ensure_merged(layout)
+    print_problems(merged.problems, len(merged.runs))
+    outcome = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
+    kept = int(not outcome.written)
+    print_written([outcome.path] if outcome.written else [], kept, layout.root)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,91 @@
+"use strict";
+// Sorting and filtering of the ranking, and the player for any run. Without scripts the page is
+// complete: the table is in order of rank, and only these controls are missing.
+(() => {
+  const CONTROLS = 64; // px, height of a player's controls
+  const table = document.getElementById("table");
+  const headings = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  const rows = [...body.rows];
+  const collator = new Intl.Collator("en", { numeric: true });
+
+  // Cells without a number (or without text) stay last in both directions.
+  const key = (row, column) => {
+    const cell = row.cells[column];
+    const text = cell.dataset.value ?? cell.textContent.trim();
+    return text === "" ? null : "value" in cell.dataset ? Number(text) : text;
+  };
+
+  const sort = (column, direction) => {
+    const sign = direction === "descending" ? -1 : 1;
+    rows
+      .map((row) => [key(row, column), row])
+      .sort(([a], [b]) => {
+        if (a === null || b === null) return (a === null) - (b === null);
+        return sign * (typeof a === "number" ? a - b : collator.compare(a, b));
+      })
+      .forEach(([, row]) => body.append(row));
+    headings.forEach((heading, i) =>
+      i === column ? heading.setAttribute("aria-sort", direction) : heading.removeAttribute("aria-sort"));
+  };
+
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const first = heading.dataset.first ?? "ascending";
+      const other = first === "ascending" ? "descending" : "ascending";
+      sort(column, heading.getAttribute("aria-sort") === first ? other : first);
+    });
+  });
+
+  const form = document.getElementById("filters");
+  const search = document.getElementById("search");
+  const selects = [...form.querySelectorAll("select")];
+  const count = document.getElementById("count");
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+
+  const matches = (row, { dataset: { axis }, value }) => {
+    if (value === "") return true;
+    if (axis === "status") return row.dataset.status.includes(value);
+    return row.cells[1 + Number(axis)].dataset.level === value;
+  };
+
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/);
+    let shown = 0;
+    for (const row of rows) {
+      const text = texts.get(row);
+      row.hidden = !(words.every((word) => text.includes(word)) && selects.every((s) => matches(row, s)));
+      shown += row.hidden ? 0 : 1;
+    }
+    count.textContent = `${shown} of ${rows.length} settings shown`;
+  };
+
+  search.addEventListener("input", filter);
+  form.addEventListener("change", filter);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(filter)); // after the fields are empty
+  form.hidden = false;
+  filter();
+
+  // Room for the controls below the picture, which they would cover.
+  for (const video of document.querySelectorAll("video")) {
+    video.addEventListener("loadedmetadata", () => {
+      const scale = video.videoWidth / video.clientWidth;
+      video.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight + CONTROLS * scale}`;
+    });
+  }
+
+  const picker = document.getElementById("picker");
+  if (picker) {
+    const [select, video] = [picker.querySelector("select"), picker.querySelector("video")];
+    const show = () => { video.src = select.value; };
+    select.addEventListener("change", show);
+    video.preload = "metadata";
+    picker.hidden = false;
+    show();
+  }
+})();
