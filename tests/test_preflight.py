@@ -131,7 +131,7 @@ def test_broken_environment_is_refused(layout):
 
 def test_network_that_cannot_be_trained_is_named(layout):
     code = take_snapshot(layout)
-    with (code / "inr" / "losses.py").open("a") as file:
+    with (code / "inr" / "packing.py").open("a") as file:
         file.write("\ndef order_needed(weights):\n    raise ArithmeticError('no order')\n")
     with pytest.raises(UserError, match=r"a/b: its network cannot be trained: .*no order"):
         preflight.rehearse({"a/b": tiny()}, code, 1)
