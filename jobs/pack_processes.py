@@ -78,7 +78,8 @@ def _end(layout: SweepLayout, name: str, config: RunConfig, child: Child) -> str
 
 def main() -> int:
     """Train one run of a pack. Returns 0 when it is finished, `_STOPPED` when it was stopped."""
-    with StopRequest() as stop:
+    # Slurm's own signal and the task's may both come, one of them late
+    with StopRequest(last=True) as stop:
         asked = listen()
         try:
             status = run_task(

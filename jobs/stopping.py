@@ -15,11 +15,16 @@ class StopRequest:
 
     Handlers only set a flag, so further signals, and signals during a write, change nothing.
 
+    Args:
+        last: the process ends after this: signals are ignored from the end of the block on, so that
+            a late one does not kill what has been saved and is about to say so.
+
     Attributes:
         received: the first signal, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, last: bool = False) -> None:
+        self._last = last
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
 
@@ -39,7 +44,7 @@ class StopRequest:
         traceback: TracebackType | None,
     ) -> None:
         for each, handler in self._before.items():
-            signal.signal(each, handler)  # type: ignore[arg-type]
+            signal.signal(each, signal.SIG_IGN if self._last else handler)  # type: ignore[arg-type]
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:

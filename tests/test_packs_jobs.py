@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +305,32 @@ def test_each_process_comes_to_its_own_end(
     assert stopped.checkpoint.exists()
     assert read_attempts(failed.attempts)[0].status == "failed"
     assert "run1: UserError" in capfd.readouterr().err
+
+
+def test_signals_that_keep_coming_kill_no_process_that_has_stopped(tmp_path: Path) -> None:
+    """As Slurm's own signal and the task's do, one of them late."""
+    configs = [tiny(seed=seed, steps=10_000_000) for seed in (1, 2)]
+    runs = [SweepLayout(tmp_path).run(f"run{number}") for number in (0, 1)]
+
+    def keep_telling() -> None:
+        assert wait_until(lambda: all(run.progress.exists() for run in runs))
+        children = [owner.pid for run in runs if (owner := read_owner(run.lock))]
+        os.kill(os.getpid(), signal.SIGUSR2)
+        while children:
+            for child in [*children]:
+                # gone, or waited for: then the number may not be used again
+                stat = Path(f"/proc/{child}/stat")
+                if not stat.exists() or ") Z " in stat.read_text():
+                    children.remove(child)
+                else:
+                    with suppress(ProcessLookupError):
+                        os.kill(child, signal.SIGUSR2)
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor() as pool:
+        telling = pool.submit(keep_telling)
+        assert pack(tmp_path, configs, "processes") == ["stopped", "stopped"]
+        telling.result()
 
 
 def test_a_signal_before_the_first_step(tmp_path: Path) -> None:

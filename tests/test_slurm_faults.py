@@ -269,7 +269,7 @@ def test_full_disk(tmp_path: Path) -> None:
         sweep.output.symlink_to(disk)
         sweep.launch()
         sweep.wait_until_training(0)
-        (disk / "filler").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * 4096 - 40_000))
+        (disk / "filler").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * 4096 - 8_000))
         sweep.wait_until_left()
         states = {run["state"] for run in sweep.states().values()}
         assert states <= {"disk_full", "failed", "done"}
