@@ -13,7 +13,7 @@ TEST_JOBS ?= auto
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos
+demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos, a report
 	@$(BIN)/python jobs/launch.py --local
 
 install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions

@@ -15,14 +15,12 @@ import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from inr.adjoint import EAGER, Passes, first_pass, other_passes
-from inr.config import ModelConfig
+from inr.config import CompileMode, ModelConfig
 
-CompileMode = Literal["auto", "on", "off"]
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 COLD_SECONDS = 40.0  # of compiling with an empty cache

@@ -12,18 +12,24 @@ import json
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from inr.options import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
 
 Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
 Optimizer = Literal["adam", "muon", "soap"]
 Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
+CompileMode = Literal["auto", "on", "off"]
 Balancing = Literal["none", "relobralo"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
+
+
+def _word(value: Any) -> Any:
+    """YAML reads the plain words on and off as truth values."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 class DataConfig(Group):
@@ -154,7 +160,7 @@ class TrainingConfig(Group):
             "with shorter factors (tf32: CUDA only, elsewhere as float32)"
         ),
     )
-    compile: Literal["auto", "on", "off"] = Field(
+    compile: Annotated[CompileMode, BeforeValidator(_word)] = Field(
         "auto",
         description=(
             "compile the training step; auto: where the run is long enough to repay it. Changes "

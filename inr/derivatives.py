@@ -14,6 +14,9 @@ and then
 In units of one (points x width x width) product per pair of hidden layers this costs 4 forward
 and 12 for a training step; first derivatives alone 2 and 6, the value alone 1 and 3. It needs one
 ordinary backward pass, no nested differentiation.
+
+Training and evaluation do the same without a graph (`inr.adjoint`); this is the form to
+differentiate through, for experiments and as what the other is tested against.
 """
 
 from __future__ import annotations

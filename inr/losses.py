@@ -4,6 +4,9 @@ r"""The training objective: a weighted sum of mean squared errors of value and d
 
 over the four quantities Q, with var_Q the variance of that target over the whole sequence (or 1
 in the raw form). Squares of the gradient are summed over its two components before the mean.
+
+Training computes it by hand (`inr.step`); `weighted_loss` is the plain, differentiable form that
+tests and benchmarks compare it with, and that experiments can build on.
 """
 
 from __future__ import annotations

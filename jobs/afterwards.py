@@ -58,6 +58,7 @@ def describe_results(layout: SweepLayout) -> str:
         ("one row per run", layout.summary),
         ("figures", layout.figures),
         ("videos", layout.videos),
+        ("report: open this", layout.report),
     ):
         if path.exists():
             lines.append(f"  {what:<24}{path}")

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -177,7 +177,7 @@ def _adapter(path: str) -> TypeAdapter[Any]:
 def _check(path: str, value: Any, where: str) -> Any:
     kind = all_fields()[path].annotation
     tried, hint = value, ""
-    if isinstance(value, bool) and kind is not bool:
+    if isinstance(value, bool) and kind is not bool and "off" not in get_args(kind):
         tried = object()  # a truth value would pass for a number
         hint = " (YAML reads yes, no, on and off as true or false: quote the word)"
     elif isinstance(value, str) and kind is not str:

@@ -12,14 +12,21 @@ import json
 import sys
 from pathlib import Path
 
-from inr.errors import run_main
+from inr.errors import UsageError, run_main
 from postprocess.verification import verify
 
 
 def main() -> int:
     """Answer one question."""
-    question = json.load(sys.stdin)
-    verdicts = verify([Path(run) for run in question["runs"]], frames=question["frames"])
+    try:
+        question = json.load(sys.stdin)
+        runs, frames = [Path(run) for run in question["runs"]], bool(question["frames"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"standard input: no question ({error}). Expected a JSON object with runs, a list of "
+            "directories, and frames. To see damaged runs, use jobs/manage.py status --verify"
+        ) from None
+    verdicts = verify(runs, frames=frames)
     json.dump(verdicts, sys.stdout)
     return 0
 

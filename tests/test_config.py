@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from inr.config import LossWeights, RunConfig, format_rate
+from jobs.fields import make_config, parse_settings
 
 WRONG = [
     ({"training": {"learning_rate": 0}}, "greater than 0"),
@@ -84,3 +85,10 @@ def test_rates_are_written_without_loss(rate: float, text: str) -> None:
 def test_configurations_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         LossWeights().value = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("given", "mode"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_compile_takes_what_yaml_makes_of_on_and_off(given: object, mode: str) -> None:
+    assert RunConfig.model_validate({"training": {"compile": given}}).training.compile == mode
+    settings = parse_settings("training.compile", given, "sweep.yaml")
+    assert make_config(settings).training.compile == mode
