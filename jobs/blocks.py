@@ -86,13 +86,18 @@ def parse_grid(document: Document) -> list[Axis]:
 def parse_list(document: Document) -> list[Axis]:
     """The axis of ``list``: one alternative an entry."""
     entries = document.data.get("list")
-    if entries is None:
-        return []
+    return [] if entries is None else [parse_entries(document, entries, "list")]
+
+
+def parse_entries(document: Document, entries: Any, *at: str | int) -> Axis:
+    """Read a list of mappings of fields to values: one alternative an entry.
+
+    Raises:
+        UsageError: something other than a list of mappings, or a mistake in one of them.
+    """
     if not isinstance(entries, list) or not entries:
-        raise UsageError(
-            f"{document.where('list')}: must be a list of mappings, got {show(entries)}"
-        )
-    return [[parse_fields(document, entry, "list", n) for n, entry in enumerate(entries)]]
+        raise UsageError(f"{document.where(*at)}: must be a list of mappings, got {show(entries)}")
+    return [parse_fields(document, entry, *at, number) for number, entry in enumerate(entries)]
 
 
 def parse_seeds(document: Document) -> list[Axis]:

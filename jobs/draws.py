@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from inr.errors import UsageError
-from jobs.blocks import MAX_RUNS, Axis, parse_choices
+from jobs.blocks import MAX_RUNS, Axis, parse_choices, parse_entries
 from jobs.document import Document, show
 from jobs.fields import Settings, all_fields, all_groups, suggest, unknown_field
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
-_KEYS = ("count", "seed", "choices", "constraint")
+_KEYS = ("count", "seed", "choices", "constraint", "include")
 _CONSTRAINT_KEYS = ("sum", "above", "below")
 
 
@@ -37,6 +37,8 @@ class Constraint:
 def parse_random(document: Document) -> list[Axis]:
     """The axis of ``random``: ``count`` distinct draws, the same for the same ``seed``.
 
+    The combinations of ``include`` come first, count, and need not meet the constraint.
+
     Raises:
         UsageError: a mistake in the block, or fewer than ``count`` draws meet the constraint.
     """
@@ -51,12 +53,40 @@ def parse_random(document: Document) -> list[Axis]:
         for axis in parse_choices(document, block.get("choices"), "random", "choices")
     ]
     constraint = _parse_constraint(document, block.get("constraint"), axes)
-    return [_draw(document, axes, count, seed, constraint)]
+    given = _parse_include(document, block.get("include"), axes, count)
+    return [given if len(given) == count else _draw(document, axes, count, seed, constraint, given)]
+
+
+def _parse_include(document: Document, entries: Any, axes: list[Axis], count: int) -> Axis:
+    """The combinations that are wanted whatever is drawn."""
+    if entries is None:
+        return []
+    at = ("random", "include")
+    given = _distinct(parse_entries(document, entries, *at))
+    if len(given) > count:
+        raise UsageError(
+            f"{document.where(*at)}: {len(given)} combinations, but random.count is {count:,}. "
+            "Raise the count, it includes them"
+        )
+    drawn = {path for axis in axes for choice in axis for path in choice}
+    for number, settings in enumerate(given):
+        if settings.keys() != drawn:
+            raise UsageError(
+                f"{document.where(*at, number)}: sets {', '.join(settings)}. Set the fields that "
+                f"are drawn: {', '.join(sorted(drawn))}"
+            )
+    return given
 
 
 def _draw(
-    document: Document, axes: list[Axis], count: int, seed: int, constraint: Constraint | None
+    document: Document,
+    axes: list[Axis],
+    count: int,
+    seed: int,
+    constraint: Constraint | None,
+    given: Axis,
 ) -> Axis:
+    """The combinations ``given``, and random ones up to ``count``."""
     total = math.prod(len(axis) for axis in axes)
     if total > sys.maxsize:
         raise UsageError(
@@ -66,10 +96,11 @@ def _draw(
     tries = min(total, max(_MAX_TRIES, count))
     # sampling positions without replacement makes the draws distinct
     positions = random.Random(seed).sample(range(total), tries)  # noqa: S311, not for secrets
-    draws: Axis = []
+    draws: Axis = list(given)
+    taken = [_values(settings) for settings in given]
     for position in positions:
         draw = _combination(axes, position)
-        if constraint is None or constraint.allows(draw):
+        if _values(draw) not in taken and (constraint is None or constraint.allows(draw)):
             draws.append(draw)
             if len(draws) == count:
                 return draws
@@ -92,8 +123,12 @@ def _combination(axes: list[Axis], position: int) -> Settings:
 
 
 def _distinct(axis: Axis) -> Axis:
-    values = [{path: setting.value for path, setting in choice.items()} for choice in axis]
+    values = [_values(choice) for choice in axis]
     return [choice for n, choice in enumerate(axis) if values[n] not in values[:n]]
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return {path: setting.value for path, setting in settings.items()}
 
 
 def _parse_constraint(document: Document, block: Any, axes: list[Axis]) -> Constraint | None:

@@ -18,6 +18,8 @@ A sweep file has these keys, all optional::
       seed: 0
       choices: {training.loss_weights.value: [1, 0.1, 0], training.loss_weights.gradient: [1, 0]}
       constraint: {sum: training.loss_weights, above: 0.1}
+      include:                # draws that are wanted in any case; count includes them
+        - {training.loss_weights.value: 1, training.loss_weights.gradient: 0}
     seeds: 3                  # repetitions: training.seed 0, 1, 2; or a list of seeds
     set:                      # fields fixed last, over everything (what --set does)
       training.steps: 10

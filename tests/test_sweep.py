@@ -158,6 +158,25 @@ def test_random_draws_repeat_and_depend_on_the_seed(expand):
     assert all(2 < width + depth < 11 for width, depth in first)
 
 
+def test_random_begins_with_what_is_included(expand):
+    def draw(count: int) -> list:
+        text = f"""
+            random:
+              count: {count}
+              choices: {{model.width: [1, 2, 3], model.depth: [1, 2, 3]}}
+              constraint: {{sum: [model.width, model.depth], above: 3}}
+              include:
+                - {{model: {{width: 1, depth: 1}}}}
+                - {{model.width: 3, model.depth: 3}}
+            """
+        return pick(expand(text), "model.width", "model.depth")
+
+    assert draw(2) == [(1, 1), (3, 3)]
+    everything = draw(7)  # six meet the constraint
+    assert everything[:2] == draw(2)
+    assert len(set(everything)) == 7
+
+
 def test_random_can_exhaust_the_choices(expand):
     runs = expand("random: {count: 3, choices: {model.width: [1, 2, 3, 3.0]}}")
     assert sorted(pick(runs, "model.width")) == [(1,), (2,), (3,)]
@@ -279,6 +298,15 @@ MISTAKES = {
     "constraint-no-limit": (
         "random: {count: 1, choices: {model.width: [1]}, constraint: {sum: model.width}}",
         ["above or below"],
+    ),
+    "include-more-than-the-count": (
+        "random: {count: 1, choices: {model.width: [1]}, include: "
+        "[{model.width: 2}, {model.width: 3}]}",
+        ["random.include", "random.count is 1"],
+    ),
+    "include-other-fields": (
+        "random: {count: 2, choices: {model.width: [1, 2]}, include: [{model.depth: 2}]}",
+        ["random.include[0]", "model.depth", "model.width"],
     ),
     "alias-in-itself": ("base: &a {model: *a}", ["not valid YAML"]),
     "aliases-without-end": (

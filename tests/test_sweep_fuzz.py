@@ -80,6 +80,7 @@ randoms = st.fixed_dictionaries(
             ),
             junk,
         ),
+        "include": st.one_of(st.lists(assignments(False), min_size=1, max_size=3), junk),
         "extra": junk,
     },
 )
