@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from inr.options import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
+from inr.options import LossWeights as LossWeights
 
 Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
 Optimizer = Literal["adam", "muon", "soap"]
@@ -22,9 +23,11 @@ Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
 CompileMode = Literal["auto", "on", "off"]
 Balancing = Literal["none", "relobralo"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+Protocol = Literal["corrected", "original"]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
+CYCLIC_FLOOR = 1e-7  # lowest rate of a cyclic schedule under the original protocol
 
 
 def _word(value: Any) -> Any:
@@ -85,47 +88,16 @@ class ModelConfig(Group):
     )
 
 
-class LossWeights(Group):
-    """Weight of each term of the loss. At least one must be positive.
-
-    Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
-    """
-
-    value: float = Field(1.0, ge=0)
-    gradient: float = Field(0.0, ge=0)
-    laplacian: float = Field(0.0, ge=0)
-    time_derivative: float = Field(0.0, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, given: Any) -> Any:
-        if isinstance(given, (list, tuple)):
-            if len(given) != 4:
-                raise ValueError(
-                    f"{len(given)} weights given, 4 needed: "
-                    "[value, gradient, laplacian, time_derivative]"
-                )
-            return dict(zip(cls.model_fields, given, strict=True))
-        return given
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> LossWeights:
-        if not any(self.as_tuple()):
-            raise ValueError("all four weights are 0: at least one must be positive")
-        return self
-
-    def as_tuple(self) -> tuple[float, float, float, float]:
-        """The weights in the order value, gradient, laplacian, time_derivative."""
-        return (self.value, self.gradient, self.laplacian, self.time_derivative)
-
-    def label(self) -> str:
-        """The weights as a directory name, for example ``1_0.01_0.001_0``."""
-        return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
-
-
 class TrainingConfig(Group):
     """How the network is fitted."""
 
+    protocol: Protocol = Field(
+        "corrected",
+        description=(
+            "corrected; original: the published study as it ran, with its targets, coordinates, "
+            "schedules and defects (docs/original-protocol.md)"
+        ),
+    )
     steps: int = Field(2000, ge=1, description="optimiser steps")
     batch: Literal["frame"] | Annotated[int, Field(ge=1)] = Field(
         "frame",
@@ -169,6 +141,45 @@ class TrainingConfig(Group):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="initialisation and batch order")
 
+    @model_validator(mode="after")
+    def _original_had_it(self) -> TrainingConfig:
+        if self.protocol == "original" and (reason := self._unknown_to_the_original()):
+            raise ValueError(f"training.protocol original: {reason}")
+        return self
+
+    def _unknown_to_the_original(self) -> str:
+        """What the published study had not, and what to do; or nothing."""
+        if self.schedule == "cosine":
+            return (
+                "training.schedule cosine is not part of it. "
+                "Choose uniform, exponential, multi_step or cyclic"
+            )
+        if self.schedule_options != ScheduleOptions():
+            return (
+                "its schedules have fixed numbers. Leave training.schedule_options at its defaults"
+            )
+        if self.loss_balancing != "none":
+            return (
+                f"training.loss_balancing {self.loss_balancing} is not part of it. Set it to none"
+            )
+        if self.schedule == "cyclic" and self.learning_rate <= CYCLIC_FLOOR:
+            return (
+                f"cyclic rates rise from {CYCLIC_FLOOR:g} to training.learning_rate, which is "
+                f"{self.learning_rate:g}. Give a larger one"
+            )
+        return ""
+
+    @property
+    def trained_weights(self) -> LossWeights:
+        """The weights that reach the gradient; the others only count in the recorded loss.
+
+        All of them, but under the original protocol not the Laplacian's: its error was computed
+        without a graph. They may all be 0 then, and nothing is trained.
+        """
+        if self.protocol == "corrected":
+            return self.loss_weights
+        return self.loss_weights.model_copy(update={"laplacian": 0.0})
+
 
 class RecordConfig(Group):
     """What is measured while training, and how often."""
@@ -192,6 +203,18 @@ class RunConfig(Group):
     training: TrainingConfig = TrainingConfig()
     record: RecordConfig = RecordConfig()
 
+    @model_validator(mode="after")
+    def _original_has_its_own_times(self) -> RunConfig:
+        if self.training.protocol == "original":
+            for name in ("sigma_start", "sigma_end"):
+                given, default = getattr(self.data, name), DataConfig.model_fields[name].default
+                if given != default:
+                    raise ValueError(
+                        f"data.{name} is {given:g}, but training.protocol original has frames at "
+                        f"fixed diffusion times. Leave it at its default, {default:g}"
+                    )
+        return self
+
     @property
     def input_scales(self) -> tuple[float, float, float]:
         """What the initial weights of x, y and time are multiplied by.
@@ -202,7 +225,9 @@ class RunConfig(Group):
         """
         space = self.model.space_scale
         if space == "image":
-            space = self.data.size / 64 * 0.7 / max(self.data.sigma_start, 0.5)
+            # the first frame of the original protocol is the image itself
+            blur = 0.0 if self.training.protocol == "original" else self.data.sigma_start
+            space = self.data.size / 64 * 0.7 / max(blur, 0.5)
         return (space, space, self.model.time_scale)
 
     def canonical_json(self) -> str:

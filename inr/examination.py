@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from inr.config import RunConfig
-from inr.diffusion import Diffusion, Fields, frame_times, pixel_coordinates
+from inr.coordinates import COORDINATES
+from inr.diffusion import Fields
 from inr.metrics import evaluate, target_statistics
 from inr.model import Network
 from inr.predict import predict
 from inr.results import QUANTITIES
+from inr.sequences import make_sequence
 
 
 class Examination:
-    """The whole sequence as an exam: exact frames, and what a network makes of them."""
+    """The whole sequence as an exam: the frames that are wanted, and what a network makes of them.
+
+    Attributes:
+        shape: (H, W) of the image, px.
+        x, y, times: coordinates of columns, rows and frames.
+        target: what is wanted there.
+        statistics: scales of the target.
+    """
 
     def __init__(self, config: RunConfig) -> None:
-        self.diffusion = Diffusion.from_config(config.data)
-        self.times = frame_times(config.data.frames)
-        self.x, self.y = pixel_coordinates(self.diffusion.shape)
-        self.target = self.diffusion.on_pixels(self.times)
+        self.sequence = sequence = make_sequence(config)
+        self.shape, self.target = sequence.shape, sequence.target
+        coordinates = COORDINATES[config.training.protocol]
+        self.times = coordinates.frame_times(config.data.frames)
+        self.x, self.y = coordinates.pixel_coordinates(self.shape, 1)
         self.statistics = target_statistics(self.target)
 
     def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
         prediction = predict(network, self.x, self.y, self.times)
-        return prediction, evaluate(prediction, self.target, self.statistics, self.diffusion.kappa)
+        sequence = self.sequence
+        metrics = evaluate(
+            prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
+        )
+        return prediction, metrics
 
     def held_out(self, network: Network) -> dict[str, float]:
-        """Metrics where nothing was trained: pixel corners, half-way between the frames."""
-        grid = [(axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times)]
-        target = self.diffusion.on_grid(*grid)
-        prediction = predict(network, *grid)
-        return evaluate(prediction, target, target_statistics(target), self.diffusion.kappa)
+        """Metrics where nothing was trained: pixel corners, half-way between the frames.
+
+        Against the exact diffusion, whatever the network was trained on.
+        """
+        x, y, times = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
+        target = self.sequence.exact(x, y, times)
+        prediction = predict(network, x, y, times)
+        return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
 
     def objective(self, config: RunConfig, metrics: dict[str, float]) -> float:
         """The training objective over the whole sequence, from its metrics."""

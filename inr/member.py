@@ -98,13 +98,13 @@ class Member:
         self.network = network.to(device)
         self.optimizer, self.scheduler = make_optimizer(config.training, self.network)
         self.balance = make_balance(config.training)
-        self.order = order_needed(config.training.loss_weights)
+        weights = config.training.trained_weights
+        self.order = order_needed(weights)
         variances: dict[Quantity, float] = (
             exam.statistics.variance
             if config.training.loss_normalization == "variance"
             else dict.fromkeys(QUANTITIES, 1.0)
         )
-        weights = config.training.loss_weights
         self._coefficients = loss_coefficients(weights, variances, self.network.weights[0])
         self.status = "training"
         self.step = 0
@@ -222,7 +222,7 @@ class Member:
         """Write the network, then the complete results file; the checkpoint has served."""
         exam, layout = self.examination, self.recorder.layout
         self.on_progress(self.progress())
-        save(layout.model, TrainedNetwork(self.config, self.network, exam.diffusion.shape))
+        save(layout.model, TrainedNetwork(self.config, self.network, exam.shape))
         heldout = exam.held_out(self.network)
         self.recorder.finish(status, exam.times, self.prediction, exam.target, heldout)
         layout.checkpoint.unlink(missing_ok=True)

@@ -3,7 +3,8 @@ r"""How well a network reproduces an image sequence and its derivatives.
 mse_Q is the mean squared error of quantity Q over all frames (for the gradient, squares summed
 over the two components), nmse_Q divides it by the variance of the target: 1 is what predicting
 the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of
-1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude.
+1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude. Runs
+of the original protocol have its own similarity on their frames (`inr.original.similarity`).
 
 .. math:: \mathrm{psnr} = 10 \log_{10}(\mathrm{range}^2 / \mathrm{mse}), \qquad
           \mathrm{pde\_residual} =
@@ -12,6 +13,7 @@ the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaus
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,9 @@ from skimage.metrics import structural_similarity
 
 from inr.diffusion import Fields
 from inr.results import QUANTITIES, Quantity
+
+# (wanted [row, column], predicted, range of the wanted data) -> structural similarity
+Similarity = Callable[[np.ndarray, np.ndarray, float], float]
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,25 @@ def target_statistics(target: Fields) -> TargetStatistics:
     return TargetStatistics(variance, data_range)
 
 
+def true_range_similarity(wanted: np.ndarray, predicted: np.ndarray, data_range: float) -> float:
+    """Structural similarity of two pictures as scikit-image computes it."""
+    score = structural_similarity(
+        wanted,
+        predicted,
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float(score)
+
+
 def evaluate(
-    prediction: Fields, target: Fields, statistics: TargetStatistics, kappa: float
+    prediction: Fields,
+    target: Fields,
+    statistics: TargetStatistics,
+    kappa: float,
+    similarity: Similarity = true_range_similarity,
 ) -> dict[str, float]:
     """All metrics of a predicted sequence on a grid, by their names in `inr.results.METRICS`.
 
@@ -54,7 +76,11 @@ def evaluate(
             mse = float((error**2).mean(axis=_spread_axes(quantity)).sum())
             metrics[f"mse_{quantity}"] = mse
             metrics[f"nmse_{quantity}"] = mse / statistics.variance[quantity]
-            metrics[f"ssim_{quantity}"] = _ssim(prediction, target, quantity, statistics)
+            predicted, wanted = _picture(prediction, quantity), _picture(target, quantity)
+            data_range = statistics.data_range[quantity]
+            metrics[f"ssim_{quantity}"] = _mean_similarity(
+                wanted, predicted, data_range, similarity
+            )
         residual = prediction.time_derivative - kappa * prediction.laplacian
         metrics["pde_residual"] = (
             float((residual**2).mean()) / statistics.variance["time_derivative"]
@@ -77,21 +103,11 @@ def _picture(fields: Fields, quantity: Quantity) -> np.ndarray:
     return np.asarray(getattr(fields, quantity))
 
 
-def _ssim(
-    prediction: Fields, target: Fields, quantity: Quantity, statistics: TargetStatistics
+def _mean_similarity(
+    wanted: np.ndarray, predicted: np.ndarray, data_range: float, similarity: Similarity
 ) -> float:
-    predicted, wanted = _picture(prediction, quantity), _picture(target, quantity)
+    """Over frames; NaN for predictions that are not finite."""
     if not np.isfinite(predicted).all():
         return float("nan")
-    scores = [
-        structural_similarity(
-            frame_wanted,
-            frame_predicted,
-            data_range=statistics.data_range[quantity],
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-        for frame_wanted, frame_predicted in zip(wanted, predicted, strict=True)
-    ]
-    return float(np.mean(scores))
+    pairs = zip(wanted, predicted, strict=True)
+    return float(np.mean([similarity(*pair, data_range) for pair in pairs]))

@@ -1,8 +1,8 @@
-"""Details of schedules, optimisers and balancing: groups of fields inside `inr.config`."""
+"""Loss weights, details of schedules, optimisers and balancing: groups inside `inr.config`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,44 @@ class Group(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+
+class LossWeights(Group):
+    """Weight of each term of the loss. At least one must be positive.
+
+    Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
+    """
+
+    value: float = Field(1.0, ge=0)
+    gradient: float = Field(0.0, ge=0)
+    laplacian: float = Field(0.0, ge=0)
+    time_derivative: float = Field(0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, given: Any) -> Any:
+        if isinstance(given, (list, tuple)):
+            if len(given) != 4:
+                raise ValueError(
+                    f"{len(given)} weights given, 4 needed: "
+                    "[value, gradient, laplacian, time_derivative]"
+                )
+            return dict(zip(cls.model_fields, given, strict=True))
+        return given
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossWeights:
+        if not any(self.as_tuple()):
+            raise ValueError("all four weights are 0: at least one must be positive")
+        return self
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """The weights in the order value, gradient, laplacian, time_derivative."""
+        return (self.value, self.gradient, self.laplacian, self.time_derivative)
+
+    def label(self) -> str:
+        """The weights as a directory name, for example ``1_0.01_0.001_0``."""
+        return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
 
 
 class ScheduleOptions(Group):

@@ -22,5 +22,5 @@ def pack_key(config: RunConfig) -> Hashable:
     """
     training = config.training
     arithmetic = (training.precision, training.compile)
-    order = order_needed(training.loss_weights)
+    order = order_needed(training.trained_weights)
     return (config.data, config.model, training.batch, *arithmetic, order)

@@ -30,8 +30,10 @@ from inr.results import (
     METRICS,
     QUANTITIES,
     SCHEMA,
-    UNITS,
+    Quantity,
     ResultsError,
+    Role,
+    frame_units,
     open_run,
     plain,
     read_series,
@@ -144,14 +146,17 @@ class Recorder:
 
         Args:
             status: "complete" or "diverged".
-            times: network time of each frame.
+            times: time of each frame, as the network takes it.
             prediction: the network at the pixels, [frame, row, column].
-            target: the exact fields there.
+            target: what is wanted there.
             heldout: metrics between the pixels and between the frames; may be empty.
         """
         with _replacing(self.layout.results) as file:
             self._write_series(file)
-            _write_frames(file, times, prediction, target)
+            protocol = self.config.training.protocol
+            _create_small(file, "frames/time", times)
+            _write_frames(file, "prediction", prediction, frame_units(protocol, "prediction"))
+            _write_frames(file, "target", target, frame_units(protocol, "target"))
             if heldout:
                 record = np.array(tuple(heldout[name] for name in METRICS), HELDOUT_TYPE)
                 _create_small(file, "heldout", record)
@@ -233,17 +238,15 @@ def _create_small(file: h5py.File, name: str, data: Any) -> None:
     file.create_dataset(name, data=data, dcpl=properties)
 
 
-def _write_frames(file: h5py.File, times: np.ndarray, prediction: Fields, target: Fields) -> None:
-    _create_small(file, "frames/time", times)
+def _write_frames(file: h5py.File, role: Role, fields: Fields, units: dict[Quantity, str]) -> None:
     for quantity in QUANTITIES:
-        for role, fields in (("prediction", prediction), ("target", target)):
-            frames = getattr(fields, quantity)
-            with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
-                data = frames.astype(np.float32)
-            dataset = file.create_dataset(
-                f"frames/{quantity}/{role}",
-                data=data,
-                chunks=(1, *frames.shape[1:]),
-                fletcher32=True,
-            )
-            _set_attribute(dataset, "units", UNITS[quantity])
+        frames = getattr(fields, quantity)
+        with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
+            data = frames.astype(np.float32)
+        dataset = file.create_dataset(
+            f"frames/{quantity}/{role}",
+            data=data,
+            chunks=(1, *frames.shape[1:]),
+            fletcher32=True,
+        )
+        _set_attribute(dataset, "units", units[quantity])

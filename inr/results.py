@@ -5,8 +5,8 @@ Schema ``inr-run/1``::
     /                      attributes, see `ROOT_ATTRIBUTES`; `complete` is written last
     /series/<name>         float64 (step: int64) [row]: step, seconds, lr, loss and every metric
     /frames/<Q>/prediction float32 [frame, row, column]; gradient: [frame, 2, row, column], x, y
-    /frames/<Q>/target     the same; both carry the attribute `units`
-    /frames/time           float64 [frame], network time in [-1, 1]
+    /frames/<Q>/target     the same; both carry the attribute `units`, see `frame_units`
+    /frames/time           float64 [frame], network time in [-1, 1]; original protocol: px^2
     /heldout               one record of float64, a field a metric, on points between the pixels
                            and between the frames; missing when training diverged
 
@@ -48,6 +48,26 @@ UNITS: dict[Quantity, str] = {
     "laplacian": "1/length^2",
     "time_derivative": "1/time",
 }
+
+Role = Literal["prediction", "target"]
+
+# Of runs of the original protocol: pixel centres lie on linspace(-1, 1, N), time is diffusion time
+# in px^2. Its targets are in other units than the network's derivatives, a defect of that study.
+_ORIGINAL_UNITS: dict[Role, dict[Quantity, str]] = {
+    "prediction": UNITS | {"time_derivative": "1/px^2"},
+    "target": {
+        "value": "1",
+        "gradient": "1/(8 px)",
+        "laplacian": "1/px^2",
+        "time_derivative": "grey levels/px^2 mod 256",
+    },
+}
+
+
+def frame_units(protocol: str, role: Role) -> dict[Quantity, str]:
+    """Units of the frames of a run of ``protocol``, by quantity."""
+    return _ORIGINAL_UNITS[role] if protocol == "original" else UNITS
+
 
 ROOT_ATTRIBUTES = (
     "schema",

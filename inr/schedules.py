@@ -10,6 +10,16 @@ cosine                  linear warm-up, then half a cosine from 1 to final_fract
 
 with p = step / steps. Nothing is given in iterations: the same options mean the same curve for
 runs of any length.
+
+The original protocol is the exception, as published: steps are counted from 0, whatever the length
+of the run, and with the learning rate r
+
+======================  ==========================================================================
+uniform                 1
+exponential             0.9^step
+multi_step              0.1^(how many of 25, 50 and 75 the step has reached)
+cyclic                  triangles between 1e-7 / r and 1, 250 steps up and 250 down
+======================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -17,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from inr.config import Schedule, TrainingConfig
+from inr.config import CYCLIC_FLOOR, Schedule, TrainingConfig
 from inr.options import ScheduleOptions
 
 
@@ -55,11 +65,33 @@ SCHEDULES: dict[Schedule, Callable[[float, ScheduleOptions], float]] = {
 }
 
 
+def _original_cyclic(step: int, rate: float) -> float:
+    floor = CYCLIC_FLOOR / rate
+    triangle = 1 - abs(step / _ORIGINAL_STEPS_UP % 2 - 1)
+    return floor + (1 - floor) * triangle
+
+
+_ORIGINAL_MILESTONES, _ORIGINAL_STEPS_UP = (25, 50, 75), 250
+
+# (step from 0, learning rate) -> factor
+ORIGINAL_SCHEDULES: dict[Schedule, Callable[[int, float], float]] = {
+    "uniform": lambda step, rate: 1.0,
+    "exponential": lambda step, rate: float(0.9**step),
+    "multi_step": lambda step, rate: float(
+        0.1 ** sum(step >= milestone for milestone in _ORIGINAL_MILESTONES)
+    ),
+    "cyclic": _original_cyclic,
+}
+
+
 def rate_factor(training: TrainingConfig, step: int) -> float:
     """Learning rate of optimiser step ``step`` (from 0) over the peak rate.
 
     Evaluated in the middle of the step, p = (step + 1/2) / steps, so that a warm-up never starts
-    with a step of rate 0 and every schedule is used symmetrically.
+    with a step of rate 0 and every schedule is used symmetrically; under the original protocol at
+    its beginning, as torch's schedulers do.
     """
+    if training.protocol == "original":
+        return ORIGINAL_SCHEDULES[training.schedule](step, training.learning_rate)
     p = min((step + 0.5) / training.steps, 1.0)
     return SCHEDULES[training.schedule](p, training.schedule_options)

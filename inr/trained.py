@@ -12,7 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from inr.config import RunConfig
-from inr.diffusion import Fields, frame_times, pixel_coordinates
+from inr.coordinates import COORDINATES, Coordinates
+from inr.diffusion import Fields
 from inr.errors import UserError
 from inr.files import replace_atomically
 from inr.model import Network
@@ -43,15 +44,19 @@ class TrainedNetwork:
 
     @property
     def times(self) -> np.ndarray:
-        """Network times of the frames it was trained on, from -1 to 1."""
-        return frame_times(self.config.data.frames)
+        """Times of the frames it was trained on, as `render` takes them."""
+        return self._coordinates.frame_times(self.config.data.frames)
+
+    @property
+    def _coordinates(self) -> Coordinates:
+        return COORDINATES[self.config.training.protocol]
 
     def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
         """Value and derivatives on a grid ``scale`` times as fine as the training image.
 
         Args:
             times: network times; -1 is the first frame, +1 the last. Beyond them the network
-                extrapolates.
+                extrapolates. Of a run of the original protocol: diffusion times in px^2, from 0.
             scale: samples per training pixel along each axis.
 
         Returns:
@@ -65,7 +70,7 @@ class TrainedNetwork:
             raise ValueError("times is empty: give at least one network time, such as 0.0")
         if scale != int(scale) or scale < 1:
             raise ValueError(f"scale is {scale}: give a whole number from 1")
-        x, y = pixel_coordinates(self.shape, int(scale))
+        x, y = self._coordinates.pixel_coordinates(self.shape, int(scale))
         return predict(self.network, x, y, moments)
 
     def at(self, points: np.ndarray) -> Fields:

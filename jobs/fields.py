@@ -108,12 +108,12 @@ def make_config(settings: Settings) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         details = error.errors()[0]
-        group = ".".join(str(part) for part in details["loc"])
-        places = dict.fromkeys(
-            setting.where for path, setting in settings.items() if path.startswith(group)
-        )
+        group, reason = ".".join(str(part) for part in details["loc"]), _reason(details)
+        named = [path for path in settings if path in reason]
+        involved = named or [path for path in settings if path.startswith(group)]
+        places = dict.fromkeys(settings[path].where for path in involved)
         shown = "; ".join(list(places)[:4]) or group
-        raise UsageError(f"{shown}: {_reason(details)}") from None
+        raise UsageError(f"{shown}: {reason}") from None
 
 
 def flatten_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

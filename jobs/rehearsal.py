@@ -79,8 +79,9 @@ def _trainer(config: RunConfig, count: int) -> Callable[[int], object]:
     batches = make_batches(training, 2 * random(3) - 1, Targets(**fields))
     network = initialize(config.model, training.seed, dtype)
     optimizer, scheduler = make_optimizer(training, network)
-    order = order_needed(training.loss_weights)
-    coefficients = loss_coefficients(training.loss_weights, _ONES, network.weights[0])
+    weights = training.trained_weights
+    order = order_needed(weights)
+    coefficients = loss_coefficients(weights, _ONES, network.weights[0])
 
     def step(number: int) -> None:
         with arithmetic(training.precision):

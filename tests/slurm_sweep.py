@@ -161,10 +161,10 @@ class Sweep:
         assert owner is not None
         return owner.pid
 
-    def wait_until_left(self) -> None:
+    def wait_until_left(self, seconds: float = 180) -> None:
         """Wait until nothing of the sweep is queued or running."""
         jobs = ",".join(self.job_ids)
-        wait_for(lambda: ask("squeue", "-h", "--me", "-o", "%A", "-j", jobs) == "")
+        wait_for(lambda: ask("squeue", "-h", "--me", "-o", "%A", "-j", jobs) == "", seconds)
 
     def assert_as_undisturbed(self) -> None:
         """Every run is complete and equal, byte for byte, to one that nothing happened to."""

@@ -38,9 +38,12 @@ def weights(run: dict) -> tuple:
 
 SHIPPED_SIZES = {
     "quickstart": 8,
-    "learning_rate": 14,
-    "activation": 10,
+    "learning_rate": 78,
+    "activation": 105,
     "loss_weights": 100,
+    "original_learning_rate": 54,
+    "original_activation": 30,
+    "original_loss_weights": 100,
     "study": 160,
     "recommended": 3,
     "ablation": 30,

@@ -122,7 +122,7 @@ def train(config: RunConfig, folder: Path) -> None:
                 similarity(
                     fields[quantity],
                     getattr(wanted, quantity),
-                    exam.diffusion.shape,
+                    exam.shape,
                     exam.statistics.data_range[quantity],
                 )
                 for quantity in QUANTITIES
