@@ -62,19 +62,20 @@ def _parse_include(document: Document, entries: Any, axes: list[Axis], count: in
     if entries is None:
         return []
     at = ("random", "include")
-    given = _distinct(parse_entries(document, entries, *at))
-    if len(given) > count:
-        raise UsageError(
-            f"{document.where(*at)}: {len(given)} combinations, but random.count is {count:,}. "
-            "Raise the count, it includes them"
-        )
+    parsed = parse_entries(document, entries, *at)
     drawn = {path for axis in axes for choice in axis for path in choice}
-    for number, settings in enumerate(given):
+    for number, settings in enumerate(parsed):
         if settings.keys() != drawn:
             raise UsageError(
-                f"{document.where(*at, number)}: sets {', '.join(settings)}. Set the fields that "
-                f"are drawn: {', '.join(sorted(drawn))}"
+                f"{document.where(*at, number)}: {show(entries[number])} is not allowed: must set "
+                f"the fields that are drawn: {', '.join(sorted(drawn))}"
             )
+    given = _distinct(parsed)
+    if len(given) > count:
+        raise UsageError(
+            f"{document.where(*at)}: {show(entries)} is not allowed: must be at most as many as "
+            f"random.count, {count:,}, which includes them"
+        )
     return given
 
 

@@ -305,7 +305,7 @@ MISTAKES = {
     "include-more-than-the-count": (
         "random: {count: 1, choices: {model.width: [1]}, include: "
         "[{model.width: 2}, {model.width: 3}]}",
-        ["random.include", "random.count is 1"],
+        ["random.include", "at most as many as random.count, 1"],
     ),
     "include-other-fields": (
         "random: {count: 2, choices: {model.width: [1, 2]}, include: [{model.depth: 2}]}",
