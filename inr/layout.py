@@ -149,7 +149,7 @@ class SweepLayout:
 
     @property
     def videos(self) -> Path:
-        """One video per run, in the same subdirectories as ``runs/``."""
+        """Videos of runs, in the same subdirectories as ``runs/``, comparisons and zooms."""
         return self.root / "videos"
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -17,7 +18,23 @@ from jobs.snapshot import import_path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "postprocess"
-_STEPS = ("merge.py", "figures.py", "videos.py", "report.py")
+
+
+@dataclass(frozen=True)
+class _Step:
+    script: str
+    options: tuple[str, ...] = ()
+    optional: bool = False  # what follows does without it
+
+
+_STEPS = (
+    _Step("merge.py"),
+    _Step("figures.py"),
+    _Step("videos.py", ("--select", "auto", "--compare", "best", "worst")),
+    # needs a network, which runs that diverged may lack; a gif takes longer than all the rest of it
+    _Step("zoom.py", ("--format", "mp4"), optional=True),
+    _Step("report.py"),
+)
 
 
 def main() -> int:
@@ -27,24 +44,28 @@ def main() -> int:
 
 
 def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
-    """Merge the runs, draw figures and videos, write the report. Stops at the first failure.
+    """Merge the runs, draw figures and videos, write the report.
+
+    Stops at the first failure of a step that later ones need.
 
     Args:
         layout: the sweep.
         code: the snapshot to use; None: the code that runs.
 
     Returns:
-        The exit code of the last command that ran.
+        The exit code of the last command that later ones needed.
     """
     code = code or _ROOT
     environment = os.environ | {"PYTHONPATH": import_path(code)}
-    for script in (code / _FOLDER / step for step in _STEPS):
-        if script.is_file():
-            exit_code = subprocess.run(  # noqa: S603, our own commands
-                [sys.executable, "-P", str(script), str(layout.root)], env=environment, check=False
-            ).returncode
-            if exit_code != 0:
-                print(f"note: {script.name} failed; run it again when the reason is gone")
+    for step in _STEPS:
+        script = code / _FOLDER / step.script
+        if not script.is_file():
+            continue
+        command = [sys.executable, "-P", str(script), str(layout.root), *step.options]
+        exit_code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+        if exit_code != 0:
+            print(f"note: {script.name} failed; run it again when the reason is gone", flush=True)
+            if not step.optional:
                 return exit_code
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.results import METRICS
 from postprocess.records import READABLE
+from postprocess.report_highlights import Highlight
 from postprocess.report_ranking import AWARDS, OVERALL, Ranking
 from postprocess.report_words import describe, number
 
@@ -133,9 +134,24 @@ class Media:
             if path.is_file() and path.resolve().is_relative_to(root)
         }
 
-    def clips(self, ranking: Ranking, videos: Mapping[str, Path]) -> list[Clip]:
-        """Videos to show: all if they are few, or else best, median and worst settings."""
+    def clips(
+        self, ranking: Ranking, videos: Mapping[str, Path], highlights: Sequence[Highlight] = ()
+    ) -> list[Clip]:
+        """Videos to show: highlights, then all if they are few, or else those of chosen settings.
+
+        Args:
+            ranking: All settings.
+            videos: The videos of single runs, by name.
+            highlights: What is shown first; runs that it shows whole are not shown again.
+        """
         chosen = self._all if len(videos) <= _MOST_PLAYERS else self._chosen
+        shown = {highlight.name for highlight in highlights if highlight.whole_run}
+        return [
+            *(Clip(h.name, h.title, h.caption, self.url(h.path)) for h in highlights),
+            *self._of_runs(chosen(ranking), {n: p for n, p in videos.items() if n not in shown}),
+        ]
+
+    def _of_runs(self, chosen: Iterable[_Choice], videos: Mapping[str, Path]) -> list[Clip]:
         return [
             Clip(
                 name=run["name"],
@@ -143,7 +159,7 @@ class Media:
                 caption=f"{text}; error over all {number(run[OVERALL.column])}",
                 source=self.url(videos[run["name"]]),
             )
-            for run, title, text in chosen(ranking)
+            for run, title, text in chosen
             if run["name"] in videos
         ]
 

@@ -18,6 +18,7 @@ from inr.provenance import code_version
 from postprocess import report_words as words
 from postprocess.merged import MergedSweep
 from postprocess.report_facts import cost, find_problems, provenance
+from postprocess.report_highlights import find_highlights
 from postprocess.report_media import Media, files
 from postprocess.report_ranking import ERRORS, HELDOUT, OVERALL, PSNR, Ranking, rank
 
@@ -117,13 +118,15 @@ def _media(
     figures = [path for path in files(layout) if path.suffix == ".png"]
     due = merged.path.stat().st_mtime_ns
     videos = media.videos(ranking)
-    clips = media.clips(ranking, videos)
+    clips = media.clips(ranking, videos, find_highlights(layout, merged))
+    players = {clip.name for clip in clips}
     return {
         "figures": media.figures(),
         "outdated": any(path.stat().st_mtime_ns < due for path in figures),
         "clips": clips,
         "videos": {} if media.embed else {name: media.url(path) for name, path in videos.items()},
         "video_count": len(videos),
+        "more_videos": any(name not in players for name in videos),
     }
 
 

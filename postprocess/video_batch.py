@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 
-from inr.errors import UsageError
 from inr.files import remove_leftovers, replace_atomically
-from inr.layout import SweepLayout
-from inr.results import ResultsError, open_run
+from inr.results import ResultsError, open_run, read_attributes
 from postprocess.isolation import Batch, run_isolated
-from postprocess.merged import MergedSweep
 from postprocess.terminal import track
 from postprocess.video_canvas import Canvas
 from postprocess.video_encoder import Format, encode
 from postprocess.video_frames import RunFrames
+from postprocess.video_paths import is_newer, output_paths
+from postprocess.video_plans import Plan
 
 _TIMEOUT = 3600.0  # seconds for one video
 
@@ -29,52 +28,37 @@ class Outcome:
 
     written: list[Path]
     kept: int  # files that were up to date
-    failed: list[str]  # one line for each run whose frames cannot be read
+    failed: list[str]  # one line for each video that cannot be made
 
 
 @dataclass(frozen=True)
 class VideoJob:
     """One video to make, in all formats that are due."""
 
-    source: Path  # run.h5
-    name: str
-    sigmas: tuple[float, float]  # blur of the first and the last frame, px
+    sources: tuple[Path, ...]  # run.h5: one, or two to compare
+    label: str
+    title: str
     outputs: dict[Format, Path]
     fps: float
 
 
 def write_videos(
-    layout: SweepLayout,
-    merged: MergedSweep,
-    *,
-    name: str = "",
-    formats: Sequence[Format],
-    fps: float,
-    force: bool = False,
+    plans: Iterable[Plan], *, formats: Sequence[Format], fps: float, force: bool = False
 ) -> Outcome:
-    """Make the videos of all runs whose name contains ``name`` and whose results are newer.
+    """Make the videos of ``plans`` that are older than what they show.
 
     Raises:
-        UsageError: no run has such a name.
         UserError: a file cannot be written.
     """
-    chosen = merged.readable
-    chosen = chosen[chosen["name"].str.contains(name, regex=False)]
-    if chosen.empty:
-        raise UsageError(
-            f"--run {name}: no readable run of {layout.root} has that in its name. "
-            f"One that exists: {merged.readable['name'].iloc[0]}"
-        )
     jobs: list[VideoJob] = []
     kept = 0
-    for run in chosen.to_dict("records"):
-        outputs: dict[Format, Path] = {f: layout.videos / f"{run['name']}.{f}" for f in formats}
-        source = layout.root / run["results"]
-        due = {f: path for f, path in outputs.items() if force or not _is_newer(path, source)}
+    for plan in plans:
+        outputs = output_paths(plan.target, formats)
+        due = {f: path for f, path in outputs.items() if force or not is_newer(path, plan.inputs)}
         kept += len(outputs) - len(due)
-        sigmas = (float(run["data.sigma_start"]), float(run["data.sigma_end"]))
+        sources = tuple(run.results for run in plan.runs)
         if due:
-            jobs.append(VideoJob(source, run["name"], sigmas, due, fps))
+            jobs.append(VideoJob(sources, plan.label, plan.title, due, fps))
     reasons = _make(jobs)
     return Outcome(
         written=[
@@ -84,7 +68,7 @@ def write_videos(
             for path in job.outputs.values()
         ],
         kept=kept,
-        failed=[f"{job.name}: {r}" for job, r in zip(jobs, reasons, strict=True) if r],
+        failed=[f"{job.label}: {r}" for job, r in zip(jobs, reasons, strict=True) if r],
     )
 
 
@@ -113,20 +97,20 @@ def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:
         _write_video(job)
         yield ""
     except ResultsError as error:
-        yield str(error).removeprefix(f"{job.source}: ")
+        yield str(error).removeprefix(f"{job.sources[0]}: ")
 
 
 def _write_video(job: VideoJob) -> None:
-    """Render one run once and encode it in every format that is wanted."""
-    with open_run(job.source) as file:
-        frames = RunFrames(file)
-        canvas = Canvas(frames, job.name, job.sigmas)
-        with ExitStack() as stack:
-            temporary = {
-                f: stack.enter_context(replace_atomically(path)) for f, path in job.outputs.items()
-            }
-            encode(canvas.draw(), canvas.size, len(frames), job.fps, temporary)
-
-
-def _is_newer(path: Path, source: Path) -> bool:
-    return path.is_file() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns
+    """Render the runs once and encode them in every format that is wanted."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_run(source)) for source in job.sources]
+        first, *others = [RunFrames(file) for file in files]
+        for other in others:
+            first.check_same_target(other)
+        data = read_attributes(files[0])["config"]["data"]
+        sigmas = (float(data["sigma_start"]), float(data["sigma_end"]))
+        canvas = Canvas(first, job.title, sigmas, *others)
+        temporary = {
+            f: stack.enter_context(replace_atomically(path)) for f, path in job.outputs.items()
+        }
+        encode(canvas.draw(), canvas.size, len(first), job.fps, temporary)

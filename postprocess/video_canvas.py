@@ -1,24 +1,17 @@
-"""The picture of a video: two rows of four panels, drawn once and updated for every frame."""
+"""The picture of a video: four panels of the target, and four below it for each network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from postprocess.video_frames import PARTS, Column, RunFrames, blur
+from postprocess.video_frames import Column, Part, RunFrames
 from postprocess.video_pixels import ColorTable, Resampler
-
-_DPI = 100
-_ROW_LABELS = {"target": "target", "prediction": "network"}
+from postprocess.video_stage import TITLE, Box, Stage, fractions
 
 
 @dataclass(frozen=True)
@@ -27,21 +20,29 @@ class Layout:
 
     panel_width: int
     panel_height: int
+    networks: int = 1  # rows below that of the target
     left: int = 44
     right: int = 24
     gap: int = 28  # between columns
     top: int = 92  # title, captions, names of the columns
-    between: int = 12  # rows
-    error: int = 34  # below the network's row
+    between: int = 12  # target and first network
+    error: int = 34  # below each network's row
     bar: int = 14
     bottom: int = 62  # ticks and unit of the colour bars
 
     @classmethod
-    def for_image(cls, shape: tuple[int, int]) -> Layout:
-        """Panels in the aspect of the image, within bounds that keep names and ticks legible."""
+    def for_image(cls, shape: tuple[int, int], networks: int = 1, lines: int = 1) -> Layout:
+        """Panels in the aspect of the image, within bounds that keep names and ticks legible.
+
+        Args:
+            shape: Rows and columns of the image.
+            networks: How many are compared.
+            lines: Lines of the title.
+        """
         aspect = shape[0] / shape[1]
         width = min(280, 420 / aspect)
-        return cls(max(round(width), 170), max(round(width * aspect), 60))
+        layout = cls(max(round(width), 170), max(round(width * aspect), 60), networks)
+        return replace(layout, top=layout.top + (lines - 1) * TITLE)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,126 +54,107 @@ class Layout:
     @property
     def bar_top(self) -> int:
         """Upper edge of the colour bars."""
-        return self.top + 2 * self.panel_height + self.between + self.error
+        last: int = self.panel(0, self.networks)[0].stop
+        return last + self.error
 
-    def panel(self, column: int, row: int) -> tuple[slice, slice]:
+    def panel(self, column: int, row: int) -> Box:
         """Rows and columns of the pixels of a panel; row 0 shows the target."""
-        y = self.top + row * (self.panel_height + self.between)
+        y = self.top + row * self.panel_height
+        if row:
+            y += self.between + (row - 1) * self.error
         x = self.left + column * (self.panel_width + self.gap)
         return slice(y, y + self.panel_height), slice(x, x + self.panel_width)
 
-    def bar_box(self, column: int) -> tuple[slice, slice]:
+    def bar_box(self, column: int) -> Box:
         """Rows and columns of the pixels of a colour bar."""
         return slice(self.bar_top, self.bar_top + self.bar), self.panel(column, 0)[1]
 
-    def fractions(self, box: tuple[slice, slice]) -> tuple[float, float, float, float]:
+    def fractions(self, box: Box) -> tuple[float, float, float, float]:
         """A box as matplotlib counts: left, bottom, width and height, of the whole frame."""
-        width, total = self.size
-        y, x = box
-        return (
-            x.start / width,
-            1 - y.stop / total,
-            (x.stop - x.start) / width,
-            (y.stop - y.start) / total,
-        )
+        return fractions(box, self.size)
+
+
+@dataclass(frozen=True)
+class _Row:
+    label: str
+    frames: RunFrames
+    part: Part
 
 
 class Canvas:
-    """A frame whose static parts matplotlib draws once.
+    """Draws the frames of one run, or of two runs that learned the same target.
 
-    For each frame the pictures are looked up in colour tables and put in their places; matplotlib
-    draws the numbers that change.
+    Colour tables and scales are those of the first run's target.
+
+    Args:
+        frames: The run.
+        title: Its name, or several lines.
+        sigmas: Blur of the first and the last frame, px.
+        rival: Another run to show below it.
     """
 
-    def __init__(self, frames: RunFrames, name: str, sigmas: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        frames: RunFrames,
+        title: str,
+        sigmas: tuple[float, float],
+        rival: RunFrames | None = None,
+    ) -> None:
         self._frames = frames
         self._sigmas = sigmas
-        self._layout = Layout.for_image(frames.shape)
-        width, height = self.size = self._layout.size
-        self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
-        self._figure.set_layout_engine("none")  # every position is given
-        self._canvas = FigureCanvasAgg(self._figure)
+        networks = [("network", frames)] if rival is None else [("A", frames), ("B", rival)]
+        self._rows = [
+            _Row("target", frames, "target"),
+            *(_Row(label, shown, "prediction") for label, shown in networks),
+        ]
+        lines = title.splitlines() or [""]
+        self._layout = Layout.for_image(frames.shape, len(networks), len(lines))
+        self._stage = Stage(self._layout.size)
         self._resample = Resampler(
             frames.shape, (self._layout.panel_height, self._layout.panel_width)
         )
-        self._tables: dict[str, ColorTable] = {}
-        self._errors: dict[str, Text] = {}
+        self._tables = [ColorTable(c.colormap, c.low, c.high) for c in frames.columns]
+        self._errors: dict[tuple[int, int], Text] = {}  # by column and row
         with mpl.rc_context({"font.size": 11}):
-            self._title(name)
+            self._caption = self._stage.title(lines)
             for number, column in enumerate(frames.columns):
                 self._add_column(number, column)
-        self._canvas.draw()  # type: ignore[no-untyped-call]
-        self._background = self._canvas.copy_from_bbox(  # type: ignore[no-untyped-call]
-            self._figure.bbox
-        )
+        self._stage.freeze()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of a frame."""
+        return self._stage.size
 
     def draw(self) -> Iterator[np.ndarray]:
         """Every frame in turn as RGBA [row, column, 4]; valid until the next one is drawn."""
         for frame in range(len(self._frames)):
-            self._canvas.restore_region(self._background)  # type: ignore[no-untyped-call]
-            for artist in self._update(frame):
-                self._figure.draw_artist(artist)
-            pixels = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-            self._put_pictures(pixels, frame)
-            yield pixels
+            self._update(frame)
+            yield self._stage.show(self._pictures(frame), [*self._errors.values(), self._caption])
 
-    def _put_pictures(self, pixels: np.ndarray, frame: int) -> None:
-        for number, column in enumerate(self._frames.columns):
-            for row, part in enumerate(PARTS):
-                picture = self._frames.picture(column.quantity, part, frame)
-                table = self._tables[column.quantity]
-                pixels[self._layout.panel(number, row)] = table(self._resample(picture))
+    def _pictures(self, frame: int) -> Iterator[tuple[Box, np.ndarray]]:
+        for number, (column, table) in enumerate(
+            zip(self._frames.columns, self._tables, strict=True)
+        ):
+            for place, row in enumerate(self._rows):
+                picture = row.frames.picture(column.quantity, row.part, frame)
+                yield self._layout.panel(number, place), table(self._resample(picture))
 
-    def _update(self, frame: int) -> list[Artist]:
-        """Set the numbers of a frame; returns the texts that hold them."""
-        time = self._frames.times[frame]
-        sigma = blur(time, *self._sigmas)
-        self._caption.set_text(
-            f"frame {frame + 1} of {len(self._frames)}    network time {time:+.2f}    "
-            f"blur σ = {sigma:.2f} px"
-        )
-        for column in self._frames.columns:
-            error = self._frames.error(column, frame)
-            text = f"MSE / variance {error:#.2g}" if np.isfinite(error) else "not finite"
-            self._errors[column.quantity].set_text(text)
-        return [*self._errors.values(), self._caption]
-
-    def _title(self, name: str) -> None:
-        width, height = self.size
-        longest = (width - 40) // 9  # characters that fit at this size
-        shown = name if len(name) <= longest else f"…{name[-longest + 1 :]}"
-        self._figure.text(
-            0.5, 1 - 22 / height, shown, ha="center", va="center", weight="bold", fontsize=13
-        )
-        self._caption = self._figure.text(
-            0.5, 1 - 46 / height, "", ha="center", va="center", animated=True
-        )
+    def _update(self, frame: int) -> None:
+        """Set the numbers of a frame."""
+        moment = self._frames.moment(frame, self._sigmas)
+        self._caption.set_text(f"frame {frame + 1} of {len(self._frames)}    {moment}")
+        for (number, place), text in self._errors.items():
+            error = self._rows[place].frames.error(self._frames.columns[number], frame)
+            text.set_text(f"MSE / variance {error:#.2g}" if np.isfinite(error) else "not finite")
 
     def _add_column(self, number: int, column: Column) -> None:
-        layout = self._layout
-        self._tables[column.quantity] = ColorTable(column.colormap, column.low, column.high)
-        for row, part in enumerate(PARTS):
-            axes = self._figure.add_axes(layout.fractions(layout.panel(number, row)))
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            if row == 0:
+        for place, row in enumerate(self._rows):
+            axes = self._stage.panel(self._layout.panel(number, place))
+            if row.part == "target":
                 axes.set_title(column.title, fontsize=12, pad=7)
+            else:
+                self._errors[number, place] = self._stage.note(axes)
             if number == 0:
-                axes.set_ylabel(_ROW_LABELS[part], fontsize=12, labelpad=8)
-        self._errors[column.quantity] = axes.text(
-            0.5, -6 / layout.panel_height, "", transform=axes.transAxes,
-            ha="center", va="top", fontsize=10, animated=True,
-        )  # fmt: skip
-        self._add_bar(number, column)
-
-    def _add_bar(self, number: int, column: Column) -> None:
-        scale = ScalarMappable(Normalize(column.low, column.high), column.colormap)
-        colorbar = self._figure.colorbar(
-            scale,
-            cax=self._figure.add_axes(self._layout.fractions(self._layout.bar_box(number))),
-            orientation="horizontal",
-            extend=column.extend,
-        )
-        colorbar.ax.locator_params(nbins=4)
-        colorbar.ax.tick_params(labelsize=10)
-        colorbar.set_label(column.unit)
+                axes.set_ylabel(row.label, fontsize=12, labelpad=8)
+        self._stage.color_bar(self._layout.bar_box(number), column)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from inr.results import QUANTITIES, UNITS, Quantity, ResultsError
+from inr.results import QUANTITIES, Quantity, ResultsError, plain, read_attributes
 
 Part = Literal["target", "prediction"]
 PARTS: tuple[Part, Part] = ("target", "prediction")
@@ -18,6 +18,7 @@ _SAMPLED = 64  # frames that the colour scales are taken from, evenly spaced
 # Half a per cent of a Laplacian is edges many times stronger than the rest. A scale that spans
 # them would show the rest as one flat colour; the colour bar's arrows say that it is cut.
 _KEPT = 99.5  # per cent
+_ROUNDING = 1e-4  # of the largest value
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class RunFrames:
 
     def __init__(self, file: h5py.File) -> None:
         self._data = {(q, p): file["frames"][q][p] for q in QUANTITIES for p in PARTS}
-        self.times = np.asarray(file["frames/time"][:], dtype=float)  # network time [frame]
+        self.times = np.asarray(file["frames/time"][:], dtype=float)  # as the network takes it
+        training = read_attributes(file)["config"].get("training", {})
+        self._is_original = training.get("protocol") == "original"
         self._filename = str(file.filename)
         self._check()
         self._read_all()
@@ -56,6 +59,37 @@ class RunFrames:
         """One frame [row, column]: the magnitude of the gradient, the others as they are."""
         data = self._read(quantity, part, frame)
         return np.hypot(data[0], data[1]) if quantity == "gradient" else data
+
+    def moment(self, frame: int, sigmas: tuple[float, float]) -> str:
+        """Time and blur of a frame, in words; ``sigmas``: blur of the first and the last, px."""
+        return self.describe(self.times[frame], sigmas)
+
+    def describe(self, time: float, sigmas: tuple[float, float]) -> str:
+        """The same of any time, as the network takes it."""
+        if self._is_original:  # its time is diffusion time, sigma^2 / 2
+            return f"diffusion time {time:.2f} px²    blur σ = {math.sqrt(2 * time):.2f} px"
+        return f"network time {time:+.2f}    blur σ = {blur(time, *sigmas):.2f} px"
+
+    def check_same_target(self, other: RunFrames) -> None:
+        """Find out whether two runs can be compared picture by picture.
+
+        Raises:
+            ResultsError: ``other`` learned another sequence: other times, sizes or values.
+        """
+        same = self.shape == other.shape and np.array_equal(self.times, other.times)
+        if not (same and all(self._agrees(other, quantity) for quantity in QUANTITIES)):
+            raise ResultsError(
+                f"{other._filename}: learned another sequence than {self._filename}. Only runs "
+                "with the same data settings and protocol can be compared"
+            )
+
+    def _agrees(self, other: RunFrames, quantity: Quantity) -> bool:
+        """True when the targets are equal but for rounding, which differs between machines."""
+        for frame in range(len(self)):
+            ours, theirs = (run._read(quantity, "target", frame) for run in (self, other))
+            if not np.allclose(ours, theirs, rtol=0, atol=_ROUNDING * np.abs(ours).max()):
+                return False
+        return True
 
     def error(self, column: Column, frame: int) -> float:
         """Mean squared error of one frame / variance of its target: 1 is what its mean would give.
@@ -109,7 +143,9 @@ class RunFrames:
         raw = np.array([self._read(quantity, "target", frame) for frame in chosen], dtype=float)
         if not np.isfinite(raw).all():
             raise ResultsError(f"{self._filename}: frames/{quantity}/target is not finite")
-        unit = "image scaled to [-1, 1]" if quantity == "value" else UNITS[quantity]
+        unit = "image scaled to [-1, 1]"
+        if quantity != "value":
+            unit = str(plain(self._data[quantity, "target"].attrs["units"]))
         if quantity == "value":
             scale: dict[str, Any] = {
                 "colormap": "gray",

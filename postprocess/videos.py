@@ -1,42 +1,30 @@
 #!/usr/bin/env python
-"""Make a video of every run of a sweep."""
+"""Make videos of the runs of a sweep."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 
 from inr.errors import UserError, run_main
-from inr.layout import find_sweep
-from postprocess.merged import ensure_merged
+from inr.layout import SweepLayout, find_sweep
+from postprocess.merged import MergedSweep, ensure_merged
 from postprocess.terminal import print_problems, print_written, sweep_parser
 from postprocess.video_batch import write_videos
 from postprocess.video_encoder import FORMATS
+from postprocess.video_options import add_film_options
+from postprocess.video_plans import MOST_RUNS, Plan, plan_comparison, plan_runs, plan_selection
+from postprocess.video_selection import ROLES
 
 
 def main() -> int:
     """Run the command line."""
-    parser = sweep_parser(
-        "Make a video of every run into the sweep's videos/ directory: value, gradient, Laplacian "
-        "and time derivative, the exact target above the network, with one colour scale per "
-        "quantity, taken from the target. Makes only what is older than the run's results."
-    )
-    parser.add_argument(
-        "--run", metavar="TEXT", default="", help="only runs whose name contains TEXT"
-    )
-    parser.add_argument("--fps", type=_rate, default=4.0, help="frames per second (default: 4)")
-    parser.add_argument(
-        "--format", choices=FORMATS, action="append", help="file format (default: mp4 and gif)"
-    )
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout)
     print_problems(merged.problems, len(merged.runs))
     outcome = write_videos(
-        layout,
-        merged,
-        name=arguments.run,
+        _plan(layout, merged, arguments),
         formats=arguments.format or FORMATS,
         fps=arguments.fps,
         force=arguments.force,
@@ -44,16 +32,53 @@ def main() -> int:
     for line in outcome.failed:
         print(f"  left out {line}")
     if not outcome.written and not outcome.kept:
-        raise UserError(f"{layout.root}: no run has frames that can be read")
+        raise UserError(f"{layout.root}: no run has frames that can be shown")
     print_written(outcome.written, outcome.kept, layout.videos)
     return 0
 
 
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not (math.isfinite(rate) and 0.1 <= rate <= 120):
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 120")
-    return rate
+def _parser() -> argparse.ArgumentParser:
+    parser = sweep_parser(
+        "Make videos of runs into the sweep's videos/ directory: value, gradient, Laplacian "
+        "and time derivative, the exact target above the network, with one colour scale per "
+        "quantity, taken from the target. Makes only what is older than the run's results."
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--run", metavar="TEXT", help="only runs whose name contains TEXT")
+    which.add_argument(
+        "--select",
+        metavar="WHICH",
+        help=f"all; or some of {','.join(ROLES)}, by the mean of log10(MSE / variance) over the "
+        "four quantities, where a run that diverged is the worst; or auto: all up to "
+        f"{MOST_RUNS} runs, {','.join(ROLES)} of more (default: auto)",
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="show two runs below their common target; each is a part of a name that no other "
+        f"run has, one of {', '.join(ROLES)}, or the run.h5 of any sweep. "
+        "With --run or --select, make those videos too",
+    )
+    add_film_options(parser, fps=4.0)
+    return parser
+
+
+def _plan(layout: SweepLayout, merged: MergedSweep, arguments: argparse.Namespace) -> list[Plan]:
+    """What the options ask for."""
+    plans: list[Plan] = []
+    if arguments.run is not None:
+        plans += plan_runs(layout, merged, arguments.run)
+    elif arguments.select is not None:
+        plans += plan_selection(layout, merged, arguments.select)
+    elif not arguments.compare:
+        plans += plan_selection(layout, merged, "auto")
+    if arguments.compare:
+        # a chain of commands asks for best against worst, whatever the size of the sweep
+        alone = len(merged.readable) == 1 and set(arguments.compare) <= set(ROLES)
+        if not (alone and plans):
+            plans.append(plan_comparison(layout, merged, arguments.compare))
+    return plans
 
 
 if __name__ == "__main__":

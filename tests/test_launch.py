@@ -232,6 +232,21 @@ def test_postprocessing_runs_as_commands_and_stops_at_a_failure(tmp_path, capfd)
     assert "videos.py" not in out
 
 
+def test_postprocessing_goes_on_without_a_zoom(tmp_path, capfd):
+    commands = tmp_path / "code" / "postprocess"
+    commands.mkdir(parents=True)
+    for script, end in (("videos.py", 0), ("zoom.py", 1), ("report.py", 0)):
+        (commands / script).write_text(
+            f"import sys; print('{script}', *sys.argv[2:]); sys.exit({end})"
+        )
+    assert run_postprocessing(SweepLayout(tmp_path), tmp_path / "code") == 0
+    out = capfd.readouterr().out
+    assert "videos.py --select auto --compare best worst" in out
+    assert "zoom.py --format mp4" in out
+    assert "zoom.py failed" in out
+    assert "report.py" in out
+
+
 def test_the_end_says_where_things_are(tmp_path):
     layout = SweepLayout(tmp_path / "here")
     layout.figures.mkdir(parents=True)

@@ -1,0 +1,98 @@
+#!/usr/bin/env python
+"""Zoom into what a trained network knows between the pixels and between the frames."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from inr.errors import UsageError, run_main
+from inr.layout import RunLayout, find_sweep
+from inr.results import QUANTITIES
+from postprocess.merged import ensure_merged
+from postprocess.terminal import print_written, sweep_parser
+from postprocess.video_encoder import FORMATS
+from postprocess.video_options import add_film_options, between
+from postprocess.video_paths import is_newer, output_paths
+from postprocess.zoom_film import Subject, Zoom, subject_of_run, subject_of_sweep, write_zoom
+
+_SCALES = (1.01, 1000)  # beyond, single precision shows
+_MOMENTS = (2, 10_000)
+
+
+def main() -> int:
+    """Run the command line."""
+    arguments = _parser().parse_args()
+    subject = _find(arguments.sweep, arguments.run)
+    outputs = output_paths(subject.target, arguments.format or FORMATS)
+    due = {f: p for f, p in outputs.items() if arguments.force or not is_newer(p, subject.inputs)}
+    if due:
+        zoom = Zoom(arguments.scale, arguments.times, arguments.centre, arguments.derivative)
+        write_zoom(subject, zoom, due, arguments.fps)
+    print_written(list(due.values()), len(outputs) - len(due), subject.target.parent)
+    return 0
+
+
+def _find(directory: str | None, text: str | None) -> Subject:
+    if directory is not None and _is_run(RunLayout(Path(directory))):
+        if text is not None:
+            raise UsageError(f"--run {text}: {directory} is a single run. Leave --run out")
+        return subject_of_run(Path(directory))
+    layout = find_sweep(directory)
+    return subject_of_sweep(layout, ensure_merged(layout), text or "")
+
+
+def _is_run(run: RunLayout) -> bool:
+    return run.model.is_file() or run.results.is_file()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = sweep_parser(
+        "Zoom into a trained network while time runs to the last frame and back: on the left the "
+        "pixels of the nearest frame, on the right the network, evaluated between pixels and "
+        "between frames; the value above, a derivative below. DIR is a sweep, of which the best "
+        "run is shown (into videos/zoom/), or the directory of one run."
+    )
+    parser.add_argument("--run", metavar="TEXT", help="the best run whose name contains TEXT")
+    parser.add_argument(
+        "--scale",
+        type=between(*_SCALES),
+        default=8.0,
+        help="magnification at the end (default: 8)",
+    )
+    parser.add_argument(
+        "--times",
+        type=_count,
+        default=40,
+        metavar="N",
+        help="number of moments, one for each picture of the video (default: 40)",
+    )
+    parser.add_argument(
+        "--centre",
+        nargs=2,
+        type=float,
+        metavar=("X", "Y"),
+        help="centre of the region in px from the left and upper edge of the image "
+        "(default: where there is most detail)",
+    )
+    parser.add_argument(
+        "--derivative",
+        choices=QUANTITIES[1:],
+        default="gradient",
+        help="what is shown below the value (default: gradient, as its magnitude)",
+    )
+    add_film_options(parser, fps=12.0)
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    fewest, most = _MOMENTS
+    if not fewest <= count <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between {fewest} and {most}")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
