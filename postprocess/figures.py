@@ -17,8 +17,9 @@ def main() -> int:
     """Run the command line."""
     parser = sweep_parser(
         "Draw the figures of a sweep into its figures/ directory: learning curves and final "
-        "values of every metric by the settings that vary, held-out against on-grid errors, and "
-        "errors against each other. Merges first if that is due, and draws only what is older "
+        "values of every metric by the settings that vary, held-out against on-grid errors, "
+        "errors against each other, and what loss terms, weights and learning rates have to do "
+        "with them. Merges first if that is due, and draws only what is older "
         "than the merged results."
     )
     parser.add_argument(

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from inr.results import METRICS, QUANTITIES
+from postprocess.anatomy import (
+    composed,
+    draw_integrated_rate,
+    draw_loss_shares,
+    integrated_rates,
+    loss_columns,
+)
 from postprocess.curves import draw_curves
 from postprocess.finals import draw_finals
+from postprocess.improvement import draw_improvement, find_factor
 from postprocess.measure import LOSS, RATE, Measure, metric
 from postprocess.merged import MergedSweep
 from postprocess.overview import draw_overview
+from postprocess.scale import state_scale, study_scale
 from postprocess.scatter import draw_pairs
-from postprocess.variation import Variation, find_variation
+from postprocess.variation import PROTOCOL, Variation, find_variation
+from postprocess.weight_figures import draw_influence, draw_pareto, draw_ranking, draw_ranks
+from postprocess.weightings import MANY, NAMES, count_weightings, find_weightings
+
+_RATE_SETTINGS = ("training.learning_rate", "training.schedule", "training.steps")
+_MANY_RATES = 3  # distinct ones, from which on errors can be seen to follow them
 
 
 @dataclass(frozen=True)
@@ -48,14 +64,82 @@ def plan_figures(merged: MergedSweep) -> list[Plan]:
     plans += [finals(measure) for measure in measures]
     plans.append(Plan("heldout", lambda: _heldout(merged, variation)))
     plans.append(Plan("tradeoff", lambda: _tradeoff(merged, variation)))
+    plans += _comparisons(runs, variation)
+    plans += _weightings(runs)
+    plans += _anatomy(merged, variation)
+    scale = study_scale(runs)
+    return [replace(plan, draw=_with_scale(plan, scale)) for plan in plans]
+
+
+def _with_scale(plan: Plan, scale: str) -> Callable[[], Figure]:
+    return lambda: state_scale(plan.draw(), scale)
+
+
+def _comparisons(runs: pd.DataFrame, variation: Variation) -> list[Plan]:
+    """Probabilities of improvement: over all, and for each error."""
+    factor = find_factor(variation)
+    if factor is None:
+        return []
+    errors = runs[[f"nmse_{quantity}" for quantity in QUANTITIES]].astype(float)
+    errors = errors.where(np.isfinite(errors))
+
+    def plan(name: str, scores: pd.Series, what: str) -> Plan:
+        return Plan(name, lambda: draw_improvement(scores, what, factor))
+
+    overall = errors.prod(axis=1, skipna=False)  # ranks as the geometric mean does
+    return [
+        plan("improvement", overall, "mean of the four log errors"),
+        *(
+            plan(f"improvement_{quantity}", errors[f"nmse_{quantity}"], f"{NAMES[quantity]} error")
+            for quantity in QUANTITIES
+        ),
+    ]
+
+
+def _weightings(runs: pd.DataFrame) -> list[Plan]:
+    """What only a sweep over many weightings can show."""
+    if count_weightings(runs) < MANY:
+        return []
+    weightings = find_weightings(runs)
+    draws = {
+        "ranking": draw_ranking,
+        "ranks": draw_ranks,
+        "pareto": draw_pareto,
+        "influence": draw_influence,
+    }
+    return [Plan(f"weights_{name}", partial(draw, weightings)) for name, draw in draws.items()]
+
+
+def _anatomy(merged: MergedSweep, variation: Variation) -> list[Plan]:
+    """What losses consist of, and errors against integrated learning rates that differ."""
+    runs = merged.readable
+    plans = []
+    several = composed(runs)
+    if len(several):
+        columns = loss_columns(several)
+        plans.append(
+            Plan(
+                "loss_shares",
+                lambda: draw_loss_shares(several, merged.series(*columns), variation),
+            )
+        )
+    settings = [name for name in runs.columns if name.startswith(_RATE_SETTINGS)]
+    if len(runs[settings].drop_duplicates()) >= _MANY_RATES:
+        plans.append(
+            Plan(
+                "integrated_rate",
+                lambda: draw_integrated_rate(
+                    runs, integrated_rates(merged.series("lr")), variation
+                ),
+            )
+        )
     return plans
 
 
 def _rates(merged: MergedSweep) -> Figure:
     """Learning-rate curves: one for each schedule, not one for each run."""
-    settings = ("training.learning_rate", "training.schedule", "training.steps")
     runs = merged.readable
-    columns = [name for name in runs.columns if name.startswith(settings)]
+    columns = [name for name in runs.columns if name.startswith(_RATE_SETTINGS)]
     distinct = runs[columns].drop_duplicates()
     series = merged.series(RATE.column)
     return draw_curves(RATE, series[series["run"].isin(distinct.index)], find_variation(distinct))
@@ -64,12 +148,13 @@ def _rates(merged: MergedSweep) -> Figure:
 def _heldout(merged: MergedSweep, variation: Variation) -> Figure:
     """Errors between the pixels and frames against errors on them."""
     runs = merged.readable.copy()
+    truth = "held out: between pixels and frames"
+    if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
+        truth += ", against the exact diffusion"
     pairs = []
     for name in (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value", "pde_residual"):
         measure = metric(name)
-        between = replace(
-            measure, column=f"heldout_{name}", label="held out: between pixels and frames"
-        )
+        between = replace(measure, column=f"heldout_{name}", label=truth)
         if between.column not in runs:  # no run got as far as measuring it
             runs[between.column] = np.nan
         on_grid = replace(measure, label=f"{measure.label}, on the training grid")

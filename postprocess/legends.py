@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from postprocess import style
+from postprocess.intervals import FEW
 from postprocess.variation import Axis, Roles
 
 
@@ -17,7 +18,7 @@ from postprocess.variation import Axis, Roles
 class Section:
     """One titled column of a legend."""
 
-    title: str
+    title: str  # "" for a column that goes on with the one before
     entries: Sequence[tuple[Artist, str]]
 
 
@@ -36,7 +37,8 @@ def add_legend(figure: Figure, sections: Sequence[Section]) -> None:
     labels: list[str] = []
     for section in sections:
         padding = [(blank(), "")] * (height - len(section.entries))
-        for handle, label in [(blank(), f"{section.title}:"), *section.entries, *padding]:
+        heading = f"{section.title}:" if section.title else ""
+        for handle, label in [(blank(), heading), *section.entries, *padding]:
             handles.append(handle)
             labels.append(label)
     figure.legend(
@@ -59,6 +61,15 @@ def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
         entries = [(shape(roles.style, level), level) for level in roles.style.levels]
         sections.append(Section(roles.style.label, entries))
     return sections
+
+
+def interval_entries(seeds: int, marker: str = "_") -> list[tuple[Artist, str]]:
+    """Legend entries for what `Measure.summarise` gives of ``seeds`` runs: a marker on a line."""
+    shape = style.ESTIMATE if marker == "_" else {"linestyle": "none", "marker": marker}
+    point = Line2D([], [], color=style.NEUTRAL, **shape)
+    bar = Line2D([], [], color=style.NEUTRAL, linewidth=style.INTERVAL_WIDTH)
+    few = " (the range)" if seeds <= FEW else ""
+    return [(point, "interquartile mean"), (bar, f"95 % bootstrap interval{few}")]
 
 
 def _line(color: str) -> Line2D:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from inr.results import METRICS
+from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,52 @@ class Measure:
         values = np.asarray(values, dtype=float)
         shown = np.isfinite(values) & ((values > 0) | (not self.log_scale))
         return np.where(shown, values, np.nan)
+
+    def summarise(self, values: np.ndarray) -> Interval:
+        """Interquartile mean over runs and its 95 % bootstrap interval, in units of the measure.
+
+        On a logarithmic scale it is that of the logarithms. A run without a finite value counts
+        as worse than any other: limits that rest on such runs are infinite or NaN.
+
+        Raises:
+            ValueError: there are no values.
+        """
+        sign = -1.0 if self.higher_is_better else 1.0
+        shown = sign * self._scaled(np.asarray(values, dtype=float))
+        interval = bootstrap_interval([shown], interquartile_mean)
+        return interval.map(lambda score: self._unscaled(sign * score))
+
+    def drawable_summary(self, values: np.ndarray) -> Interval:
+        """`summarise`, as far as the scale can show it.
+
+        The estimate is NaN when it rests on failed runs; a limit that does so ends where there
+        are runs. A single run has an interval without width.
+
+        Raises:
+            ValueError: there are no values.
+        """
+        shown = self.drawable(values)
+        if len(shown) == 1:
+            return Interval(shown[0], shown[0], shown[0])
+        interval = self.summarise(values)
+        if not np.isfinite(shown).any():
+            return Interval(np.nan, np.nan, np.nan)
+        estimate, low, high = self.drawable(
+            np.array([interval.estimate, interval.low, interval.high])
+        )
+        return Interval(
+            estimate=float(estimate),
+            low=float(low if np.isfinite(low) else np.nanmin(shown)),
+            high=float(high if np.isfinite(high) else np.nanmax(shown)),
+        )
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        finite = np.where(np.isfinite(values), values, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log10(finite) if self.log_scale else finite
+
+    def _unscaled(self, value: float) -> float:
+        return float(10.0**value) if self.log_scale else value
 
     def finish(self, panel: Axes, axis: Literal["x", "y"] = "y") -> None:
         """Set the scale of one axis of a panel that already holds its lines.
@@ -69,7 +116,7 @@ def _set_log_ticks(axis: Axis) -> None:
 def _plain(value: float, _position: int) -> str:
     """``0.001``, but ``1e-5``: the way that learning rates are written everywhere else."""
     if value == 0 or 1e-4 <= abs(value) < 1e5:
-        return f"{value:.4g}"
+        return f"{value:.5g}"
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 

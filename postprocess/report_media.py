@@ -37,6 +37,28 @@ _CAPTIONS = {
         "Between pixels and frames against on them",
         "On the diagonal a network is as good where nothing was trained; above it, worse.",
     ),
+    "weights_ranking": ("Best weightings", "The best on each error, with their ranks on the others."),
+    "weights_ranks": (
+        "Rank of every weighting on each error",
+        "Does the best on the value fail on the gradient?",
+    ),
+    "weights_pareto": (
+        "Weightings that no other beats on both errors",
+        "The error of the value against that of each derivative.",
+    ),
+    "weights_influence": (
+        "Which weight matters for which error",
+        "Rank correlation; negative: more weight, less error.",
+    ),
+    "improvement": (
+        "How probably one setting beats another",
+        "All else equal; 0.5 says nothing.",
+    ),
+    "loss_shares": ("What the loss consists of", "Share of each term while training."),
+    "integrated_rate": (
+        "Errors against the learning rate summed over all steps",
+        "In steps at 1e-4: does a schedule do more than train less?",
+    ),
     "curve_loss": (
         "training loss",
         "It depends on the weights of its terms: between weightings it ranks nothing.",

@@ -8,13 +8,12 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.stats import trim_mean
 
 from inr.results import METRICS, QUANTITIES
+from postprocess.intervals import interquartile_mean
 from postprocess.records import READABLE
 from postprocess.variation import Variation, find_variation
 
-_TRIMMED = 0.25  # at each end: what is left is the interquartile mean
 _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
 
 
@@ -52,7 +51,7 @@ SCORES = (*AWARDS, HELDOUT, PSNR)
 class Estimate:
     """A score over the runs of one setting; NaN where it is not finite."""
 
-    middle: float  # interquartile mean; a diverged run counts as worse than any other
+    middle: float  # interquartile mean, of logarithms for errors; diverged runs are the worst
     low: float  # smallest and largest finite value
     high: float
     finite: int
@@ -161,15 +160,15 @@ def estimate(runs: pd.DataFrame) -> dict[str, Estimate]:
     known = runs.loc[runs["status"].isin(READABLE), [score.column for score in SCORES]]
     columns = known.to_numpy(float).T
     return {
-        score.column: _estimate(values, score.worst, len(runs))
+        score.column: _estimate(values, score, len(runs))
         for score, values in zip(SCORES, columns, strict=True)
     }
 
 
-def _estimate(known: np.ndarray, worst: float, runs: int) -> Estimate:
+def _estimate(known: np.ndarray, score: Score, runs: int) -> Estimate:
     finite = known[np.isfinite(known)]
-    values = np.where(np.isfinite(known), known, worst)
-    middle = float(trim_mean(values, _TRIMMED)) if len(values) else np.nan
+    values = np.where(np.isfinite(known), known, score.worst)
+    middle = _middle(values, score) if len(values) else np.nan
     return Estimate(
         middle=middle if np.isfinite(middle) else np.nan,
         low=float(finite.min()) if len(finite) else np.nan,
@@ -177,3 +176,10 @@ def _estimate(known: np.ndarray, worst: float, runs: int) -> Estimate:
         finite=len(finite),
         runs=runs,
     )
+
+
+def _middle(values: np.ndarray, score: Score) -> float:
+    if score.higher_is_better:
+        return -interquartile_mean(-values)
+    with np.errstate(divide="ignore"):  # an error of 0 stays 0
+        return float(10.0 ** interquartile_mean(np.log10(values)))

@@ -32,13 +32,15 @@ def draw_pairs(
         diagonal: Both measures of a pair are in the same unit: draw the line of equality.
     """
     roles = _two_roles(variation)
-    wide = min(len(pairs), 3)
+    wide = style.panels_side_by_side(len(pairs))
     high = math.ceil(len(pairs) / wide)
     figure = Figure(
         figsize=(style.PAGE_WIDTH, 2.3 * high),
         layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
     )
     panels = figure.subplots(high, wide, squeeze=False).flat
+    for unused in panels[len(pairs) :]:
+        unused.remove()
     for panel, (x, y) in zip(panels, pairs, strict=False):
         _draw_panel(panel, x, y, runs, variation.places(roles), roles)
         if diagonal:

@@ -32,9 +32,22 @@ DIVERGED: dict[str, Any] = {
     "color": "#000000",
     "zorder": 5,
 }
+ESTIMATE: dict[str, Any] = {  # of several runs
+    "linestyle": "none",
+    "marker": "_",
+    "markersize": 9,
+    "markeredgewidth": 1.6,
+}
+INTERVAL_WIDTH = 1.0  # points
 MOST_COLORS = 7  # levels that colours can tell apart
 MOST_MARKERS = 6
-_DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
+_DASHES: tuple[tuple[float, ...], ...] = (
+    (),
+    (4, 1.5),
+    (1, 1.2),
+    (5, 1.2, 1, 1.2),
+    (5, 1.2, 1, 1.2, 1, 1.2),
+)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 # Okabe and Ito's colours, which people with any colour vision can tell apart, without the yellow
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -79,6 +92,11 @@ def use_style() -> None:
             "pdf.fonttype": 42,  # TrueType, which journals ask for
         },
     )
+
+
+def some_colors(count: int) -> tuple[str, ...]:
+    """The first colours; at most `MOST_COLORS`."""
+    return _COLORS[:count]
 
 
 def colors(axis: Axis | None) -> dict[str, str]:
@@ -131,7 +149,7 @@ def make_grid(
     """
     rows = row.levels if row else ("",)
     columns = column.levels if column else ("",)
-    wide = len(columns) if row else _wrapped(len(columns))
+    wide = len(columns) if row else panels_side_by_side(len(columns))
     high = len(rows) if row else math.ceil(len(columns) / wide)
     width = COLUMN_WIDTH if wide == 1 and not crowded else max(PAGE_WIDTH, 1.7 * wide)
     figure = Figure(figsize=(width, height * high))
@@ -157,7 +175,8 @@ def make_grid(
     return Grid(figure, panels)
 
 
-def _wrapped(count: int) -> int:
+def panels_side_by_side(count: int) -> int:
+    """How many of ``count`` panels stand in one row."""
     return 2 if count == 4 else min(count, 3)
 
 

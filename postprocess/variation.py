@@ -18,7 +18,10 @@ SEED = "training.seed"
 RATE = "training.learning_rate"
 
 _GROUPS = ("data.", "model.", "training.", "record.")
-_FIRST = ("model.activation", WEIGHTS, "training.schedule", RATE)  # most asked about
+PROTOCOL = "training.protocol"
+SCHEDULE = "training.schedule"
+ACTIVATION = "model.activation"
+_FIRST = (ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
 _LABELS = {
     "data.image": "image",
     "data.size": "image size (px)",
@@ -29,15 +32,37 @@ _LABELS = {
     "model.depth": "hidden layers",
     "model.omega_first": "first-layer frequency",
     "model.omega_hidden": "hidden-layer frequency",
+    "model.space_scale": "scale of the space input",
+    "model.time_scale": "scale of the time input",
     "training.steps": "optimiser steps",
-    "training.batch": "batch (points)",
+    "training.batch": "points per step",
+    "training.optimizer": "optimiser",
+    "training.optimizer_options.hidden_rate_factor": "hidden-matrix rate / rate (muon)",
+    "training.optimizer_options.momentum": "momentum (muon)",
+    "training.optimizer_options.basis_every": "steps between new bases (soap)",
+    "training.schedule_options.final_fraction": "last / peak learning rate",
+    "training.schedule_options.milestones": "milestones (fractions of the run)",
+    "training.schedule_options.factor": "factor at each milestone",
+    "training.schedule_options.cycles": "cycles per run",
+    "training.schedule_options.floor_fraction": "lowest / peak learning rate",
+    "training.schedule_options.warmup_fraction": "warm-up (fraction of the run)",
+    "training.loss_normalization": "loss divided by",
+    "training.loss_balancing": "balancing of the loss terms",
+    "training.balancing_options.temperature": "balancing temperature",
+    "training.balancing_options.decay": "balancing decay",
+    "training.balancing_options.lookback": "balancing look-back probability",
+    "training.clip_norm": "largest gradient norm",
+    "training.precision": "arithmetic",
+    "training.compile": "compiled step",
+    "record.metrics_every": "steps between measurements",
+    PROTOCOL: "protocol",
     WEIGHTS: "weights (value, gradient, Laplacian, time derivative)",
 }
 _MAX_LINES = 12  # in one panel
 _CAPACITY = {"hue": 7, "style": 4, "column": 6, "row": 5}
 _PREFERENCE = {
     WEIGHTS: ("column", "row", "hue", "style"),
-    "training.schedule": ("hue", "row", "column", "style"),
+    SCHEDULE: ("hue", "row", "column", "style"),
 }
 _ANY_ROLE = ("hue", "style", "column", "row")
 
@@ -61,8 +86,39 @@ class Variation:
     seeds: int
 
     def assign(self, reserved: Axis | None = None) -> Roles:
-        """Give each axis but ``reserved`` a role; those that find none are pooled."""
-        return _assign([axis for axis in self.axes if axis != reserved])
+        """Give each axis but ``reserved`` a role; those that find none are pooled.
+
+        A few schedules beside many uniform rates are colour and line style, whatever else there
+        is: panels for all their combinations would mostly be empty.
+        """
+        axes = {axis.key: axis for axis in self.axes if axis != reserved}
+        taken: dict[str, Axis] = {}
+        if {RATE, SCHEDULE} <= axes.keys() and 0 < self.combinations_of_rates <= _MAX_LINES:
+            taken = {"hue": axes.pop(RATE), "style": axes.pop(SCHEDULE)}
+        return _assign(list(axes.values()), taken)
+
+    @property
+    def combinations_of_rates(self) -> int:
+        """How many combinations of schedule and rate there are; 0 if that is all possible ones."""
+        possible = {axis.key: len(axis.levels) for axis in self.axes}
+        if not {SCHEDULE, RATE} <= possible.keys():
+            return 0
+        there = len(self.levels[[SCHEDULE, RATE]].drop_duplicates())
+        return there if there < possible[SCHEDULE] * possible[RATE] else 0
+
+    def together(self, *keys: str) -> Variation:
+        """The same, with the axes ``keys`` as one whose levels are their combinations."""
+        joined = [axis for axis in self.axes if axis.key in keys]
+        names = [axis.key for axis in joined]
+        key, label = "+".join(names), ", ".join(axis.label for axis in joined)
+        text = self.levels[names].agg(" ".join, axis=1)
+        place = {axis.key: {level: i for i, level in enumerate(axis.levels)} for axis in joined}
+        order = pd.DataFrame({name: self.levels[name].map(place[name]) for name in names})
+        ordered = tuple(dict.fromkeys(text[order.sort_values(names).index]))
+        axis = Axis(key, label, ordered, numeric=False)
+        rest = tuple(axis for axis in self.axes if axis.key not in keys)
+        levels = self.levels.drop(columns=names).assign(**{key: text})
+        return Variation((axis, *rest), levels, self.seeds)
 
     def places(self, roles: Roles) -> pd.DataFrame:
         """Level of each run in each role, [run, role]; ``""`` where the role is not taken."""
@@ -127,8 +183,7 @@ def _as_text(key: str, values: pd.Series) -> pd.Series:
     return values.map(text).astype(str)
 
 
-def _assign(axes: Sequence[Axis]) -> Roles:
-    taken: dict[str, Axis] = {}
+def _assign(axes: Sequence[Axis], taken: dict[str, Axis]) -> Roles:
     pooled = []
     for axis in axes:
         for role in _PREFERENCE.get(axis.key, _ANY_ROLE):

@@ -12,18 +12,21 @@ from synthetic import call, grid, make_config, quickstart, write_index, write_ru
 
 from inr.errors import UserError
 from inr.layout import SweepLayout
-from inr.results import METRICS
+from inr.results import METRICS, QUANTITIES
 from postprocess import curves, figure_batch, finals, style
 from postprocess.figure_batch import write_figures
 from postprocess.gallery import plan_figures
+from postprocess.intervals import bootstrap_interval, interquartile_mean
 from postprocess.measure import metric
 from postprocess.merged import ensure_merged
+from postprocess.scale import study_scale
 from postprocess.variation import find_variation
 
 SMALL = {"data__size": [12], "data__frames": [2]}
 WEIGHTINGS = [(1, a, b, c) for a in (0, 0.1, 1) for b in (0, 0.1, 1) for c in (0, 0.1, 1)]
 SCHEDULES = ["uniform", "exponential", "multi_step", "cyclic", "cosine"]
 RATES = [1e-6, 1e-5, 1e-4, 1e-3]
+ALWAYS = ("overview", "curve_", "final_", "heldout", "tradeoff")  # every sweep gets them
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +69,13 @@ ROLES = {
     "rates": (
         grid(training__learning_rate=RATES, training__schedule=SCHEDULES),
         {"hue": SCHEDULE, "column": RATE},
+    ),
+    "rates-beside-schedules": (  # most combinations were not run
+        [
+            make_config(training__learning_rate=rate, training__schedule=schedule)
+            for rate, schedule in [*((r, "uniform") for r in RATES), (1e-4, "cyclic")]
+        ],
+        {"hue": RATE, "style": SCHEDULE},
     ),
     "study": (
         grid(
@@ -114,8 +124,8 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
         "heldout.png",
         "tradeoff.png",
     } <= names
-    assert len(names) == 25
-    assert "wrote 25 files" in capsys.readouterr().out
+    assert len(names) == 26
+    assert "wrote 26 files" in capsys.readouterr().out
     picture = matplotlib.image.imread(eight.figures / "curve_nmse_value.png")
     assert picture.shape[1] == round(style.PAGE_WIDTH * 200)
     assert np.unique(picture.reshape(-1, picture.shape[-1]), axis=0).shape[0] > 50  # not blank
@@ -124,7 +134,7 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
     assert call("figures", eight.root, "--format", "png") == 0
     said = capsys.readouterr().out
     assert "wrote 1 file in" in said
-    assert "kept 24 up-to-date files" in said
+    assert "kept 25 up-to-date files" in said
 
 
 def test_same_data_give_the_same_bytes(eight):
@@ -266,6 +276,106 @@ def test_final_values_are_the_last_ones_and_diverged_runs_are_marked(tmp_path):
         "1e-4",
         "1e-3",
     ]
+
+
+def test_seeds_get_an_estimate_and_an_interval(tmp_path):
+    configs = grid(training__learning_rate=[1e-4, 1e-3], training__seed=[0, 1, 2, 3, 4, 5], **SMALL)
+    merged = ensure_merged(write_quickly(tmp_path / "sweep", configs, diverged=(0,)))
+    runs = merged.readable
+    figure = finals.draw_finals(metric("nmse_value"), runs, find_variation(runs))
+    (panel,) = figure.axes
+    (estimates,) = [line for line in panel.lines if line.get_marker() == "_"]
+    (bars,) = [
+        line
+        for line in panel.lines
+        if np.isnan(line.get_ydata()).any() and line != estimates and line.get_marker() == "None"
+    ]
+    for position, (_, members) in enumerate(runs.groupby(RATE)["nmse_value"]):
+        scores = np.log10(members.to_numpy())
+        expected = bootstrap_interval([scores], interquartile_mean)
+        assert estimates.get_ydata()[position] == pytest.approx(10**expected.estimate)
+        high = 10**expected.high if np.isfinite(expected.high) else members.max()
+        drawn = bars.get_ydata()[3 * position : 3 * position + 2]
+        assert list(drawn) == pytest.approx([10**expected.low, high])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"interquartile mean", "95 % bootstrap interval"} <= set(texts)
+
+
+def test_schedules_beside_many_rates_stand_side_by_side(tmp_path):
+    configs = [
+        c.model_copy(update={"data": make_config(data__size=12).data})
+        for c in ROLES["rates-beside-schedules"][0]
+    ]
+    runs = ensure_merged(write_quickly(tmp_path / "sweep", configs)).readable
+    (panel,) = finals.draw_finals(metric("nmse_value"), runs, find_variation(runs)).axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == [
+        *(f"uniform\n{rate}" for rate in ("1e-6", "1e-5", "1e-4", "1e-3")), "cyclic\n1e-4"
+    ]  # fmt: skip
+
+
+PLANNED = {
+    "one-run": (grid(**SMALL), set()),
+    "seeds": (
+        grid(**SMALL, model__activation=["sine", "elu"], training__seed=[0, 1]),
+        {"improvement", *(f"improvement_{q}" for q in QUANTITIES)},
+    ),
+    "rates": (grid(**SMALL, training__learning_rate=RATES), {"integrated_rate"}),
+    "weights": (
+        grid(**SMALL, training__loss_weights=WEIGHTINGS[1:13]),
+        {
+            "loss_shares",
+            *(f"weights_{name}" for name in ("ranking", "ranks", "pareto", "influence")),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("configs", "expected"), PLANNED.values(), ids=PLANNED)
+def test_figures_are_planned_where_they_make_sense(tmp_path, configs, expected):
+    merged = ensure_merged(write_quickly(tmp_path / "sweep", configs))
+    plans = {plan.name: plan for plan in plan_figures(merged)}
+    assert {name for name in plans if not name.startswith(ALWAYS)} == expected
+    for name in expected:
+        figure = plans[name].draw()
+        assert not overlaps(figure), name
+        assert "camera 12 px" in figure.legends[0].get_title().get_text()
+
+
+SCALES = {
+    "all": ({}, "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 2 seeds"),
+    "varying-width": (
+        {"model.width": [64, 128]},
+        "camera 64 px · 4 hidden layers · 1,000 steps · 2 seeds",
+    ),
+    "own-image": (
+        {"data.image": "/somewhere/cat.png", "training.steps": [1, 2]},
+        "cat.png 64 px · 4 hidden layers of 128 · 2 seeds",
+    ),
+    "original": (
+        {"training.protocol": "original", "training.seed": 0},
+        "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 1 seed · "
+        "original protocol, errors against its own targets",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), SCALES.values(), ids=SCALES)
+def test_scale_says_what_all_runs_share(changes, expected):
+    runs = pd.DataFrame(
+        {
+            "data.image": "camera",
+            "data.size": 64,
+            "model.width": 128,
+            "model.depth": 4,
+            "training.steps": 1000,
+            "training.seed": [0, 1],
+        }
+    ).assign(**changes)
+    assert study_scale(runs) == expected
+
+
+def test_a_sweep_that_shares_nothing_has_no_scale():
+    assert study_scale(pd.DataFrame({"model.depth": [1, 2]})) == ""
 
 
 def test_ranking_starts_with_the_best(tmp_path):
