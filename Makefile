@@ -8,13 +8,31 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-crash test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study install test test-crash browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos, a report
 	@$(BIN)/python jobs/launch.py --local
+
+# The study on two cores: every sweep of it at this scale, then the text with its tables.
+STUDY := outputs/study
+EXPERIMENTS := learning_rate activation loss_weights
+SCALE := data.size=64 model.width=128 model.depth=3 record.tensorboard=false
+SCALE_CORRECTED := training.steps=1000 training.batch=1024 record.metrics_every=100
+SCALE_ORIGINAL = record.metrics_every=$(if $(filter learning_rate,$*),100,40)
+STUDY_OPTIONS ?=
+run-sweep = $(BIN)/python jobs/launch.py --local --sweep $(1) --output $(STUDY)/$(1) $(addprefix --set ,$(SCALE) $(2)) $(STUDY_OPTIONS)
+
+study: $(EXPERIMENTS:%=study-original-%) $(EXPERIMENTS:%=study-corrected-%) ## Make docs/study.md from nothing: six sweeps, resumable (STUDY_OPTIONS="--workers 4")
+	$(BIN)/python postprocess/study.py $(STUDY)
+
+study-original-%: $(INSTALLED)
+	$(call run-sweep,original_$*,$(SCALE_ORIGINAL))
+
+study-corrected-%: $(INSTALLED)
+	$(call run-sweep,$*,$(SCALE_CORRECTED))
 
 install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 
@@ -25,7 +43,18 @@ test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
 	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
 
-test-browser: $(INSTALLED_DEV) ## Open the report in a real Chromium (Debian: chromium, chromium-driver)
+CHROMIUM := chromium chromium-driver
+
+browser-install: ## Install Chromium and its driver from Debian's packages, where missing (root)
+	@has() { command -v "$$1" >/dev/null; }; \
+	if has chromedriver && { has chromium || has chromium-browser || has google-chrome; }; then exit 0; fi; \
+	if ! has apt-get || [ "$$(id -u)" -ne 0 ]; then \
+		echo "make: no Chromium with chromedriver here. Debian, as root: apt-get install $(CHROMIUM); elsewhere: in your system's way" >&2; exit 1; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -q update && apt-get -q install -y --no-install-recommends $(CHROMIUM)
+
+test-browser: browser-install $(INSTALLED_DEV) ## Open the report in a real Chromium
 	$(BIN)/python -m pytest -m browser
 
 check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules

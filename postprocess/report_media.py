@@ -37,7 +37,10 @@ _CAPTIONS = {
         "Between pixels and frames against on them",
         "On the diagonal a network is as good where nothing was trained; above it, worse.",
     ),
-    "weights_ranking": ("Best weightings", "The best on each error, with their ranks on the others."),
+    "weights_ranking": (
+        "Best weightings",
+        "The best on each error, with their ranks on the others.",
+    ),
     "weights_ranks": (
         "Rank of every weighting on each error",
         "Does the best on the value fail on the gradient?",

@@ -1,0 +1,76 @@
+#!/usr/bin/env python
+"""Write the study: its tables from the sweeps, and its text from the tables."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from inr.arguments import ArgumentParser
+from inr.errors import UserError, run_main
+from inr.files import replace_atomically
+from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
+from postprocess.study_text import render
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+# what the text shows: figure of a sweep -> its name in docs/study/
+FIGURES = {
+    ("learning_rate", "final_nmse_value"): "learning_rate",
+    ("original_learning_rate", "integrated_rate"): "integrated_rate",
+    ("original_learning_rate", "loss_shares"): "loss_shares",
+    ("activation", "improvement"): "activation",
+    ("loss_weights", "weights_influence"): "weights_influence",
+    ("loss_weights", "weights_ranks"): "weights_ranks",
+}
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = ArgumentParser(
+        description="Write docs/study.md. With DIR, first make its tables and figures from the "
+        "sweeps below DIR (see make study); without, compute the text from the tables that "
+        "are kept in docs/study/."
+    )
+    parser.add_argument("outputs", nargs="?", metavar="DIR", type=Path)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if the text is not up to date"
+    )
+    arguments = parser.parse_args()
+    if arguments.outputs and arguments.check:
+        parser.error("--check reads the kept tables: give it without DIR")
+    folder = DOCS / "study"
+    study = refresh(arguments.outputs, folder) if arguments.outputs else read_tables(folder)
+    text, path = render(study), DOCS / "study.md"
+    if arguments.check:
+        return check(text, path)
+    with replace_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"wrote {path}")
+    return 0
+
+
+def refresh(outputs: Path, folder: Path) -> Study:
+    """Tables and figures from the sweeps. Raises `UserError` if one of them is missing."""
+    for path in write_tables(collect(outputs), folder):
+        print(f"wrote {path}")
+    for (sweep, figure), name in FIGURES.items():
+        source = outputs / sweep / "figures" / f"{figure}.png"
+        if not source.is_file():
+            raise UserError(f"{source}: missing. Draw it with: figures.py {outputs / sweep}")
+        with replace_atomically(folder / f"{name}.png") as temporary:
+            shutil.copyfile(source, temporary)
+    return read_tables(folder)  # as they are kept: six digits
+
+
+def check(text: str, path: Path) -> int:
+    """Whether the text is the one that the tables give."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        raise UserError(f"{path}: not what the tables give. Write it with: postprocess/study.py")
+    names = ", ".join(f"{name}.csv" for name in sweep_names())
+    print(f"{path}: agrees with {names}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,174 @@
+"""What the study's text asks of its tables: rankings, verdicts, shares and correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+from inr.results import QUANTITIES
+from postprocess.intervals import Interval
+from postprocess.study_data import EXPERIMENTS, WEIGHTS, Study, sweep_name
+from postprocess.study_ranking import (
+    OVERALL,
+    Entry,
+    is_best,
+    rank,
+    scores,
+    select,
+    typical,
+)
+
+# what tells the settings of each experiment apart
+VARIED: dict[str, tuple[str, ...]] = {
+    "learning_rate": ("activation", "schedule", "learning_rate"),
+    "activation": ("activation", *WEIGHTS),
+    "loss_weights": WEIGHTS,
+}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best setting of a protocol over all experiments.
+
+    Attributes:
+        experiment: where it was found.
+        entry: the setting, by the mean of log10 of the four held-out errors.
+        runs: its runs.
+    """
+
+    experiment: str
+    entry: Entry
+    runs: pd.DataFrame
+
+
+class Numbers:
+    """Everything that the text asks of the tables.
+
+    Args:
+        study: the tables by sweep.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:
+        """Runs of one sweep, with these settings."""
+        return select(self._study[sweep_name(experiment, protocol)], settings)
+
+    def typical(self, runs: pd.DataFrame, metric: str) -> Interval:
+        """Interquartile mean with interval."""
+        return typical(runs, metric)
+
+    def rates(
+        self,
+        protocol: str,
+        activation: str,
+        metric: str,
+        among: Sequence[tuple[str, float]] | None = None,
+    ) -> list[Entry]:
+        """(schedule, learning rate) from best to worst, over all or ``among`` some."""
+        runs = self.runs("learning_rate", protocol, activation=activation)
+        entries = rank(runs, ("schedule", "learning_rate"), metric)
+        return [entry for entry in entries if among is None or entry.level in among]
+
+    def activations(self, protocol: str, metric: str, weights: Sequence[float]) -> list[Entry]:
+        """Activations trained with these weights, from best to worst."""
+        settings = dict(zip(WEIGHTS, weights, strict=True))
+        return rank(self.runs("activation", protocol, **settings), ("activation",), metric)
+
+    def best_weighting(self, protocol: str, activation: str, metric: str) -> Entry:
+        """The best weighting of one activation, in the activation sweep."""
+        return rank(self.runs("activation", protocol, activation=activation), WEIGHTS, metric)[0]
+
+    def weightings(self, protocol: str, metric: str) -> list[Entry]:
+        """Weightings from best to worst."""
+        return rank(self.runs("loss_weights", protocol), WEIGHTS, metric)
+
+    def best(self, experiment: str, protocol: str, metric: str) -> Entry:
+        """The best setting of an experiment."""
+        return rank(self.runs(experiment, protocol), VARIED[experiment], metric)[0]
+
+    def best_setting(self, protocol: str) -> Best:
+        """The best setting of all experiments, over all four held-out errors."""
+        metric = f"heldout_{OVERALL}"
+        found = {e: self.best(e, protocol, metric) for e in EXPERIMENTS}
+        experiment = min(found, key=lambda each: found[each].score.estimate)
+        entry = found[experiment]
+        settings = dict(zip(VARIED[experiment], entry.level, strict=True))
+        return Best(experiment, entry, self.runs(experiment, protocol, **settings))
+
+    def find(self, entries: Sequence[Entry], key: Any) -> Entry:
+        """The entry of one setting."""
+        return next(entry for entry in entries if entry.level == key)
+
+    def levels(self, entries: Sequence[Entry]) -> list[Any]:
+        """The settings of some entries."""
+        return [entry.level for entry in entries]
+
+    def rank_of(self, entries: Sequence[Entry], key: Any) -> int:
+        """Place of a setting, 1 for the best; settings with equal scores share it."""
+        mine = self.find(entries, key)
+        return next(
+            place
+            for place, entry in enumerate(entries, 1)
+            if entry.score.estimate == mine.score.estimate
+        )
+
+    def places(self, entries: Sequence[Entry], keys: Sequence[Any]) -> str:
+        """Places of several settings: ``1, 5, 12``."""
+        return ", ".join(str(self.rank_of(entries, key)) for key in keys)
+
+    def verdict(self, entries: Sequence[Entry], claimed: Any) -> str:
+        """Whether the claimed setting is best: holds, does not hold, cannot be decided."""
+        return is_best(entries, claimed)
+
+    def lower(self, mine: Entry, other: Entry) -> str:
+        """Whether the first has the lower score, as far as intervals tell."""
+        return _is_first(mine, other, reverse=False)
+
+    def higher(self, mine: Entry, other: Entry) -> str:
+        """Whether the first has the higher score, as far as intervals tell."""
+        return _is_first(mine, other, reverse=True)
+
+    def agreement(self, protocol: str, first: str, second: str) -> float:
+        """Spearman's rank correlation of two metrics over the weightings."""
+        runs = self.runs("loss_weights", protocol)
+        return float(spearmanr(scores(runs, first), scores(runs, second)).statistic)
+
+    def influence(self, protocol: str, metric: str, quantity: str) -> float:
+        """Spearman's rank correlation of the weight of a quantity with a metric."""
+        runs = self.runs("loss_weights", protocol)
+        weight = runs[f"training.loss_weights.{quantity}"]
+        return float(spearmanr(weight, scores(runs, metric)).statistic)
+
+    def shares(self, runs: pd.DataFrame, kind: str) -> dict[str, float]:
+        """Share of each term, weight x error (``mse`` or ``nmse``), in the last loss; mean."""
+        terms = {
+            quantity: runs[f"training.loss_weights.{quantity}"] * runs[f"{kind}_{quantity}"]
+            for quantity in QUANTITIES
+        }
+        total = sum(terms.values())
+        return {quantity: float((term / total).mean()) for quantity, term in terms.items()}
+
+    def count(self) -> int:
+        """Runs of the whole study."""
+        return sum(len(runs) for runs in self._study.values())
+
+    def failed(self) -> int:
+        """Runs that diverged."""
+        return sum(int((runs["status"] != "complete").sum()) for runs in self._study.values())
+
+    def hours(self) -> float:
+        """Training time of all runs, in hours."""
+        return sum(float(runs["seconds"].sum()) for runs in self._study.values()) / 3600
+
+
+def _is_first(mine: Entry, other: Entry, *, reverse: bool) -> str:
+    """The verdict on ``mine`` among two entries, whatever their settings are called."""
+    pair = [replace(mine, level="mine"), replace(other, level="other")]
+    pair.sort(key=lambda entry: entry.score.estimate, reverse=reverse)
+    return is_best(pair, "mine")
