@@ -171,7 +171,7 @@ def submit_array(
     waiting = find_waiting(layout, pending)
     runs = [run for run in pending if run.run_id not in waiting]
     if waiting:
-        print(f"{len(pending) - len(runs)} of them wait in the queue or run already")
+        print(f"already queued or running: {count_of(len(pending) - len(runs), 'run')}")
     code = take_snapshot(layout) if runs else None
     if code is not None:
         _submit(layout, runs, profile, code, packing, check_post=post if preflight else None)
@@ -201,7 +201,7 @@ def _submit(
         forecast = check(layout, runs, profile, code, check_post, packing)
         print("\n".join([f"expected: {forecast.needs}", *forecast.notes]))
     for submission in submit(layout, runs, profile, code, packing):
-        print(f"job {submission.job_id}: {submission.tasks} tasks")
+        print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
 
 
 def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> None:

@@ -59,7 +59,7 @@ SINGLE = Packing()
 
 def count_of(number: int, what: str) -> str:
     """As in ``1 task`` or ``2 tasks``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def task_numbers(groups: Iterable[Group]) -> dict[str, int]:

@@ -102,7 +102,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
 def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
     """What is started again, and what is left alone."""
     active = len([run for run in status.in_states(ACTIVE) if run not in chosen])
-    rest = f"; {_count(active)} left alone that run or wait" if active else ""
+    rest = f"; {_count(active)} under way left alone" if active else ""
     if not status.placements.answers and status.in_states([State.WAITING]) and rest:
         rest += (
             ". Slurm does not answer: wait for it or, if it is gone for good, train what waits in "

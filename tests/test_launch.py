@@ -268,4 +268,4 @@ def test_array_submits_what_is_not_complete(tmp_path, monkeypatch, capsys):
     assert slurm.waiting() == [("41", "N/A")]
     out = capsys.readouterr().out
     assert "1 of 2 complete: 1 to train" in out
-    assert "job 41: 1 tasks" in out
+    assert "job 41: 1 task" in out

@@ -438,7 +438,7 @@ def test_retry_leaves_alone_what_waits(
     layout: SweepLayout, slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert retry() == 0
-    assert "nothing to start again; 4 runs left alone that run or wait" in capsys.readouterr().out
+    assert "nothing to start again; 4 runs under way left alone" in capsys.readouterr().out
     assert not submitted(slurm)
 
 
@@ -531,7 +531,7 @@ def test_retry_when_slurm_is_gone_for_good(
     monkeypatch.setenv("SLURM_DOWN", "yes")
     assert retry("--local") == 0
     text = capsys.readouterr().out
-    assert "2 runs left alone that run or wait. Slurm does not answer" in text
+    assert "2 runs under way left alone. Slurm does not answer" in text
     assert "--local --without-slurm" in text
     assert trained_here == [failed]
     assert retry("--local", "--without-slurm") == 0

@@ -136,7 +136,7 @@ def test_a_task_trains_a_pack(slurm: FakeSlurm, capsys: pytest.CaptureFixture[st
     ids = [run.run_id for run in read_index(layout)]
     assert Ledger(layout).contents(submission).tasks == [ids[:2], ids[2:4], ids[4:]]
     submit(5, "--pack", "2")
-    assert "5 of them wait in the queue or run already" in capsys.readouterr().out
+    assert "already queued or running: 5 runs" in capsys.readouterr().out
     # a task that has left the queue takes both of its runs along
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(lines[1:]))

@@ -77,7 +77,7 @@ def test_second_launch_submits_nothing(layout, slurm, capsys):
     before = layout.index.read_text()
     capsys.readouterr()
     assert main(command(12, "--no-post")) == 0
-    assert "12 of them wait in the queue or run already" in capsys.readouterr().out
+    assert "already queued or running: 12 runs" in capsys.readouterr().out
     assert len(slurm.submitted()) == 3
     assert layout.index.read_text() == before
 
