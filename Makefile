@@ -17,12 +17,12 @@ demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figure
 	@$(BIN)/python jobs/launch.py --local
 
 # The study on two cores: every sweep of it at this scale, then the text with its tables.
-STUDY := outputs/study
+STUDY := outputs/reproduction
 EXPERIMENTS := learning_rate activation loss_weights
 SCALE := data.size=64 model.width=128 model.depth=3 record.tensorboard=false
-SCALE_CORRECTED := training.steps=1000 training.batch=1024 record.metrics_every=100
+SCALE_CORRECTED = training.steps=1000 training.batch=1024 record.metrics_every=$(if $(filter learning_rate,$*),100,200)
 SCALE_ORIGINAL = record.metrics_every=$(if $(filter learning_rate,$*),100,40)
-STUDY_OPTIONS ?=
+STUDY_OPTIONS ?= --workers 2 --pack 6 --pack-mode fused
 run-sweep = $(BIN)/python jobs/launch.py --local --sweep $(1) --output $(STUDY)/$(1) $(addprefix --set ,$(SCALE) $(2)) $(STUDY_OPTIONS)
 
 study: $(EXPERIMENTS:%=study-original-%) $(EXPERIMENTS:%=study-corrected-%) ## Make docs/study.md from nothing: six sweeps, resumable (STUDY_OPTIONS="--workers 4")

@@ -95,3 +95,8 @@ def rate_factor(training: TrainingConfig, step: int) -> float:
         return ORIGINAL_SCHEDULES[training.schedule](step, training.learning_rate)
     p = min((step + 0.5) / training.steps, 1.0)
     return SCHEDULES[training.schedule](p, training.schedule_options)
+
+
+def integrated_rate(training: TrainingConfig, steps: int) -> float:
+    """Sum of the learning rates of the first ``steps`` optimiser steps."""
+    return training.learning_rate * sum(rate_factor(training, step) for step in range(steps))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from inr.results import QUANTITIES
+from inr.config import TrainingConfig
+from inr.results import QUANTITIES, plain
+from inr.schedules import integrated_rate
 from postprocess import style
 from postprocess.legends import Section, add_legend
 from postprocess.measure import Measure, metric
@@ -22,6 +26,13 @@ from postprocess.weightings import NAMES
 UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
 INTEGRATED = Measure(
     "integrated_rate", "integrated learning rate (steps at 1e-4)", log_scale=True, ranked=False
+)
+# every setting that the learning rate of a step depends on
+RATE_SETTINGS = (
+    "training.learning_rate",
+    "training.protocol",
+    "training.schedule",
+    "training.steps",
 )
 _PANELS = 6
 _TITLE = 36  # letters in a line of a panel's title
@@ -153,35 +164,34 @@ def _end(steps: np.ndarray) -> float:
     return float(max(steps[-1], steps[0] + 1))  # a run of one row
 
 
-def integrated_rates(series: pd.DataFrame) -> pd.Series:
-    r"""The learning rate of each run summed over its steps, in steps at `UNIT_RATE`.
+def integrated_rates(runs: pd.DataFrame) -> pd.Series:
+    """The learning rate of each run summed over its steps, in steps at `UNIT_RATE`.
 
-    Rates are recorded at some steps only. In between, the rate is taken to change by the same
-    factor at each step. With a and b the recorded rates of two rows that lie n steps apart, these
-    steps add up to a geometric series,
-
-    .. math:: \sum_{k=0}^{n-1} a (b/a)^{k/n} = \frac{a - b}{1 - (b/a)^{1/n}},
-
-    which is exact for a constant rate and for exponential decay, however fast. A drop of a
-    multi-step schedule is placed to within the steps between two rows.
+    Computed from the schedule, step by step: recorded rows are too far apart for a rate that
+    drops within a few steps.
 
     Args:
-        series: Columns run, step and lr.
+        runs: Rows of ``/runs`` that have results.
     """
-    totals = {}
-    for run, rows in series.groupby("run", sort=False):
-        steps, rates = rows["step"].to_numpy(float), rows["lr"].to_numpy(float)
-        totals[run] = _sum_between(np.diff(steps), rates[:-1], rates[1:]).sum() / UNIT_RATE
-    return pd.Series(totals, dtype=float)
+    columns = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
+    totals = pd.Series(np.nan, index=runs.index)
+    for _, group in runs.groupby([*columns, "step"], sort=False, dropna=False):
+        first = group.iloc[0]
+        total = integrated_rate(_training(first[columns]), int(first["step"]))
+        totals[group.index] = total / UNIT_RATE
+    return totals
 
 
-def _sum_between(count: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Sum of ``count`` rates from ``a`` on; of the mean rate where it hardly changes, or is 0."""
-    total: np.ndarray = count * (a + b) / 2
-    apart = (np.minimum(a, b) > 0) & (np.abs(b - a) > 1e-9 * (a + b))
-    factor = np.log(b[apart] / a[apart]) / count[apart]
-    total[apart] = (b - a)[apart] / np.expm1(factor)
-    return total
+def _training(settings: pd.Series) -> TrainingConfig:
+    """The schedule of a row of ``/runs``, whose settings are dotted paths and lists JSON."""
+    nested: dict[str, Any] = {}
+    for path, value in settings.items():
+        _, *groups, field = str(path).split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[field] = json.loads(value) if str(value).startswith("[") else plain(value)
+    return TrainingConfig.model_validate(nested)
 
 
 def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from inr.results import METRICS, QUANTITIES
 from postprocess.anatomy import (
+    RATE_SETTINGS,
     composed,
     draw_integrated_rate,
     draw_loss_shares,
@@ -30,7 +31,6 @@ from postprocess.variation import PROTOCOL, Variation, find_variation
 from postprocess.weight_figures import draw_influence, draw_pareto, draw_ranking, draw_ranks
 from postprocess.weightings import MANY, NAMES, count_weightings, find_weightings
 
-_RATE_SETTINGS = ("training.learning_rate", "training.schedule", "training.steps")
 _MANY_RATES = 3  # distinct ones, from which on errors can be seen to follow them
 
 
@@ -123,14 +123,12 @@ def _anatomy(merged: MergedSweep, variation: Variation) -> list[Plan]:
                 lambda: draw_loss_shares(several, merged.series(*columns), variation),
             )
         )
-    settings = [name for name in runs.columns if name.startswith(_RATE_SETTINGS)]
+    settings = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
     if len(runs[settings].drop_duplicates()) >= _MANY_RATES:
         plans.append(
             Plan(
                 "integrated_rate",
-                lambda: draw_integrated_rate(
-                    runs, integrated_rates(merged.series("lr")), variation
-                ),
+                lambda: draw_integrated_rate(runs, integrated_rates(runs), variation),
             )
         )
     return plans
@@ -139,7 +137,7 @@ def _anatomy(merged: MergedSweep, variation: Variation) -> list[Plan]:
 def _rates(merged: MergedSweep) -> Figure:
     """Learning-rate curves: one for each schedule, not one for each run."""
     runs = merged.readable
-    columns = [name for name in runs.columns if name.startswith(_RATE_SETTINGS)]
+    columns = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
     distinct = runs[columns].drop_duplicates()
     series = merged.series(RATE.column)
     return draw_curves(RATE, series[series["run"].isin(distinct.index)], find_variation(distinct))

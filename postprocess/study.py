@@ -11,6 +11,8 @@ from inr.arguments import ArgumentParser
 from inr.errors import UserError, run_main
 from inr.files import replace_atomically
 from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
+from postprocess.study_figure import write_rates
+from postprocess.study_numbers import Numbers
 from postprocess.study_text import render
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -60,7 +62,9 @@ def refresh(outputs: Path, folder: Path) -> Study:
             raise UserError(f"{source}: missing. Draw it with: figures.py {outputs / sweep}")
         with replace_atomically(folder / f"{name}.png") as temporary:
             shutil.copyfile(source, temporary)
-    return read_tables(folder)  # as they are kept: six digits
+    study = read_tables(folder)  # as they are kept: six digits
+    write_rates(Numbers(study), folder / "rates")
+    return study
 
 
 def check(text: str, path: Path) -> int:

@@ -18,6 +18,7 @@ from postprocess.anatomy import (
     integrated_rates,
     loss_columns,
 )
+from postprocess.merging import flatten
 from postprocess.variation import WEIGHTS, find_variation
 
 STEPS = 400
@@ -106,33 +107,32 @@ def test_a_term_without_effect_is_called_so():
     assert "Laplacian (counted, but without effect)" in named
 
 
-# the last row has the rate at the end of the run, half a step early; a drop is placed to within
-# 10 of 400 steps, and there are three
-SCHEDULES = {"uniform": 1e-9, "exponential": 1e-5, "multi_step": 3 * 10 / 400, "cosine": 0.02}
+def training_row(config: TrainingConfig, step: int) -> pd.DataFrame:
+    settings = flatten({"training": config.model_dump(mode="json")})
+    return pd.DataFrame([{"step": step, **dict(settings)}], index=[5])
 
 
-@pytest.mark.parametrize(("schedule", "tolerance"), SCHEDULES.items(), ids=SCHEDULES)
-def test_integrated_rate_is_the_sum_over_the_steps(schedule, tolerance):
-    training = TrainingConfig(steps=STEPS, schedule=schedule, learning_rate=3e-4)
-    rates = np.array([3e-4 * rate_factor(training, step) for step in range(STEPS + 1)])
-    recorded = np.arange(0, STEPS + 1, 10)
-    series = pd.DataFrame({"run": 5, "step": recorded, "lr": rates[recorded]})
-    expected = rates[:-1].sum() / 1e-4
-    assert integrated_rates(series)[5] == pytest.approx(expected, rel=tolerance)
+CYCLES = {"cycles": 3, "floor_fraction": 0.1}
 
 
-def test_a_decay_faster_than_the_records_is_summed_exactly():
-    """x 0.9 at every step, recorded every 20 steps: 10 steps at the first rate."""
-    steps = np.arange(0, 1001, 20)
-    series = pd.DataFrame({"run": 0, "step": steps, "lr": 1e-4 * 0.9**steps})
-    assert integrated_rates(series)[0] == pytest.approx(10)
-
-
-def test_rates_of_zero_and_single_rows_are_sums_too():
-    series = pd.DataFrame(
-        {"run": [0, 0, 1], "step": [0, 10, 0], "lr": [0.0, 2e-4, 1e-4]},
+@pytest.mark.parametrize("protocol", ["corrected", "original"])
+@pytest.mark.parametrize("schedule", ["uniform", "exponential", "multi_step", "cyclic"])
+def test_integrated_rate_is_the_sum_over_the_steps(schedule, protocol):
+    options = {"schedule_options": CYCLES} if protocol == "corrected" else {}
+    training = TrainingConfig(
+        steps=STEPS, schedule=schedule, learning_rate=3e-4, protocol=protocol, **options
     )
-    assert integrated_rates(series).to_dict() == pytest.approx({0: 10.0, 1: 0.0})
+    expected = sum(3 * rate_factor(training, step) for step in range(STEPS - 10))
+    found = integrated_rates(training_row(training, STEPS - 10))
+    assert found[5] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"), [("uniform", 1000), ("multi_step", 28.7), ("exponential", 10)]
+)
+def test_published_schedules_are_worth_few_steps(schedule, steps):
+    training = TrainingConfig(steps=1000, schedule=schedule, protocol="original")
+    assert integrated_rates(training_row(training, 1000))[5] == pytest.approx(steps, rel=0.005)
 
 
 def test_errors_are_drawn_against_the_integrated_rate():
