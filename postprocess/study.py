@@ -18,7 +18,7 @@ from postprocess.study_text import render
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # what the text shows: figure of a sweep -> its name in docs/study/
 FIGURES = {
-    ("learning_rate", "final_nmse_value"): "learning_rate",
+    ("learning_rate", "overview"): "learning_rate",
     ("original_learning_rate", "integrated_rate"): "integrated_rate",
     ("original_learning_rate", "loss_shares"): "loss_shares",
     ("activation", "improvement"): "activation",

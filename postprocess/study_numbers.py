@@ -22,6 +22,8 @@ from postprocess.study_ranking import (
     typical,
 )
 
+_BEST = 10  # weightings that count as best on an error
+
 # what tells the settings of each experiment apart
 VARIED: dict[str, tuple[str, ...]] = {
     "learning_rate": ("activation", "schedule", "learning_rate"),
@@ -92,10 +94,10 @@ class Numbers:
         """The best setting of an experiment."""
         return rank(self.runs(experiment, protocol), VARIED[experiment], metric)[0]
 
-    def best_setting(self, protocol: str) -> Best:
-        """The best setting of all experiments, over all four held-out errors."""
+    def best_setting(self, protocol: str, *experiments: str) -> Best:
+        """The best setting of some experiments, or all, over all four held-out errors."""
         metric = f"heldout_{OVERALL}"
-        found = {e: self.best(e, protocol, metric) for e in EXPERIMENTS}
+        found = {e: self.best(e, protocol, metric) for e in experiments or EXPERIMENTS}
         experiment = min(found, key=lambda each: found[each].score.estimate)
         entry = found[experiment]
         settings = dict(zip(VARIED[experiment], entry.level, strict=True))
@@ -126,6 +128,25 @@ class Numbers:
         """Whether the claimed setting is best: holds, does not hold, cannot be decided."""
         return is_best(entries, claimed)
 
+    def top_verdict(self, protocol: str, claimed: Sequence[Any]) -> str:
+        """Whether these weightings have the lowest value errors, and how many of them do."""
+        top = self.levels(self.weightings(protocol, "mse_value")[: len(claimed)])
+        among = sum(key in top for key in claimed)
+        return "holds" if top == list(claimed) else f"does not hold ({among} of the four)"
+
+    def best_verdict(self, protocol: str, claimed: Any) -> str:
+        """Whether a weighting is the best over all four errors."""
+        place = self.rank_of(self.weightings(protocol, OVERALL), claimed)
+        return "holds" if place == 1 else f"does not hold (place {place})"
+
+    def conflict_verdict(self, protocol: str) -> str:
+        """Whether one of the best weightings on value is in the last quarter on gradient."""
+        best = self.levels(self.weightings(protocol, "mse_value")[:_BEST])
+        gradient = self.weightings(protocol, "mse_gradient")
+        worst = max(self.rank_of(gradient, key) for key in best)
+        verdict = "holds" if worst > 0.75 * len(gradient) else "does not hold"
+        return f"{verdict} (place {worst} at worst)"
+
     def lower(self, mine: Entry, other: Entry) -> str:
         """Whether the first has the lower score, as far as intervals tell."""
         return _is_first(mine, other, reverse=False)
@@ -153,6 +174,11 @@ class Numbers:
         }
         total = sum(terms.values())
         return {quantity: float((term / total).mean()) for quantity, term in terms.items()}
+
+    def variance(self, protocol: str, quantity: str) -> float:
+        """Variance of a target: the mean squared error of predicting its mean."""
+        one = self.runs("learning_rate", protocol).iloc[0]
+        return float(one[f"mse_{quantity}"] / one[f"nmse_{quantity}"])
 
     def count(self) -> int:
         """Runs of the whole study."""

@@ -124,14 +124,14 @@ class Tables:
         assert len(VARIED) == len(head) - 1
         return table(head, rows)
 
-    def comparison(self, ours: Best, theirs: Best) -> str:
-        """Held-out errors of the best setting of each protocol."""
+    def comparison(self, *bests: Best) -> str:
+        """Held-out errors of some settings, one below the other."""
         metrics = ["heldout_psnr_value", *MEASURES["corrected"][1:]]
         rows = [
-            [name, *(show(typical(best.runs, metric)) for metric in metrics)]
-            for name, best in (("corrected", ours), ("original", theirs))
+            [_origin(best), *(show(typical(best.runs, metric)) for metric in metrics)]
+            for best in bests
         ]
-        return table(["protocol", *(_TITLES[metric] for metric in metrics)], rows)
+        return table(["best of", *(_TITLES[metric] for metric in metrics)], rows)
 
 
 def _by_setting(found: dict[str, list[Entry]], first: str) -> str:
@@ -144,6 +144,12 @@ def _by_setting(found: dict[str, list[Entry]], first: str) -> str:
             cells.append(f"**{show(entry.score)}**" if entry is entries[0] else show(entry.score))
         rows.append([level(key), *cells])
     return table([first, *(_TITLES[metric] for metric in found)], rows)
+
+
+def _origin(best: Best) -> str:
+    """Protocol, steps and setting of the best of something."""
+    one = best.runs.iloc[0]
+    return f"{one['training.protocol']}, {one['training.steps']} steps: {setting(best)}"
 
 
 def _named(entry: Entry) -> str:
