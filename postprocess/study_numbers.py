@@ -140,12 +140,19 @@ class Numbers:
         return "holds" if place == 1 else f"does not hold (place {place})"
 
     def conflict_verdict(self, protocol: str) -> str:
-        """Whether one of the best weightings on value is in the last quarter on gradient."""
+        """Whether one of the best weightings on value is in the last quarter on gradient.
+
+        Or whether, among weightings without the time derivative, one error rises as the other
+        falls.
+        """
         best = self.levels(self.weightings(protocol, "mse_value")[:_BEST])
         gradient = self.weightings(protocol, "mse_gradient")
         worst = max(self.rank_of(gradient, key) for key in best)
-        verdict = "holds" if worst > 0.75 * len(gradient) else "does not hold"
-        return f"{verdict} (place {worst} at worst)"
+        if worst > 0.75 * len(gradient):
+            return f"holds (place {worst} at worst)"
+        alone = self.agreement(protocol, "mse_value", "mse_gradient", time_derivative=0)
+        among = "only among weightings without the time derivative" if alone < -0.5 else ""
+        return among or f"does not hold (place {worst} at worst)"
 
     def lower(self, mine: Entry, other: Entry) -> str:
         """Whether the first has the lower score, as far as intervals tell."""
@@ -155,9 +162,9 @@ class Numbers:
         """Whether the first has the higher score, as far as intervals tell."""
         return _is_first(mine, other, reverse=True)
 
-    def agreement(self, protocol: str, first: str, second: str) -> float:
-        """Spearman's rank correlation of two metrics over the weightings."""
-        runs = self.runs("loss_weights", protocol)
+    def agreement(self, protocol: str, first: str, second: str, **settings: Any) -> float:
+        """Spearman's rank correlation of two metrics over the weightings with these settings."""
+        runs = self.runs("loss_weights", protocol, **settings)
         return float(spearmanr(scores(runs, first), scores(runs, second)).statistic)
 
     def influence(self, protocol: str, metric: str, quantity: str) -> float:
