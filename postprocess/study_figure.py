@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from postprocess import style
 from postprocess.intervals import Interval
+from postprocess.scale import state_scale, study_scale
 from postprocess.study_data import PROTOCOLS
 from postprocess.study_numbers import Numbers
 from postprocess.study_ranking import Entry
@@ -25,7 +26,7 @@ def draw_rates(numbers: Numbers) -> Figure:
     """Error of the value by uniform learning rate, a panel for each protocol."""
     style.use_style()
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.6))
-    panels = figure.subplots(1, 2, sharey=True)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for panel, protocol in zip(panels, reversed(PROTOCOLS), strict=True):
         for activation in _ACTIVATIONS:
             rates = numbers.rates(protocol, activation, "nmse_value")
@@ -33,10 +34,12 @@ def draw_rates(numbers: Numbers) -> Figure:
             _draw_line(panel, activation, dict(sorted(uniform.items())))
         panel.axhline(1, color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=0)
         panel.set(xscale="log", yscale="log", xlabel="learning rate", title=_TITLES[protocol])
-    panels[0].set_ylabel("final value MSE / variance of its target")
-    panels[0].annotate("predicting the mean", (0.03, 1.15), xycoords=("axes fraction", "data"))
-    panels[1].legend(loc="lower left")
-    return figure
+    panels[0].set_ylabel("final value MSE / variance")
+    panels[0].annotate(
+        "predicting the mean", (0.98, 0.8), xycoords=("axes fraction", "data"), ha="right", va="top"
+    )
+    panels[0].legend(loc="lower left")
+    return state_scale(figure, study_scale(numbers.runs("learning_rate", "corrected")))
 
 
 def write_rates(numbers: Numbers, stem: Path) -> list[Path]:

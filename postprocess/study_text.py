@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -53,7 +54,8 @@ def render(study: Study) -> str:
         published_rates=PUBLISHED_RATES,
         published_weightings=PUBLISHED_WEIGHTINGS,
     )
-    return environment.get_template("study.md").render()
+    text = environment.get_template("study.md").render()
+    return re.sub(r"\n{3,}", "\n\n", text)  # where conditions stood
 
 
 def require(condition: bool, sentence: str) -> str:
