@@ -71,7 +71,9 @@ def _read(image: str) -> np.ndarray:
         # from memory: on a failure imageio would leave the file open
         return np.asarray(iio.imread(path.read_bytes(), extension=path.suffix or ".png"))
     except Exception as error:  # decoders raise whatever they like on damaged files
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200].replace("`", "")
+        if reason.startswith("Could not find a backend"):  # imageio speaks of its own parts
+            reason = "no decoder knows its format"
         raise UserError(
             f"{image}: cannot be read as an image ({reason}). Give a PNG, JPEG, TIFF or the like"
         ) from error

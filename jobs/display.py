@@ -122,7 +122,10 @@ def describe_report(report: Report | None) -> str:
     if report is None:
         return "starting"
     fields = _fields(report)
-    return f"step {fields['steps']}, {fields['rate']}, {fields['left']} left, {fields['errors']}"
+    parts = [f"step {fields['steps']}", fields["rate"], fields["errors"]]
+    if remaining_seconds(report) is not None:
+        parts.insert(2, f"{fields['left']} left")
+    return ", ".join(part for part in parts if part)
 
 
 def list_failures(failures: Sequence[tuple[IndexEntry, str]]) -> str:

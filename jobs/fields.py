@@ -129,7 +129,7 @@ def unknown_field(path: str) -> str:
     """Message for a field that does not exist: the closest match, or the fields of its group."""
     fields = list(all_fields()) + sorted(all_groups())
     by_last_part = [field for field in fields if field.split(".")[-1] == path.split(".")[-1]]
-    closest = difflib.get_close_matches(path, fields, n=1) or by_last_part[:1]
+    closest = by_last_part[:1] or difflib.get_close_matches(path, fields, n=1)
     if closest:
         return f"no field {path!r}. Did you mean {closest[0]}?"
     parent = path.rpartition(".")[0]

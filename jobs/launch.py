@@ -6,7 +6,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from inr.errors import run_main
+try:
+    from inr.errors import run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from jobs.options import parse_options
 
 

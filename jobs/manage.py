@@ -7,7 +7,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from inr.errors import run_main
+try:
+    from inr.errors import run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from inr.layout import SweepLayout, find_sweep
 from jobs.manage_options import parse_options
 

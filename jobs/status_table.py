@@ -34,12 +34,12 @@ _WHAT_TO_DO = {
     State.DIVERGED: "finished; the loss became NaN or infinite",
     State.HUNG: "look with logs RUN; then cancel --run RUN, and retry",
     State.REQUEUED: "nothing: goes on by itself from its checkpoint",
-    State.PREEMPTED: "retry: goes on from its checkpoint",
+    State.PREEMPTED: "retry: goes on from its checkpoint, if it has one",
     State.FAILED: "look with logs RUN; then retry --failed",
     State.OUT_OF_MEMORY: "retry --out-of-memory: asks for more",
-    State.TIMED_OUT: "retry --timed-out: goes on from its checkpoint",
-    State.CANCELLED: "retry: goes on from its checkpoint",
-    State.LOST: "retry --lost: goes on from its checkpoint",
+    State.TIMED_OUT: "retry --timed-out: goes on from its checkpoint, if it has one",
+    State.CANCELLED: "retry: goes on from its checkpoint, if it has one",
+    State.LOST: "retry --lost: goes on from its checkpoint, if it has one",
     State.NOT_SUBMITTED: "retry, or launch the sweep again",
 }
 

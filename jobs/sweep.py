@@ -104,8 +104,8 @@ def find_sweep_file(given: str) -> Path:
     shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
     if given not in shipped:
         raise UsageError(
-            f"no sweep {given!r}: {suggest(given, shipped)}; or give the path of a sweep file "
-            "ending in .yaml"
+            f"no sweep {given!r}: give the path of a sweep file ending in .yaml, or "
+            f"{suggest(given, shipped)}"
         )
     return shipped[given]
 

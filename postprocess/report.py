@@ -5,7 +5,13 @@ from __future__ import annotations
 
 import sys
 
-from inr.errors import run_main
+try:
+    from inr.errors import run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from inr.layout import find_sweep
 from postprocess.merged import ensure_merged
 from postprocess.report_page import write_report

@@ -9,7 +9,16 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from postprocess.report_ranking import AWARDS, HELDOUT, OVERALL, Estimate, Ranking, Score, Setting
+from postprocess.report_ranking import (
+    AWARDS,
+    ERRORS,
+    HELDOUT,
+    OVERALL,
+    Estimate,
+    Ranking,
+    Score,
+    Setting,
+)
 from postprocess.variation import Axis
 
 _FEW_LEVELS = 6  # named one by one in a sentence
@@ -153,9 +162,27 @@ def caveats(ranking: Ranking) -> list[str]:
             "Between pixels and frames, where nothing was trained, another setting is best: "
             f"{', '.join(describe(heldout, ranking.variation.axes))}."
         )
+    if failing := _failing_between(best):
+        said.append(
+            "Between pixels and frames, where nothing was trained, the best setting is no better "
+            f"than predicting the mean on {_join(failing)}."
+        )
     if best.estimates[OVERALL.column].middle >= 1:
         said.append("Even the best setting is no better than predicting the mean of its targets.")
     return said
+
+
+def _failing_between(best: Setting) -> list[str]:
+    """Quantities with their held-out errors, where these are 1 or more and those on grid less."""
+    found = []
+    for score in ERRORS:
+        column = f"heldout_{score.column}"
+        if column not in best.runs:  # no run of the sweep was measured there
+            continue
+        between = float(best.runs[column].median())
+        if between >= 1 > best.estimates[score.column].middle:
+            found.append(f"the {score.label} (error {number(between)})")
+    return found
 
 
 def _margin(score: Score, ordered: list[Setting]) -> str:

@@ -88,10 +88,10 @@ def _draw_panel(
 
 
 def _draw_diagonal(panel: Axes) -> None:
-    """The line of equality, without a change of the limits."""
+    """The line of equality, from corner to corner: both axes get the limits of both."""
     x_limits, y_limits = panel.get_xlim(), panel.get_ylim()
     low, high = min(*x_limits, *y_limits), max(*x_limits, *y_limits)
-    panel.set(xlim=x_limits, ylim=y_limits)
+    panel.set(xlim=(low, high), ylim=(low, high))
     panel.plot(
         [low, high], [low, high], color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=1
     )

@@ -7,8 +7,14 @@ import shutil
 import sys
 from pathlib import Path
 
+try:
+    from inr.errors import UserError, run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from inr.arguments import ArgumentParser
-from inr.errors import UserError, run_main
 from inr.files import replace_atomically
 from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
 from postprocess.study_figure import write_rates

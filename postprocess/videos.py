@@ -6,7 +6,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from inr.errors import UserError, run_main
+try:
+    from inr.errors import UserError, run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from inr.layout import SweepLayout, find_sweep
 from postprocess.merged import MergedSweep, ensure_merged
 from postprocess.terminal import print_problems, print_written, sweep_parser

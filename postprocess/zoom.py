@@ -7,7 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from inr.errors import UsageError, run_main
+try:
+    from inr.errors import UsageError, run_main
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
+        "(make install makes it)"
+    ) from None
 from inr.layout import RunLayout, find_sweep
 from inr.results import QUANTITIES
 from postprocess.merged import ensure_merged

@@ -70,3 +70,18 @@ def test_commands_that_train_nothing_import_nothing_heavy(place, script, argumen
 def test_help_needs_the_standard_library_alone(place, script):
     _, modules = start(script, "--help", cwd=place)
     assert not modules & {"numpy", "h5py", "pydantic", "yaml", "rich"}
+
+
+SCRIPTS = [
+    *(f"jobs/{name}.py" for name in ("launch", "manage")),
+    *(f"postprocess/{n}.py" for n in ("merge", "figures", "videos", "zoom", "report", "study")),
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_python_without_the_packages_is_told_how_to_get_them(script: str) -> None:
+    bare = [sys.executable, "-S", str(ROOT / script), "--help"]  # -S: no installed packages
+    done = subprocess.run(bare, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "source .venv/bin/activate" in done.stderr
