@@ -26,7 +26,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], check=True)
     yield disk
-    subprocess.run(["umount", disk], check=True)
+    # lazily: a writer thread of TensorBoard may still be letting go of its file
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.mark.parametrize("tensorboard", [False, True], ids=["results", "TensorBoard"])
