@@ -278,7 +278,7 @@ def test_full_disk(tmp_path: Path) -> None:
         sweep.launch()
         end_well(sweep)
     finally:
-        ask("umount", str(disk))
+        ask("umount", "--lazy", str(disk))
 
 
 def test_cancel_and_launch_again(tmp_path: Path) -> None:
