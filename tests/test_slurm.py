@@ -92,10 +92,11 @@ def submit_new(layout: SweepLayout, tasks: list[IndexEntry], profile: Profile) -
 BUSY = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 
 
-def states(job_id: str) -> list[str]:
-    """Final state of every task of a job, once it has left the queue and accounting knows."""
+def states(job_id: str, tasks: int = 1) -> list[str]:
+    """Final state of every task of a job, once it has left the queue and accounting knows all."""
     queued = ("squeue", "-h", "-j", job_id, "-o", "%T", f"--states={','.join(BUSY)}")
     wait_for(lambda: command(*queued) == "")
+    wait_for(lambda: len(accounted_states(job_id)) >= tasks)  # a task may be missing for a moment
     wait_for(lambda: set(BUSY).isdisjoint(accounted_states(job_id)))
     return accounted_states(job_id)
 
@@ -115,7 +116,7 @@ def test_array_trains_every_run(layout: SweepLayout, testbed: Profile) -> None:
     assert submission.tasks == 3
     script = (layout.submitit / f"{submission.job_id}_submission.sh").read_text()
     assert previewed.partition("tasks: 3\n")[2].replace("TOKEN", submission.token) == script
-    assert states(submission.job_id) == ["COMPLETED"] * 3
+    assert states(submission.job_id, 3) == ["COMPLETED"] * 3
     assert all(is_complete(layout.run(task.name).results) for task in tasks)
     for number in range(3):
         assert (layout.submitit / f"{submission.job_id}_{number}_0_log.out").is_file()
@@ -280,7 +281,7 @@ def test_launcher_runs_a_sweep(tmp_path: Path) -> None:
     array, post = read_submissions(sweep)
     assert f"job {array.job_id}: 8 tasks" in first.stdout
     assert "expected: at most " in first.stdout
-    assert states(str(array.job_id)) == ["COMPLETED"] * 8
+    assert states(str(array.job_id), 8) == ["COMPLETED"] * 8
     assert all(is_complete(sweep.run(entry.name).results) for entry in read_index(sweep))
     assert states(str(post.job_id)) == ["COMPLETED"]
     assert sweep.summary.is_file()
