@@ -28,7 +28,6 @@ FIGURES = {
     ("original_learning_rate", "integrated_rate"): "integrated_rate",
     ("original_learning_rate", "loss_shares"): "loss_shares",
     ("activation", "improvement"): "activation",
-    ("loss_weights", "weights_influence"): "weights_influence",
     ("loss_weights", "weights_ranks"): "weights_ranks",
 }
 

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from inr.results import QUANTITIES
-from postprocess.intervals import Interval
 from postprocess.study_data import EXPERIMENTS, WEIGHTS, Study, sweep_name
 from postprocess.study_ranking import (
     OVERALL,
@@ -19,7 +18,6 @@ from postprocess.study_ranking import (
     rank,
     scores,
     select,
-    typical,
 )
 
 _BEST = 10  # weightings that count as best on an error
@@ -60,10 +58,6 @@ class Numbers:
     def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:
         """Runs of one sweep, with these settings."""
         return select(self._study[sweep_name(experiment, protocol)], settings)
-
-    def typical(self, runs: pd.DataFrame, metric: str) -> Interval:
-        """Interquartile mean with interval."""
-        return typical(runs, metric)
 
     def rates(
         self,
