@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from inr.config import TrainingConfig
-from inr.results import QUANTITIES, plain
-from inr.schedules import integrated_rate
+from inr.results import QUANTITIES
 from postprocess import style
 from postprocess.legends import Section, add_legend
 from postprocess.measure import Measure, metric
@@ -23,16 +19,8 @@ from postprocess.scatter import draw_pairs
 from postprocess.variation import PROTOCOL, WEIGHTS, Variation
 from postprocess.weightings import NAMES
 
-UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
 INTEGRATED = Measure(
     "integrated_rate", "integrated learning rate (steps at 1e-4)", log_scale=True, ranked=False
-)
-# every setting that the learning rate of a step depends on
-RATE_SETTINGS = (
-    "training.learning_rate",
-    "training.protocol",
-    "training.schedule",
-    "training.steps",
 )
 _PANELS = 6
 _TITLE = 36  # letters in a line of a panel's title
@@ -164,42 +152,12 @@ def _end(steps: np.ndarray) -> float:
     return float(max(steps[-1], steps[0] + 1))  # a run of one row
 
 
-def integrated_rates(runs: pd.DataFrame) -> pd.Series:
-    """The learning rate of each run summed over its steps, in steps at `UNIT_RATE`.
-
-    Computed from the schedule, step by step: recorded rows are too far apart for a rate that
-    drops within a few steps.
-
-    Args:
-        runs: Rows of ``/runs`` that have results.
-    """
-    columns = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
-    totals = pd.Series(np.nan, index=runs.index)
-    for _, group in runs.groupby([*columns, "step"], sort=False, dropna=False):
-        first = group.iloc[0]
-        total = integrated_rate(_training(first[columns]), int(first["step"]))
-        totals[group.index] = total / UNIT_RATE
-    return totals
-
-
-def _training(settings: pd.Series) -> TrainingConfig:
-    """The schedule of a row of ``/runs``, whose settings are dotted paths and lists JSON."""
-    nested: dict[str, Any] = {}
-    for path, value in settings.items():
-        _, *groups, field = str(path).split(".")
-        inner = nested
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[field] = json.loads(value) if str(value).startswith("[") else plain(value)
-    return TrainingConfig.model_validate(nested)
-
-
 def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:
     """Final errors of the four quantities against the integrated learning rate.
 
     Args:
         runs: Rows of ``/runs`` that have results.
-        rates: What `integrated_rates` gave.
+        rates: What `postprocess.rates.integrated_rates` gave.
         variation: The settings that differ between the runs.
     """
     table = runs.assign(**{INTEGRATED.column: rates.reindex(runs.index)})

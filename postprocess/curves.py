@@ -45,6 +45,7 @@ def draw_curves(measure: Measure, series: pd.DataFrame, variation: Variation) ->
         variation: The settings that differ; runs that differ in the seed or in a setting without
             a role become a median with a band.
     """
+    measure = measure.fenced(series.groupby("run")[measure.column].last().to_numpy(float))
     roles = variation.assign()
     curves = [
         _summarise(place, group, measure) for place, group in _groups(series, variation, roles)

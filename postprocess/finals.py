@@ -20,7 +20,8 @@ from postprocess.measure import Measure
 from postprocess.variation import RATE, ROLES, SCHEDULE, Axis, Roles, Variation
 
 _RANKED = 25  # combinations shown where there are too many for panels
-_POSITIONS = 12  # most levels along x
+_POSITIONS = 16  # most levels along x
+_COMFORTABLE = 12  # points beside each other in a narrow panel
 _POINT: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -46,6 +47,7 @@ def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> F
         runs: Rows of ``/runs`` that have results.
         variation: The settings that differ between them.
     """
+    measure = measure.fenced(runs[measure.column].to_numpy(float))
     variation = _without_gaps(variation)
     along = _axis_along_x(variation)
     roles = variation.assign(reserved=along)
@@ -81,7 +83,7 @@ def _draw_positions(
     """Points at equally spaced levels of one axis."""
     table = variation.places(roles)
     points = math.prod(len(axis.levels) for axis in {along, roles.hue, roles.style} if axis)
-    grid = style.make_grid(roles.row, roles.column, crowded=points > _POSITIONS)
+    grid = style.make_grid(roles.row, roles.column, crowded=points > _COMFORTABLE)
     table["final"] = runs[measure.column].astype(float)
     table["y"] = measure.drawable(table["final"].to_numpy())
     table["level"] = variation.levels[along.key] if along else ""
@@ -230,7 +232,7 @@ def _draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) ->
         else ""
     )
     panel.set_title(f"best {len(best)} of {len(ranking)} combinations{gone}", loc="right")
-    grid.label(f"final {measure.label}", "\n".join(axis.label for axis in named))
+    grid.label(f"final\n{measure.wrapped_label}", "\n".join(axis.label for axis in named))
     sections = role_sections(Roles(hue=hue), points=True)
     if len(ranking) < len(runs):
         sections.append(Section("runs", interval_entries(variation.seeds, "o")))

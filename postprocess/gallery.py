@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 
 from inr.results import METRICS, QUANTITIES
 from postprocess.anatomy import (
-    RATE_SETTINGS,
     composed,
     draw_integrated_rate,
     draw_loss_shares,
-    integrated_rates,
     loss_columns,
 )
 from postprocess.curves import draw_curves
@@ -25,6 +23,7 @@ from postprocess.improvement import draw_improvement, find_factor
 from postprocess.measure import LOSS, RATE, Measure, metric
 from postprocess.merged import MergedSweep
 from postprocess.overview import draw_overview
+from postprocess.rates import distinct_schedules, integrated_rates, rate_curves
 from postprocess.scale import state_scale, study_scale
 from postprocess.scatter import draw_pairs
 from postprocess.variation import PROTOCOL, Variation, find_variation
@@ -60,7 +59,7 @@ def plan_figures(merged: MergedSweep) -> list[Plan]:
 
     plans = [Plan("overview", lambda: draw_overview(runs, variation))]
     plans += [curves(measure) for measure in (*measures, LOSS)]
-    plans.append(Plan(f"curve_{RATE.column}", lambda: _rates(merged)))
+    plans.append(Plan(f"curve_{RATE.column}", lambda: _rates(runs)))
     plans += [finals(measure) for measure in measures]
     plans.append(Plan("heldout", lambda: _heldout(merged, variation)))
     plans.append(Plan("tradeoff", lambda: _tradeoff(merged, variation)))
@@ -123,8 +122,7 @@ def _anatomy(merged: MergedSweep, variation: Variation) -> list[Plan]:
                 lambda: draw_loss_shares(several, merged.series(*columns), variation),
             )
         )
-    settings = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
-    if len(runs[settings].drop_duplicates()) >= _MANY_RATES:
+    if len(distinct_schedules(runs)) >= _MANY_RATES:
         plans.append(
             Plan(
                 "integrated_rate",
@@ -134,13 +132,10 @@ def _anatomy(merged: MergedSweep, variation: Variation) -> list[Plan]:
     return plans
 
 
-def _rates(merged: MergedSweep) -> Figure:
+def _rates(runs: pd.DataFrame) -> Figure:
     """Learning-rate curves: one for each schedule, not one for each run."""
-    runs = merged.readable
-    columns = [name for name in runs.columns if name.startswith(RATE_SETTINGS)]
-    distinct = runs[columns].drop_duplicates()
-    series = merged.series(RATE.column)
-    return draw_curves(RATE, series[series["run"].isin(distinct.index)], find_variation(distinct))
+    distinct = distinct_schedules(runs)
+    return draw_curves(RATE, rate_curves(runs.loc[distinct.index]), find_variation(distinct))
 
 
 def _heldout(merged: MergedSweep, variation: Variation) -> Figure:

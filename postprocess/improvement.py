@@ -15,7 +15,7 @@ from postprocess.intervals import Interval, probability_of_improvement
 from postprocess.matrix import draw_matrix
 from postprocess.variation import ACTIVATION, RATE, SCHEDULE, Axis, Variation
 
-_MOST = 12  # levels that a matrix can show
+_MOST = 13  # levels that a matrix can show
 _CELL = 0.55, 0.34  # inches
 _MARGIN = 1.3
 _LETTERS_PER_INCH = 16
@@ -41,8 +41,8 @@ class Factor:
 def find_factor(variation: Variation) -> Factor | None:
     """What to compare: activations, or schedules with their learning rates, or else another axis.
 
-    The one of the first two that has more levels, up to twelve. None when no axis has two to
-    twelve levels, or when no setting was run with more than one seed: one run proves nothing.
+    The one of the first two that has more levels, up to thirteen. None when no axis has two to
+    thirteen levels, or when no setting was run with more than one seed: one run proves nothing.
     """
     if not variation.levels.duplicated().any() or not variation.axes:
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from inr.results import METRICS
 from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean
 
+_FAR_OUT = 3.0  # interquartile ranges
+_NEVER_FAR_OUT = 2.0  # powers of ten
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -25,6 +29,8 @@ class Measure:
     log_scale: bool
     higher_is_better: bool = False
     ranked: bool = True  # False: its size does not say which run is better
+    floor: float = -math.inf  # smaller values are drawn there
+    ceiling: float = math.inf  # larger values are drawn there
 
     @property
     def wrapped_label(self) -> str:
@@ -32,10 +38,24 @@ class Measure:
         return textwrap.fill(self.label, 24)
 
     def drawable(self, values: np.ndarray) -> np.ndarray:
-        """``values`` with NaN for everything that the scale cannot show."""
+        """``values`` within floor and ceiling, NaN for everything that the scale cannot show."""
         values = np.asarray(values, dtype=float)
         shown = np.isfinite(values) & ((values > 0) | (not self.log_scale))
-        return np.where(shown, values, np.nan)
+        return np.where(shown, np.clip(values, self.floor, self.ceiling), np.nan)
+
+    def fenced(self, finals: np.ndarray) -> Measure:
+        """The same, with a ceiling above which lie only values far out among ``finals``.
+
+        A ruined run can end 15 powers of ten above all others, and would leave no room to tell
+        these apart. Far out, on a logarithmic scale, is what Tukey called so: above the third
+        quartile by more than three interquartile ranges; here also by more than two powers of ten.
+        """
+        usable = finals[np.isfinite(finals) & (finals > 0)]
+        if not self.log_scale or not len(usable):
+            return self
+        first, third = np.percentile(np.log10(usable), (25, 75))
+        fence = float(10.0 ** np.ceil(third + max(_FAR_OUT * (third - first), _NEVER_FAR_OUT)))
+        return replace(self, ceiling=fence) if usable.max() > fence else self
 
     def summarise(self, values: np.ndarray) -> Interval:
         """Interquartile mean over runs and its 95 % bootstrap interval, in units of the measure.
@@ -98,31 +118,58 @@ class Measure:
             return
         if self.log_scale:
             panel.set(**{f"{axis}scale": "log"})
-            _set_log_ticks(target)
+            self._set_log_ticks(target)
+
+    def _set_log_ticks(self, axis: Axis) -> None:
+        """Plain numbers at ticks that also suit a range of less than two powers of ten."""
+        low, high = sorted(axis.get_view_interval())
+        decades = np.log10(high / low)
+        if low <= self.floor or high >= self.ceiling:
+            axis.set_major_locator(_BoundedLocator(self.floor, self.ceiling))
+        elif decades < 0.5:
+            axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        elif decades < 2:  # else matplotlib's own choice of whole powers of ten
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(self._tick))
+        axis.set_minor_formatter(NullFormatter())
+
+    def _tick(self, value: float, _position: int) -> str:
+        """The number at a tick; an end at which other values are drawn too says so."""
+        if value == self.ceiling:
+            return f"≥{_plain(value)}"
+        return f"≤{_plain(value)}" if value == self.floor else _plain(value)
 
 
-def _set_log_ticks(axis: Axis) -> None:
-    """Plain numbers at ticks that also suit a range of less than two powers of ten."""
-    low, high = sorted(axis.get_view_interval())
-    decades = np.log10(high / low)
-    if decades < 0.5:
-        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-    elif decades < 2:  # else matplotlib's own choice of whole powers of ten
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(_plain))
-    axis.set_minor_formatter(NullFormatter())
+class _BoundedLocator(LogLocator):
+    """Ticks at powers of ten, and at a floor and a ceiling that the view reaches."""
+
+    def __init__(self, floor: float, ceiling: float) -> None:
+        super().__init__()
+        self._bounds = floor, ceiling
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """The ticks of `LogLocator` between the bounds, without those too close to one."""
+        ticks = np.asarray(super().tick_values(vmin, vmax), float)
+        stride = ticks[1] / ticks[0] if len(ticks) > 1 else 10.0
+        floor, ceiling = self._bounds
+        if vmin <= floor:
+            ticks = np.append(floor, ticks[ticks >= 0.99 * stride * floor])
+        if vmax >= ceiling:
+            ticks = np.append(ticks[1.01 * ceiling >= stride * ticks], ceiling)
+        return list(ticks)
 
 
-def _plain(value: float, _position: int) -> str:
-    """``0.001``, but ``1e-5``: the way that learning rates are written everywhere else."""
-    if value == 0 or 1e-4 <= abs(value) < 1e5:
+def _plain(value: float) -> str:
+    """``0.01``, but ``1e-3``: the way that learning rates are written everywhere else."""
+    if value == 0 or 1e-2 <= abs(value) < 1e4:
         return f"{value:.5g}"
     mantissa, exponent = f"{value:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
 LOSS = Measure("loss", "training loss", log_scale=True, ranked=False)
-RATE = Measure("lr", "learning rate", log_scale=True, ranked=False)
+# a smaller rate moves no weight: adding it changes no digit of a single-precision number
+RATE = Measure("lr", "learning rate", log_scale=True, ranked=False, floor=1e-12)
 
 
 def metric(name: str) -> Measure:

@@ -16,6 +16,7 @@ from postprocess.measure import metric
 from postprocess.variation import Axis, Roles, Variation
 
 _MOST_ROWS = 16
+_ROW, _COLOR = 0.24, 0.05  # inches: a row of one colour, and each further colour
 _MEASURES = [metric(f"nmse_{quantity}") for quantity in QUANTITIES]
 
 
@@ -32,18 +33,24 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     """
     hue = next((a for a in variation.axes if len(a.levels) <= style.MOST_COLORS), None)
     named = [axis for axis in variation.axes if axis != hue]
+    measures = [each.fenced(runs[each.column].to_numpy(float)) for each in _MEASURES]
     table = _summaries(runs, variation, hue, named)
     order = _order(table)
     shown = order[:_MOST_ROWS]
-    figure = Figure(figsize=(style.PAGE_WIDTH, 1.0 + 0.24 * len(shown)))
-    panels = figure.subplots(1, len(_MEASURES), sharey=True)
+    levels = hue.levels if hue else ("",)
+    row = _ROW + _COLOR * (len(levels) - 1)
+    figure = Figure(figsize=(style.PAGE_WIDTH, 1.0 + row * len(shown)))
+    panels = figure.subplots(1, len(measures), sharey=True)
     palette = style.colors(hue)
-    for panel, measure in zip(panels, _MEASURES, strict=True):
+    for panel, measure in zip(panels, measures, strict=True):
         for (name, level), interval in table[measure.column].items():
             if name in shown:
-                reach, position = [interval.low, interval.high], shown.index(name)
-                panel.plot(reach, [position] * 2, color=palette[level], linewidth=1)
-                panel.plot(interval.estimate, position, "o", color=palette[level], markersize=5)
+                shift = (levels.index(level) - (len(levels) - 1) / 2) * _COLOR / row
+                position, color = shown.index(name) + shift, palette[level]
+                reach = measure.drawable(np.array([interval.low, interval.high]))
+                panel.plot(reach, [position] * 2, color=color, linewidth=1)
+                middle = measure.drawable(np.array(interval.estimate))
+                panel.plot(middle, position, "o", color=color, markersize=4.5)
         panel.axvline(1, color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=1)
         measure.finish(panel, "x")
         panel.set_title(measure.label.partition(" MSE")[0])

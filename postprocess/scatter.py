@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ def draw_pairs(
         variation: The settings that differ; the first two of few levels are colour and marker.
         diagonal: Both measures of a pair are in the same unit: draw the line of equality.
     """
+    pairs = [_fence(pair, runs, together=diagonal) for pair in pairs]
     roles = _two_roles(variation)
     wide = style.panels_side_by_side(len(pairs))
     high = math.ceil(len(pairs) / wide)
@@ -50,6 +52,16 @@ def draw_pairs(
     marks = Section("line", [(equality, "both equal")] if diagonal else [])
     add_legend(figure, [*role_sections(roles, points=True), marks])
     return figure
+
+
+def _fence(pair: Pair, runs: pd.DataFrame, *, together: bool) -> Pair:
+    """Both measures without what lies far out, from the same limit on if ``together``."""
+    finals = [runs[measure.column].to_numpy(float) for measure in pair]
+    x, y = (measure.fenced(own) for measure, own in zip(pair, finals, strict=True))
+    if together:
+        ceiling = x.fenced(np.concatenate(finals)).ceiling
+        x, y = replace(x, ceiling=ceiling), replace(y, ceiling=ceiling)
+    return x, y
 
 
 def _two_roles(variation: Variation) -> Roles:

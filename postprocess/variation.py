@@ -59,6 +59,7 @@ _LABELS = {
     WEIGHTS: "weights (value, gradient, Laplacian, time derivative)",
 }
 _MAX_LINES = 12  # in one panel
+_MOST_RATES = 16  # combinations of learning rate and schedule in one panel
 _CAPACITY = {"hue": 7, "style": 4, "column": 6, "row": 5}
 _PREFERENCE = {
     WEIGHTS: ("column", "row", "hue", "style"),
@@ -93,7 +94,7 @@ class Variation:
         """
         axes = {axis.key: axis for axis in self.axes if axis != reserved}
         taken: dict[str, Axis] = {}
-        if {RATE, SCHEDULE} <= axes.keys() and 0 < self.combinations_of_rates <= _MAX_LINES:
+        if {RATE, SCHEDULE} <= axes.keys() and 0 < self.combinations_of_rates <= _MOST_RATES:
             taken = {"hue": axes.pop(RATE), "style": axes.pop(SCHEDULE)}
         return _assign(list(axes.values()), taken)
 

@@ -6,19 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from inr.config import TrainingConfig
 from inr.results import QUANTITIES
-from inr.schedules import rate_factor
 from postprocess import style
 from postprocess.anatomy import (
     composed,
     composition,
     draw_integrated_rate,
     draw_loss_shares,
-    integrated_rates,
     loss_columns,
 )
-from postprocess.merging import flatten
 from postprocess.variation import WEIGHTS, find_variation
 
 STEPS = 400
@@ -105,34 +101,6 @@ def test_a_term_without_effect_is_called_so():
     figure = draw_loss_shares(runs, make_series(runs), find_variation(runs))
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "Laplacian (counted, but without effect)" in named
-
-
-def training_row(config: TrainingConfig, step: int) -> pd.DataFrame:
-    settings = flatten({"training": config.model_dump(mode="json")})
-    return pd.DataFrame([{"step": step, **dict(settings)}], index=[5])
-
-
-CYCLES = {"cycles": 3, "floor_fraction": 0.1}
-
-
-@pytest.mark.parametrize("protocol", ["corrected", "original"])
-@pytest.mark.parametrize("schedule", ["uniform", "exponential", "multi_step", "cyclic"])
-def test_integrated_rate_is_the_sum_over_the_steps(schedule, protocol):
-    options = {"schedule_options": CYCLES} if protocol == "corrected" else {}
-    training = TrainingConfig(
-        steps=STEPS, schedule=schedule, learning_rate=3e-4, protocol=protocol, **options
-    )
-    expected = sum(3 * rate_factor(training, step) for step in range(STEPS - 10))
-    found = integrated_rates(training_row(training, STEPS - 10))
-    assert found[5] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "steps"), [("uniform", 1000), ("multi_step", 28.7), ("exponential", 10)]
-)
-def test_published_schedules_are_worth_few_steps(schedule, steps):
-    training = TrainingConfig(steps=1000, schedule=schedule, protocol="original")
-    assert integrated_rates(training_row(training, 1000))[5] == pytest.approx(steps, rel=0.005)
 
 
 def test_errors_are_drawn_against_the_integrated_rate():
