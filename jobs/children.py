@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.snapshot import import_path
-from jobs.stopping import SIGNALS
+from jobs.stopping import SIGNALS, signals_held
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _CODE = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def start_child(
     """
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     environment["PYTHONPATH"] = import_path(_CODE)
-    with _blocked_signals():
+    with signals_held():
         child = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-P", "-u", "-m", module],
             env=environment,
@@ -87,13 +87,3 @@ def ended_at_last(children: list[Child]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-
-
-@contextmanager
-def _blocked_signals() -> Iterator[None]:
-    """A process that is started meanwhile keeps signals for later: none ends it, none is lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

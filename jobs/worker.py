@@ -22,7 +22,7 @@ from inr.provenance import slurm_job_id
 from jobs.options import PackMode
 from jobs.pack_task import run_pack
 from jobs.packs import tasks_of
-from jobs.stopping import StopRequest
+from jobs.stopping import StopRequest, signals_held
 from jobs.task import run_task
 
 # A node that lost touch with Slurm may still run the task that was given to another one.
@@ -80,12 +80,13 @@ def _requeue() -> None:
     Raises `UserError` if Slurm refuses; what was saved is there for the next launch.
     """
     job = slurm_job_id()
-    answer = subprocess.run(  # noqa: S603
-        ["scontrol", "requeue", job],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with signals_held():  # Slurm sends its warnings to every process of a task
+        answer = subprocess.run(  # noqa: S603
+            ["scontrol", "requeue", job],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     # one that was preempted meanwhile is already on its way back
     if answer.returncode and "pending" not in answer.stderr.lower():
         raise UserError(
