@@ -20,9 +20,11 @@ from postprocess.records import READABLE
 from postprocess.report_highlights import Highlight
 from postprocess.report_ranking import AWARDS, OVERALL, Ranking
 from postprocess.report_words import describe, number
+from postprocess.weightings import NAMES
 
 _MOST_PLAYERS = 8  # up to here every video gets one
 _ZOOM = 0.625  # CSS px of the page per px of a figure
+_COLUMN = 480  # CSS px of a column of pictures
 
 _CAPTIONS = {
     "overview": (
@@ -57,6 +59,13 @@ _CAPTIONS = {
         "How probably one setting beats another",
         "All else equal; 0.5 says nothing.",
     ),
+    **{
+        f"improvement_{quantity}": (
+            f"How probably one setting beats another on the {name} error",
+            "All else equal; 0.5 says nothing.",
+        )
+        for quantity, name in NAMES.items()
+    },
     "loss_shares": ("What the loss consists of", "Share of each term while training."),
     "integrated_rate": (
         "Errors against the learning rate summed over all steps",
@@ -87,6 +96,11 @@ class Picture:
     pdf: str  # URL, or "" where there is none to link
     width: int  # CSS px, so that texts have the same size in all of them
     height: int
+
+    @property
+    def wide(self) -> bool:
+        """Whether it would have to shrink to stand beside another one."""
+        return self.width > _COLUMN
 
 
 @dataclass(frozen=True)

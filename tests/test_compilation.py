@@ -19,6 +19,8 @@ from inr.compilation import (
     step_seconds,
 )
 from inr.config import ModelConfig
+from inr.layout import RunLayout
+from inr.results import open_run, read_series
 
 DECISIONS = [
     pytest.param("on", 1e-6, 1, True, id="on, however short"),
@@ -57,6 +59,26 @@ def test_compiled_step_computes_the_same_and_fills_the_shared_cache(
     assert float(done.stdout) < 1e-10
     assert any(cache.rglob("*.so"))
     assert cache.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("compiled_run.py")
+
+    def train(name: str, steps: int) -> str:
+        where = [str(tmp_path / name), str(tmp_path / "compiled"), str(steps)]
+        done = subprocess.run([sys.executable, script, *where], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()  # a note, if it was not compiled, and how it ended
+
+    assert [train("pieces", steps) for steps in (7, 6, 20)] == ["stopped", "stopped", "complete"]
+    assert train("whole", 20) == "complete"
+    series = []
+    for name in ("pieces", "whole"):
+        with open_run(RunLayout(tmp_path / name).results) as file:
+            series.append(read_series(file))
+    for name, values in series[0].items():
+        if name != "seconds":
+            assert values.tobytes() == series[1][name].tobytes(), name
 
 
 def test_without_a_compiler_the_plain_passes_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,22 @@
 """Runs per hour of a sweep: one process a run with nested autograd, against this product.
 
-The sweep is the quickstart's, with two seeds: 16 runs of whole frames. Contestants take turns::
+The sweep is the quickstart's, with two seeds: 16 runs. Contestants take turns::
 
     peer           `tests.benchmarks.peer`, one process a run, one after the other, all cores;
-                   metrics in every step, as in the published study
-    ours           `jobs/launch.py --local`, one process a core
+                   metrics of a frame in every step, as in the published study
+    ours           `jobs/launch.py --local`, one process a core; metrics of all frames at the
+                   quickstart's own cadence
     ours, packs    the same with `--pack K --pack-mode auto`
+
+twice: with the quickstart's own batches of random points, and with whole frames, where the peer
+has the predictions that it measures already. The peer trains some of the runs, evenly chosen, and
+its time is scaled to all: they differ in nothing that takes time but the activation.
 
 Every time is wall-clock time from the first command to the end of the last, start-up, metrics and
 files included; figures and videos are not part of it. Before anything is timed, peer and product
 are checked to compute the same errors on the same batches.
 
-A second table compares the ways to train K runs of one shape on this machine: fused along the model
+A third table compares the ways to train K runs of one shape on this machine: fused along the model
 axis in one process, or K processes at once; in steps of all K runs.
 """
 
@@ -25,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,22 +52,33 @@ from tests.benchmarks.report import DOCS, publish
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (32, 64, 128, 256)
 PACKS = (2, 4, 8)
+TABLES = ("sweep", "sweep_frames", "crossover")
 
 
-def sweep_document(steps: int) -> dict[str, object]:
-    """The quickstart with whole frames, ``steps`` steps and two seeds."""
+@dataclass(frozen=True)
+class Timing:
+    """What a contestant took for all runs."""
+
+    seconds: float
+    measuring: float | None = None  # of them, where it is known
+
+
+def sweep_document(batch: str | int | None, steps: int | None) -> dict[str, object]:
+    """The quickstart with two seeds, and other batches or steps if given."""
     path = ROOT / "jobs" / "sweeps" / "quickstart.yaml"
     document: dict[str, object] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    document["base"]["training"] |= {"batch": "frame", "steps": steps}
-    document["base"]["record"] = {}  # the default cadence
+    given = {"batch": batch, "steps": steps}
+    document["base"]["training"] |= {k: v for k, v in given.items() if v is not None}
     document["seeds"] = 2
     return document
 
 
-def run_peer(configs: list[RunConfig], folder: Path) -> float:
-    """Train all runs with the peer; seconds."""
+def run_peer(configs: list[RunConfig], runs: int, folder: Path) -> Timing:
+    """Train ``runs`` of the runs with the peer, scaled to all."""
+    chosen = np.unique(np.linspace(0, len(configs) - 1, runs).round().astype(int))
+    scale = len(configs) / len(chosen)
     started = time.perf_counter()
-    for number, config in enumerate(configs):
+    for number, config in ((number, configs[number]) for number in chosen):
         subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.peer", folder / str(number)],
             cwd=ROOT,
@@ -69,11 +86,14 @@ def run_peer(configs: list[RunConfig], folder: Path) -> float:
             text=True,
             check=True,
         )
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    files = [np.load(folder / str(number) / "metrics.npz") for number in chosen]
+    measuring = sum(float(file["measuring_seconds"]) for file in files)
+    return Timing(seconds * scale, measuring * scale)
 
 
-def run_ours(file: Path, folder: Path, *options: str) -> float:
-    """Train all runs with the launcher; seconds."""
+def run_ours(file: Path, folder: Path, *options: str) -> Timing:
+    """Train all runs with the launcher."""
     command = [sys.executable, "jobs/launch.py", "--local", "--sweep", str(file), "--no-post"]
     started = time.perf_counter()
     subprocess.run(
@@ -87,7 +107,7 @@ def run_ours(file: Path, folder: Path, *options: str) -> float:
     unfinished = [e.name for e in read_index(layout) if not is_complete(layout.run(e.name).results)]
     if unfinished:
         raise SystemExit(f"not complete: {unfinished}")
-    return seconds
+    return Timing(seconds)
 
 
 def check(config: RunConfig) -> None:
@@ -106,39 +126,45 @@ def check(config: RunConfig) -> None:
             member.update(found.gradients, found.errors)
 
 
-def compare(steps: int, rounds: int, pack: int, to: str) -> None:
-    """All contestants in turn."""
+def compare(document: dict[str, object], peers: int, rounds: int, pack: int, to: str) -> None:
+    """All contestants in turn, with the sweep of ``document``."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         file = folder / "sweep.yaml"
-        file.write_text(yaml.safe_dump(sweep_document(steps)), encoding="utf-8")
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
         configs, _ = load_sweep(file).expand()
         check(configs[0])
-        contestants: dict[str, Callable[[Path], float]] = {
-            "peer": lambda out: run_peer(configs, out),
+        contestants: dict[str, Callable[[Path], Timing]] = {
+            "peer": lambda out: run_peer(configs, peers, out),
             "ours": lambda out: run_ours(file, out),
             f"ours, packs of {pack}": lambda out: run_ours(file, out, "--pack", str(pack)),
         }
-        found: dict[str, list[float]] = {name: [] for name in contestants}
+        found: dict[str, list[Timing]] = {name: [] for name in contestants}
         for number in range(rounds):
             for name, contestant in contestants.items():
-                seconds = contestant(folder / f"{name}{number}".replace(", ", "_"))
-                found[name].append(seconds)
-                print(f"{name}: {seconds:.1f} s", file=sys.stderr)
-    base = statistics.median(found["peer"])
-    rows = [
-        {
-            "way": name,
-            "seconds (median)": f"{statistics.median(each):.1f}",
-            "seconds (each)": ", ".join(f"{seconds:.1f}" for seconds in each),
-            "runs per hour": f"{len(configs) * 3600 / statistics.median(each):.0f}",
-            "times the peer": f"{base / statistics.median(each):.1f}",
-        }
-        for name, each in found.items()
-    ]
+                timing = contestant(folder / f"{name}{number}".replace(", ", "_"))
+                found[name].append(timing)
+                print(f"{name}: {timing}", file=sys.stderr)
+    base = statistics.median(timing.seconds for timing in found["peer"])
+    rows = []
+    for name, each in found.items():
+        seconds = statistics.median(timing.seconds for timing in each)
+        measuring = [timing.measuring for timing in each if timing.measuring is not None]
+        rows.append(
+            {
+                "way": name,
+                "seconds (median)": f"{seconds:.0f}",
+                "of them measuring": f"{statistics.median(measuring):.0f}" if measuring else "",
+                "runs per hour": f"{len(configs) * 3600 / seconds:.0f}",
+                "times the peer": f"{base / seconds:.1f}",
+            }
+        )
+    training = configs[0].training
     facts = {
-        "runs": len(configs),
-        "steps a run": steps,
+        "runs": f"{len(configs)}, of which the peer trained {peers}, scaled to all",
+        "steps a run": training.steps,
+        "points a step": training.batch,
+        "rounds": rounds,
         "configuration of the first": configs[0].canonical_json(),
         "load while measuring": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
     }
@@ -179,15 +205,26 @@ def crossover(points: int, to: str) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=600, help="of a run")
+    parser.add_argument("--only", choices=TABLES, action="append", help="default: all of them")
+    parser.add_argument("--steps", type=int, help="of a run; default: those of the quickstart")
+    parser.add_argument("--frame-steps", type=int, default=600, help="of a run of whole frames")
+    parser.add_argument("--peers", type=int, default=4, help="runs that the peer trains")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--pack", type=int, default=4)
-    parser.add_argument("--points", type=int, default=1024, help="a step, in the second table")
+    parser.add_argument("--points", type=int, default=1024, help="a step, in the last table")
     parser.add_argument("--output", type=Path, default=DOCS)
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
-    crossover(given.points, str(given.output / "crossover.json"))
-    compare(given.steps, given.rounds, given.pack, str(given.output / "sweep.json"))
+    documents = {
+        "sweep": sweep_document(None, given.steps),
+        "sweep_frames": sweep_document("frame", given.frame_steps),
+    }
+    for name in given.only or TABLES:
+        file = str(given.output / f"{name}.json")
+        if name == "crossover":
+            crossover(given.points, file)
+        else:
+            compare(documents[name], given.peers, given.rounds, given.pack, file)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,37 @@
+"""Trains a small run with a compiled step for some steps: RUN CACHE STEPS.
+
+Prints how it ended. A process of its own: type checks, which tests add to every function, cannot
+be compiled.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from inr.compilation import share_cache
+from inr.config import RunConfig
+from inr.layout import RunLayout
+from inr.recorder import Recorder
+from inr.train import fit
+
+CONFIG = {
+    "data": {"size": 8, "frames": 2},
+    "model": {"width": 8, "depth": 1},
+    "training": {"steps": 20, "batch": 30, "loss_weights": [1, 1, 1, 1], "compile": "on"},
+    "record": {"metrics_every": 5, "tensorboard": False},
+}
+
+
+def main() -> None:
+    """Train until the end, or until so many steps are made."""
+    run, cache, steps = sys.argv[1:]
+    left = iter([False] * int(steps))
+    share_cache(Path(cache))
+    config = RunConfig.model_validate(CONFIG)
+    with Recorder(RunLayout(Path(run)), config, "run") as recorder:
+        print(fit(config, recorder, device="cpu", should_stop=lambda: next(left, True)))
+
+
+if __name__ == "__main__":
+    main()
