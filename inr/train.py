@@ -13,6 +13,7 @@ from inr.compilation import prepare_passes, should_compile, step_seconds
 from inr.config import RunConfig
 from inr.errors import UsageError
 from inr.member import Member, Progress
+from inr.memory import keep_freed_memory
 from inr.pack import Outcome, Pack
 from inr.recorder import Recorder
 
@@ -86,6 +87,7 @@ def fit_together(
         UsageError: the device does not exist.
         ValueError: the runs cannot be trained as one.
     """
+    keep_freed_memory()
     where = pick_device(device)
     pack = Pack()
     for run in runs:

@@ -19,6 +19,7 @@ from inr.config import RunConfig
 from inr.errors import UserError
 from inr.layout import RunLayout
 from inr.member import Member
+from inr.memory import keep_freed_memory
 from inr.pack import Pack
 from inr.precision import arithmetic
 from inr.recorder import Recorder
@@ -101,6 +102,7 @@ def main() -> int:
 
 def _make_pack(config: RunConfig, members: int, folder: Path) -> Pack:
     """Runs that differ in their seeds; nothing is written in training them step by step."""
+    keep_freed_memory()  # as training does
     device = pick_device("auto")
     made = []
     for number in range(members):

@@ -21,6 +21,7 @@ from inr.batches import make_batches
 from inr.config import DataConfig, RunConfig
 from inr.examination import Examination
 from inr.losses import Targets
+from inr.memory import keep_freed_memory
 from inr.model import initialize
 from inr.optimizers import make_optimizer
 from inr.packing import order_needed
@@ -37,6 +38,7 @@ _ONES = dict.fromkeys(QUANTITIES, 1.0)
 def main() -> int:
     """Answer every line, until there is no more."""
     torch.set_num_threads(int(sys.argv[1]))
+    keep_freed_memory()  # as training does
     started = time.process_time()  # all that was imported
     for line in sys.stdin:
         try:

@@ -16,7 +16,7 @@ from inr.recorder import Recorder
 from inr.train import fit
 
 CONFIG = {
-    "data": {"size": 8, "frames": 2},
+    "data": {"size": 12, "frames": 2},
     "model": {"width": 8, "depth": 1},
     "training": {"steps": 20, "batch": 30, "loss_weights": [1, 1, 1, 1], "compile": "on"},
     "record": {"metrics_every": 5, "tensorboard": False},
