@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from inr.memory import keep_freed_memory
 from tests.benchmarks import memory, steps
 from tests.benchmarks.derivatives_figure import draw
 from tests.benchmarks.folx_step import as_numpy, folx_jit
@@ -234,6 +235,7 @@ def limit_threads(threads: int) -> None:
         raise SystemExit(f"--threads {threads}: this machine offers {len(cores)} cores")
     os.sched_setaffinity(0, cores[:threads])
     torch.set_num_threads(threads)
+    keep_freed_memory()  # for all contestants, as training does
 
 
 if __name__ == "__main__":
