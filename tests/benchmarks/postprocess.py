@@ -240,7 +240,7 @@ def draw(timings: Sequence[Timings], path: Path) -> None:
     axis.bar_label(bars, labels=[f"{m:.0f}" for m in medians], padding=4, fontsize=8)
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.set_xlabel("time a video frame, ms: median, lowest and highest")
+    axis.set_xlabel("ms a video frame: median, lowest, highest")
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
