@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -126,8 +126,9 @@ class Measure:
         decades = np.log10(high / low)
         if low <= self.floor or high >= self.ceiling:
             axis.set_major_locator(_BoundedLocator(self.floor, self.ceiling))
-        elif decades < 0.5:
-            axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        elif decades < 0.7:  # fewer than two of the ticks below
+            most = 3 if isinstance(axis, XAxis) else 4  # texts stand beside each other along x
+            axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
         elif decades < 2:  # else matplotlib's own choice of whole powers of ten
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(self._tick))
