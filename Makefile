@@ -94,7 +94,7 @@ bench-derivatives: $(INSTALLED_BENCH) ## Measure a training step against its pee
 bench-quality: $(INSTALLED) ## Time to quality, against the recipe of SIREN (half an hour)
 	$(BIN)/python -m tests.benchmarks.quality
 
-bench-sweep: $(INSTALLED) ## Runs an hour of a whole sweep; fused runs against processes (a quarter of an hour)
+bench-sweep: $(INSTALLED) ## Runs an hour of a whole sweep; fused runs against processes (45 minutes)
 	$(BIN)/python -m tests.benchmarks.sweep
 
 bench-postprocess: $(INSTALLED) ## Video frames, figures and the start of commands (ten minutes)

@@ -31,6 +31,7 @@ from jobs.pack_task import run_pack
 from jobs.packs import Group
 from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
 from jobs.snapshot import import_path
+from jobs.stopping import is_ignored
 from jobs.task import run_task
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
@@ -199,8 +200,8 @@ def _changed_environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let `kill` and a closed terminal end the launch as Ctrl-C does."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
+    """Let `kill` and a closed terminal end the launch as Ctrl-C does, the latter unless nohup."""
+    signals = [each for each in (signal.SIGTERM, signal.SIGHUP) if not is_ignored(each)]
     before = [signal.signal(each, signal.default_int_handler) for each in signals]
     try:
         yield

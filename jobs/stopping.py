@@ -22,6 +22,15 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether a signal was switched off by whoever started this process.
+
+    Shells do so with Ctrl-C for background jobs, and nohup with the end of a terminal. The whole
+    process group still gets it, and nothing in it may mind.
+    """
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
 class StopRequest:
     """False until a signal asks to stop, then true for good. A context manager.
 
@@ -46,7 +55,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         for each in SIGNALS:
-            self._before[each] = signal.signal(each, self._receive)
+            if each != signal.SIGINT or not is_ignored(each):
+                self._before[each] = signal.signal(each, self._receive)
         return self
 
     def __exit__(

@@ -29,7 +29,20 @@ SMALL = {
 }
 
 
-def launch(tmp_path: Path, specification: dict, *arguments: str) -> subprocess.Popen[str]:
+def in_foreground() -> None:
+    """A shell starts background jobs with Ctrl-C switched off, and these tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def in_background() -> None:
+    """As a script does with ``nohup ... &``."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+
+
+def launch(
+    tmp_path: Path, specification: dict, *arguments: str, prepare=in_foreground
+) -> subprocess.Popen[str]:
     """Start the launcher as a terminal would: in a process group of its own."""
     sweep = tmp_path / "tiny.yaml"
     sweep.write_text(json.dumps(specification))  # JSON is YAML
@@ -46,8 +59,7 @@ def launch(tmp_path: Path, specification: dict, *arguments: str) -> subprocess.P
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a shell starts background jobs with Ctrl-C switched off, and these tests may be one
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=prepare,
         cwd=tmp_path,
     )
 
@@ -117,6 +129,17 @@ def test_nothing_lives_on_after_an_interruption(tmp_path, how):
     error = process.communicate()[1]
     assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
     assert error.strip() == ("" if how == "killed" else "interrupted")
+
+
+def test_signals_of_the_terminal_do_not_reach_the_background(tmp_path):
+    specification = {"base": {**SMALL, "training": {"steps": 3000}}, "seeds": 2}
+    process = launch(tmp_path, specification, "--workers", "2", prepare=in_background)
+    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
+    for each in (signal.SIGINT, signal.SIGHUP):
+        os.killpg(process.pid, each)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, out + error
+    assert out.count(": complete in ") == 2
 
 
 class FakeJob:
