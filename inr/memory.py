@@ -2,7 +2,7 @@
 
 A step frees and takes arrays of some hundred kilobytes, dozens of times. The C library gives such
 memory back to the system at once, and the system clears every page before it lends it again: at
-width 128 and 1,024 points that was 6,000 page faults a step, and half of its time.
+width 128 and 1,024 points that was 4,000 to 6,000 page faults a step, and half of its time.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def _changed_environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let `kill` and a closed terminal end the launch as Ctrl-C does, the latter unless nohup."""
+    """Let `kill`, and without nohup a closed terminal, end the launch as Ctrl-C does."""
     signals = [each for each in (signal.SIGTERM, signal.SIGHUP) if not is_ignored(each)]
     before = [signal.signal(each, signal.default_int_handler) for each in signals]
     try:
