@@ -81,6 +81,12 @@ def _attempt(record: dict[str, Any]) -> Attempt | None:
         return None
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process, and of its children that have ended, s."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 class AttemptLog:
     """Writes the start and the end of one attempt.
 
@@ -92,6 +98,7 @@ class AttemptLog:
         last_life: last sign of life of an attempt that was killed, seconds since the epoch.
         members: how many runs the task trains at once.
         in_process: how many of them this process trains; its CPU time counts to equal parts.
+        cpu_before: CPU time of this process that does not count, s.
     """
 
     def __init__(
@@ -104,6 +111,7 @@ class AttemptLog:
         *,
         members: int = 1,
         in_process: int = 1,
+        cpu_before: float = 0.0,
     ) -> None:
         self.path = path
         earlier = read_attempts(path)
@@ -112,7 +120,7 @@ class AttemptLog:
             self._end_killed(earlier[-1], last_life)
         self._start = time.monotonic()
         self._static = {"job": job, "cpus": cpus, "gpus": gpus, "members": members}
-        self._in_process = in_process
+        self._in_process, self._cpu_before = in_process, cpu_before
 
     def start(self) -> None:
         """Say that the attempt begins."""
@@ -127,7 +135,7 @@ class AttemptLog:
 
     def end(self, status: EndStatus, reason: str, steps: Sequence[int]) -> None:
         """Say how it ended, and the steps it was seen at, first to last."""
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        used = cpu_seconds() - self._cpu_before
         self._append(
             event="end",
             number=self.number,
@@ -136,7 +144,7 @@ class AttemptLog:
             first_step=steps[0] if steps else 0,
             last_step=steps[-1] if steps else 0,
             wall_seconds=round(time.monotonic() - self._start, 3),
-            cpu_seconds=round(sum(u.ru_utime + u.ru_stime for u in used) / self._in_process, 3),
+            cpu_seconds=round(used / self._in_process, 3),
         )
 
     def _end_killed(self, attempt: Attempt, last_life: float | None) -> None:

@@ -33,6 +33,7 @@ class Checkpoint:
         optimizer: state of the optimiser.
         scheduler: state of the learning-rate schedule.
         balancing: state of the balance of the loss terms.
+        compiled: whether its steps are compiled; the run goes on as it began.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
     balancing: dict[str, Tensor]
+    compiled: bool = False
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

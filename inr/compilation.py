@@ -1,10 +1,11 @@
 """Whether, and how, the passes of a training step are compiled.
 
-Compiling takes up to 40 s the first time, less from a cache, and saves about a fifth of a step.
-The decision rests on the configuration alone: a cost model with fixed constants, never a clock
-and never what a cache holds. Compiled and uncompiled steps differ in their last bits, so a
-decision that could change between two attempts would break the promise that a run which was cut
-off goes on with the same bits.
+Compiling takes about 20 s the first time, 5 from a cache, and nothing for further runs of a shape
+in one process; it saves a fifth to a third of a step. The decision rests on a cost model with
+fixed constants, never on a clock and never on what a cache holds, and stays with the run (its
+checkpoint knows). Compiled and uncompiled steps differ in their last bits, so a decision that
+changed between two attempts would break the promise that a run which was cut off goes on with the
+same bits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import stat
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -23,19 +25,19 @@ from inr.config import CompileMode, ModelConfig
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
-COLD_SECONDS = 40.0  # of compiling with an empty cache
-SAVED_SHARE = 0.2  # of a step that is not compiled
-REPAID = 2.0  # how many times over compiling must repay itself
-UNITS = {0: 3, 1: 6, 2: 12}  # products of a step per pair of hidden layers, by order
-# Multiplications and additions a second in a step that is not compiled. One core of an AMD EPYC
-# (Zen 5), on a busy machine, did 1.6e11; for two, 2.3e11 is assumed, as is the figure for GPUs.
-SPEED = {"cpu": 2.3e11, "cuda": 1e13}
+COLD_SECONDS = 20.0  # of compiling with an empty cache
+REPAID = 1.5  # how many times over compiling must repay itself
+# Seconds that a compiled step of order 2 saves for every point, unit and hidden layer, and the
+# parts of it that those of lower order save. On two cores of an AMD EPYC (Zen 5) widths 64 to 512
+# and 1,024 to 65,536 points gave 3e-9 to 6e-9; the figure for GPUs is assumed.
+SAVED = {"cpu": 5e-9, "cuda": 1e-10}
+SHARES = {0: 0.25, 1: 0.5, 2: 1.0}
 
 
-def step_seconds(
+def saved_seconds(
     model: ModelConfig, points: int, order: int, device_type: str, models: int = 1
 ) -> float:
-    """Modelled duration of a step that is not compiled, s; equal on every machine.
+    """What compiling is modelled to save of a step, s; equal on every machine.
 
     Args:
         model: shape of the network.
@@ -44,21 +46,31 @@ def step_seconds(
         device_type: "cpu" or "cuda".
         models: how many are trained at once.
     """
-    product = 2.0 * points * model.width**2
-    # depth - 1 pairs of hidden layers; the rest of the step counts as one more
-    flops = UNITS[order] * product * model.depth * models
-    return flops / SPEED.get(device_type, SPEED["cuda"])
+    numbers = points * model.width * model.depth * models
+    return SAVED.get(device_type, SAVED["cuda"]) * SHARES[order] * numbers
 
 
-def should_compile(mode: CompileMode, seconds: float, steps: int) -> bool:
-    """Whether to compile a run of ``steps`` steps in all that take ``seconds`` each uncompiled.
+def should_compile(mode: CompileMode, saved: float, earlier: bool | None = None) -> bool:
+    """Whether to compile steps.
 
-    ``steps`` is the length of the whole run, not what is left of it, so that every attempt at it
-    decides alike.
+    Args:
+        mode: what the configuration says.
+        saved: what compiling saves of all steps, s.
+        earlier: whether an earlier attempt at the run compiled its steps; None: there was none.
     """
     if mode != "auto":
         return mode == "on"
-    return steps * seconds * SAVED_SHARE >= REPAID * COLD_SECONDS
+    if earlier is not None:
+        return earlier
+    return saved >= REPAID * COLD_SECONDS
+
+
+@cache
+def _compiled() -> Passes:
+    return Passes(
+        first=torch.compile(first_pass, dynamic=False, fullgraph=True),
+        others=torch.compile(other_passes, dynamic=False, fullgraph=True),
+    )
 
 
 def prepare_passes(
@@ -74,10 +86,7 @@ def prepare_passes(
     compiler = os.environ.get("CXX", "g++")
     if device_type == "cpu" and shutil.which(compiler) is None:
         return EAGER, _note(f"no C++ compiler: {compiler!r} was not found")
-    passes = Passes(
-        first=torch.compile(first_pass, dynamic=False, fullgraph=True),
-        others=torch.compile(other_passes, dynamic=False, fullgraph=True),
-    )
+    passes = _compiled()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler about itself

@@ -74,6 +74,7 @@ class Member:
         network: its parameters, leaves of the graph.
         step: optimiser steps done.
         seconds: time spent training.
+        compiled: whether its steps are compiled; None: not decided.
 
     Raises:
         UserError: the image cannot be used.
@@ -109,6 +110,7 @@ class Member:
         self.status = "training"
         self.step = 0
         self.seconds = 0.0
+        self.compiled: bool | None = None
         self.errors: dict[str, float] = {}
 
     def begin(self) -> None:
@@ -200,6 +202,7 @@ class Member:
             optimizer=self.optimizer.state_dict(),
             scheduler=self.scheduler.state_dict(),
             balancing=self.balance.state_dict(),
+            compiled=bool(self.compiled),
         )
         write_checkpoint(self.recorder.layout.checkpoint, checkpoint)
 
@@ -215,7 +218,7 @@ class Member:
         self.optimizer.load_state_dict(state.optimizer)
         self.scheduler.load_state_dict(state.scheduler)
         self.balance.load_state_dict(state.balancing)
-        self.step, self.seconds = state.step, state.seconds
+        self.step, self.seconds, self.compiled = state.step, state.seconds, state.compiled
         return True
 
     def _finish(self, status: str) -> None:

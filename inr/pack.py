@@ -56,11 +56,17 @@ class Pack:
         """The members that still train."""
         return [member for _, member in self._active()]
 
-    def train(self, should_stop: Callable[[], bool] = lambda: False) -> list[Outcome]:
+    def train(
+        self,
+        should_stop: Callable[[], bool] = lambda: False,
+        choose_passes: Callable[[Sequence[Member]], Passes] | None = None,
+    ) -> list[Outcome]:
         """Train until each run has ended; one alone goes the same way, without the model axis.
 
         Args:
             should_stop: asked after every step; True writes all checkpoints and ends.
+            choose_passes: the passes for members that are where they begin, or go on; None:
+                those that the pack has.
 
         Returns:
             How each ended, in the order in which they were added.
@@ -71,6 +77,8 @@ class Pack:
         if len({pack_key(member.config) for member in self.active()}) > 1:
             raise ValueError("only runs of the same data, network, batch and order fit together")
         self._each(self._active(), Member.begin)
+        if choose_passes and (members := self.active()):
+            self.passes = choose_passes(members)
         self._tell()
         while self.active():
             self._round(should_stop)

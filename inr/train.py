@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from inr.adjoint import EAGER, Passes
-from inr.compilation import prepare_passes, should_compile, step_seconds
+from inr.compilation import prepare_passes, saved_seconds, should_compile
 from inr.config import RunConfig
 from inr.errors import UsageError
 from inr.member import Member, Progress
@@ -44,11 +44,13 @@ def fit(
     device: str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    steps_in_all: int | None = None,
 ) -> str:
     """Train the network that ``config`` describes and record what the contract asks for.
 
     One seed on one machine, with one number of threads, gives the same series to the last bit on
-    the CPU, also when the run was cut off and goes on from its checkpoint.
+    the CPU, also when the run was cut off and goes on from its checkpoint. (Compiled steps differ
+    from others in their last bits: with ``compile: auto`` the number of steps belongs to that.)
 
     Args:
         config: the run.
@@ -56,6 +58,8 @@ def fit(
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
         on_progress: called at the start, twice a second at most, and at the end.
         should_stop: asked after every step; True writes a checkpoint and returns.
+        steps_in_all: steps that this process will take for this and other runs of its shape;
+            they all gain if it compiles them. None: those of the run.
 
     Returns:
         "complete"; "diverged" when the loss became NaN or infinite, with what was recorded until
@@ -66,7 +70,9 @@ def fit(
         UsageError: the device does not exist.
     """
     run = Run(config, recorder, on_progress)
-    (outcome,) = fit_together([run], device=device, should_stop=should_stop)
+    (outcome,) = fit_together(
+        [run], device=device, should_stop=should_stop, steps_in_all=steps_in_all
+    )
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
@@ -77,8 +83,11 @@ def fit_together(
     *,
     device: str = "auto",
     should_stop: Callable[[], bool] = lambda: False,
+    steps_in_all: int | None = None,
 ) -> list[Outcome]:
     """Train runs of one `inr.packing.pack_key` as one; each as `fit` would, to rounding.
+
+    ``steps_in_all`` is as in `fit`; None: the most steps of a run.
 
     Returns:
         How each ended, in order: as `fit` says, or the exception that ended this run alone.
@@ -93,24 +102,26 @@ def fit_together(
     for run in runs:
         make = partial(Member, run.config, run.recorder, where, run.on_progress)
         pack.admit(make, run.on_end)
-    pack.passes = _passes(pack.active())
-    return pack.train(should_stop)
+    return pack.train(should_stop, partial(_choose_passes, steps_in_all))
 
 
-def _passes(members: Sequence[Member]) -> Passes:
-    """The passes of the step, compiled if that pays."""
-    if not members:
-        return EAGER
+def _choose_passes(steps_in_all: int | None, members: Sequence[Member]) -> Passes:
+    """The passes of the step, compiled if that pays, or if it was so when the run began."""
     first = members[0]
-    training, device = first.config.training, first.device.type
-    points = first.batches(0)[0].shape[0]
-    seconds = step_seconds(first.config.model, points, first.order, device, len(members))
-    steps = max(member.config.training.steps for member in members)
-    if not should_compile(training.compile, seconds, steps):
-        return EAGER
-    passes, note = prepare_passes(device, lambda passes: Pack(members, passes).gradients(members))
-    if note:
-        print(note, flush=True)
+    mode, device = first.config.training.compile, first.device.type
+    points = first.batches(first.step)[0].shape[0]
+    saved = saved_seconds(first.config.model, points, first.order, device, len(members))
+    steps = steps_in_all or max(member.config.training.steps for member in members)
+    earlier = next((each.compiled for each in members if each.compiled is not None), None)
+    passes = EAGER
+    if should_compile(mode, saved * steps, earlier):
+        passes, note = prepare_passes(
+            device, lambda passes: Pack(members, passes).gradients(members)
+        )
+        if note:
+            print(note, flush=True)
+    for member in members:
+        member.compiled = passes is not EAGER
     return passes
 
 

@@ -36,12 +36,14 @@ class Share:
     Attributes:
         cpus: cores that the task was given; None: what the environment says.
         members: runs that the task trains at once.
-        in_process: how many of them this process trains.
+        in_process: how many of them this process trains at once.
+        cpu_before: CPU time that this process has spent on other runs before, s.
     """
 
     cpus: int | None = None
     members: int = 1
     in_process: int = 1
+    cpu_before: float = 0.0
 
 
 class RunAttempt:
@@ -146,6 +148,7 @@ class RunAttempt:
             last_life,
             members=share.members,
             in_process=share.in_process,
+            cpu_before=share.cpu_before,
         )
         self.number = self._log.number
         try:

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from jobs.attempt import given_cpus
+from jobs.devices import cuda_devices
 from jobs.snapshot import import_path
 from jobs.stopping import SIGNALS, signals_held
 
@@ -23,13 +25,27 @@ _STOP_SECONDS = 15.0  # for children to save and end
 Child = subprocess.Popen[str]
 
 
+def children_at_once(runs: int) -> int:
+    """How many of so many runs train at the same time, in a process each.
+
+    All on a GPU, which shares itself out among processes; on the CPU one a core, and the others
+    wait for their turn.
+    """
+    return runs if cuda_devices() else min(runs, given_cpus())
+
+
 def threads_of_each(cpus: int, children: int) -> int:
     """Threads of every child, so that together they have one a core."""
     return max(1, cpus // children)
 
 
 def start_child(
-    module: str, question: Mapping[str, Any], threads: int, *, answers: bool = False
+    module: str,
+    question: Mapping[str, Any],
+    threads: int,
+    *,
+    answers: bool = False,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start ``python -P -m module`` and give it ``question``, which it takes with `listen`.
 
@@ -38,6 +54,7 @@ def start_child(
         question: what it is about, as JSON.
         threads: for its arithmetic.
         answers: connect its standard output to this process; otherwise it is that of this process.
+        pass_fds: open files that it inherits.
     """
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     environment["PYTHONPATH"] = import_path(_CODE)
@@ -47,6 +64,7 @@ def start_child(
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if answers else None,
+            pass_fds=pass_fds,
             text=True,
         )
     tell(child, json.dumps(question))

@@ -39,6 +39,7 @@ class Evidence:
         log: the end of the log of its newest task.
         answers: whether the queue could be asked.
         launching: whether a launcher is at work on the sweep.
+        task_trains: whether its newest task trains another run of its pack.
     """
 
     finished: Finished | None = None
@@ -56,6 +57,7 @@ class Evidence:
     log: LastWords = field(default_factory=LastWords)
     answers: bool = True
     launching: bool = False
+    task_trains: bool = False
 
     @property
     def last(self) -> Attempt | None:

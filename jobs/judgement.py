@@ -106,6 +106,8 @@ def _judge_queued(evidence: Evidence) -> tuple[State, str]:
             return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
         if last is not None and last.status in _OWN_FAILURES and _of_newest_task(evidence):
             return _judge_attempt(evidence)  # its task goes on with other runs
+        if evidence.task_trains and not evidence.newest_task_started:
+            return State.WAITING, "its task trains other runs first"
         return State.RUNNING, "ending" if task.state == "COMPLETING" else "starting"
     why = task.reason or task.state
     if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever

@@ -18,6 +18,7 @@ from typing import Any
 
 import submitit
 
+from inr.attempts import read_attempts
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from jobs.attempt import forget_last_attempt
@@ -45,7 +46,7 @@ Failure = tuple[IndexEntry, str]
 class _Running:
     """A task that runs."""
 
-    runs: Group
+    runs: list[IndexEntry]  # those whose end has not been told
     slot: int  # from 0; one task at a time holds it
     job: Any  # submitit.LocalJob
     started: float  # time.monotonic()
@@ -121,16 +122,28 @@ class LocalPool:
                 job: Any = self._executor.submit(run_task, root, *work[0], **tied)
             else:
                 job = self._executor.submit(run_pack, root, work, self._mode, **tied)
-        self._running.append(_Running(runs, slot, job, time.monotonic()))
+        self._running.append(_Running(list(runs), slot, job, time.monotonic()))
 
     def _collect(self, display: Display, total: int) -> None:
-        """Take away the tasks that ended, and say how."""
-        for running in [each for each in self._running if each.job.done()]:
-            self._running.remove(running)
-            for run in running.runs:
+        """Take away the tasks and runs that ended, and say how."""
+        for running in list(self._running):
+            over = running.job.done()
+            if over:
+                self._running.remove(running)
+            for run in [run for run in running.runs if over or self._is_complete(run)]:
+                running.runs.remove(run)
                 self._ended.append(run)
                 how = self._describe_end(running, run)
                 display.say(f"[{len(self._ended)}/{total}] {run.name}: {how}")
+
+    def _is_complete(self, run: IndexEntry) -> bool:
+        """Whether a run is finished, though its task may go on with others."""
+        files = self._layout.run(run.name)
+        report = read_progress(files.progress)
+        if report is None or report.step < report.steps:
+            return False
+        attempts = read_attempts(files.attempts)
+        return bool(attempts) and attempts[-1].status == "complete"
 
     def _describe_end(self, running: _Running, run: IndexEntry) -> str:
         files = self._layout.run(run.name)
@@ -141,18 +154,24 @@ class LocalPool:
             self._failures.append((run, reason))
             return f"FAILED: {reason}"
         report = read_progress(files.progress)
-        took = describe_seconds(time.monotonic() - running.started)
+        attempts = read_attempts(files.attempts)  # the run may have waited for others of its task
+        own = attempts[-1].wall_seconds if attempts else 0.0
+        took = describe_seconds(own or time.monotonic() - running.started)
         return f"{status} in {took}  {describe_errors(report) if report else ''}".rstrip()
 
     def _standing(
         self, runs: Sequence[IndexEntry], seconds: float
     ) -> tuple[dict[str, Standing | None], Total]:
-        """How far the running tasks are, and all of them together."""
-        reports = {
-            run.name: read_progress(self._layout.run(run.name).progress)
-            for each in self._running
-            for run in each.runs
-        }
+        """How far the runs that train are, and all of them together.
+
+        Of a task whose runs have all not begun, the first one.
+        """
+        reports: dict[str, Standing | None] = {}
+        for each in self._running:
+            names = [run.name for run in each.runs]
+            found = {name: read_progress(self._layout.run(name).progress) for name in names}
+            begun = {name: report for name, report in found.items() if report}
+            reports |= begun or dict.fromkeys(names[:1])
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
         return reports, Total(len(runs), len(self._ended), Standing(done, _steps(runs), seconds))
 

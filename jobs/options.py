@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--pack-mode",
         choices=PACK_MODES,
-        help="train a pack as one (fused) or side by side (processes); auto, the default, measures "
+        help="train a pack as one (fused) or in processes; auto, the default, measures "
         "once which is faster",
     )
     add(

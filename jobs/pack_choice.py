@@ -1,4 +1,4 @@
-"""Whether the runs of a pack are trained as one or side by side: a short measurement decides.
+"""Whether the runs of a pack are trained as one or in processes: a short measurement decides.
 
 What was measured is kept beside the sweep, by shape, number of runs, device and cores, so that
 only the first task of a kind measures.
@@ -20,6 +20,7 @@ from inr.files import replace_atomically
 from inr.layout import SweepLayout
 from inr.packing import pack_key
 from jobs.attempt import given_cpus
+from jobs.children import children_at_once
 from jobs.progress_file import read_progress
 
 MEASURING_SECONDS = 10.0  # about what it takes: starting processes, mostly
@@ -31,8 +32,8 @@ class Timing:
 
     Attributes:
         fused: a step of all runs as one.
-        processes: a step of all runs, in a process each.
-        start: until all those processes could take a step.
+        processes: a step of all runs, in processes of their own.
+        start: until those processes could take a step.
     """
 
     fused: float
@@ -41,8 +42,8 @@ class Timing:
 
     def fastest(self, steps: int) -> Literal["fused", "processes"]:
         """The mode that needs less time for ``steps`` steps."""
-        side_by_side = self.start + steps * self.processes
-        return "processes" if side_by_side < steps * self.fused else "fused"
+        apart = self.start + steps * self.processes
+        return "processes" if apart < steps * self.fused else "fused"
 
 
 def choose_mode(
@@ -91,12 +92,13 @@ def _check_memory(members: int) -> None:
 
     Each is taken to need what this one has needed so far.
     """
+    processes = children_at_once(members)
     given = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB; absent or 0 without a limit
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # from KiB
-    needed = own * (members + 1)
+    needed = own * (processes + 1)
     if given.isdigit() and 0 < int(given) < needed:
         raise UserError(
-            f"{members} processes may need {needed:.0f} MiB of memory, and the task has {given}"
+            f"{processes} processes may need {needed:.0f} MiB of memory, and the task has {given}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Steps of a pack, timed: as one in this process, and side by side in a process each.
+"""Steps of a pack, timed: as one in this process, and in processes of their own.
 
 ``python -P -m jobs.pack_trial`` is such a process: it says when it can begin, waits until all can,
 and answers with the seconds that a step took. Steps are timed as they are without compilation.
@@ -25,7 +25,15 @@ from inr.precision import arithmetic
 from inr.recorder import Recorder
 from inr.train import pick_device
 from jobs.attempt import given_cpus
-from jobs.children import Child, ended_at_last, listen, start_child, tell, threads_of_each
+from jobs.children import (
+    Child,
+    children_at_once,
+    ended_at_last,
+    listen,
+    start_child,
+    tell,
+    threads_of_each,
+)
 
 _SECONDS = 1.0  # of steps
 _WARM_UP = 2
@@ -43,25 +51,27 @@ def fused_seconds_per_step(config: RunConfig, members: int) -> float:
 
 
 def process_seconds_per_step(config: RunConfig, members: int) -> float:
-    """Seconds for one step of ``members`` runs like ``config``, side by side in a process each."""
+    """Seconds for one step of ``members`` runs like ``config``, in processes of their own."""
     return measure_processes(config, members)[0]
 
 
 def measure_processes(config: RunConfig, members: int) -> tuple[float, float]:
-    """Let processes take steps at the same time.
+    """Let as many processes take steps at the same time as would train (`children_at_once`).
 
     Returns:
-        Seconds for one step of all, and seconds until all processes could begin.
+        Seconds for one step of all ``members``, those that wait for their turn included; and
+        seconds until all processes could begin.
 
     Raises:
         UserError: one of them failed.
     """
     children: list[Child] = []
-    threads = threads_of_each(given_cpus(), members)
+    at_once = children_at_once(members)
+    threads = threads_of_each(given_cpus(), at_once)
     question = {"config": config.canonical_json(), "threads": threads}
     started = time.perf_counter()
     with ended_at_last(children):
-        children += (start_child(__name__, question, threads, answers=True) for _ in range(members))
+        children += (start_child(__name__, question, threads, answers=True) for _ in range(at_once))
         for child in children:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
@@ -70,7 +80,7 @@ def measure_processes(config: RunConfig, members: int) -> tuple[float, float]:
             tell(child, "go")
         answers = [_answer(child) for child in children]
     try:
-        return statistics.mean(map(float, answers)), start
+        return statistics.mean(map(float, answers)) * members / at_once, start
     except ValueError:
         raise UserError("processes could not be timed: one failed") from None
 

@@ -21,8 +21,8 @@ class Packing:
 
     Attributes:
         size: most runs of a task.
-        mode: "fused": as one, with a model axis; "processes": side by side, a process each;
-            "auto": whichever a short measurement finds faster.
+        mode: "fused": as one, with a model axis; "processes": in processes of their own, see
+            `jobs.children.children_at_once`; "auto": whichever a short measurement finds faster.
     """
 
     size: int = 1

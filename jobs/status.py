@@ -113,6 +113,7 @@ def read_status(layout: SweepLayout, finished: FinishedRuns | None = None) -> Sw
         [(layout.run(entry.name), entry.run_id) for entry in entries]
     )
     seen = [look(entry, *result) for entry, result in zip(entries, results, strict=True)]
+    seen = _with_company(seen)
     seen = _ask_how_they_ended(layout, entries, seen, placements)
     runs = [run_status(entry, each) for entry, each in zip(entries, seen, strict=True)]
     damaged = frozenset(
@@ -143,6 +144,17 @@ class _Look:
             answers=self._placements.answers,
             launching=self._launching,
         )
+
+
+def _with_company(seen: list[Evidence]) -> list[Evidence]:
+    """Add whether the tasks of runs that wait train others."""
+    at_work = {each.place.task_id for each in seen if each.alive and each.place}
+    return [
+        replace(each, task_trains=True)
+        if each.queued and each.place and each.place.task_id in at_work
+        else each
+        for each in seen
+    ]
 
 
 def _ask_how_they_ended(

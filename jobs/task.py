@@ -34,6 +34,7 @@ def run_task(
     stop: StopRequest | None = None,
     share: Share | None = None,
     threads: int | None = None,
+    steps_in_all: int | None = None,
 ) -> str:
     """Train one run of a sweep, unless it is finished already.
 
@@ -47,6 +48,7 @@ def run_task(
         stop: says when to stop; None: when this process gets one of `SIGNALS`.
         share: what the run has of a task that it shares with others; None: all of it.
         threads: of this process; None: as many as the task has cores.
+        steps_in_all: see `inr.train.fit`.
 
     Returns:
         "complete" or "diverged"; "stopped" when a signal asked for it: the run goes on from its
@@ -67,7 +69,13 @@ def run_task(
             if not stop():  # asked before anything heavy was loaded
                 prepare_torch(layout, threads or given_cpus())
                 status = train(
-                    run, name, config, attempt.tell, attempt=attempt.number, should_stop=stop
+                    run,
+                    name,
+                    config,
+                    attempt.tell,
+                    attempt=attempt.number,
+                    should_stop=stop,
+                    steps_in_all=steps_in_all,
                 )
             attempt.end(*end_of(status, stop))
             return status
@@ -81,13 +89,20 @@ def train(
     *,
     attempt: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    steps_in_all: int | None = None,
 ) -> str:
     """Train one run in this process and record it. Returns how it ended, as `inr.train.fit`."""
     import inr.recorder
     import inr.train
 
     with inr.recorder.Recorder(run, config, name, attempt) as recorder:
-        return inr.train.fit(config, recorder, on_progress=on_progress, should_stop=should_stop)
+        return inr.train.fit(
+            config,
+            recorder,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            steps_in_all=steps_in_all,
+        )
 
 
 def tie(lifeline: str | None, cuda_device: str | None) -> None:

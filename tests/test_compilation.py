@@ -14,34 +14,47 @@ from inr.compilation import (
     CACHE_VARIABLE,
     CompileMode,
     prepare_passes,
+    saved_seconds,
     share_cache,
     should_compile,
-    step_seconds,
 )
 from inr.config import ModelConfig
 from inr.layout import RunLayout
 from inr.results import open_run, read_series
 
 DECISIONS = [
-    pytest.param("on", 1e-6, 1, True, id="on, however short"),
-    pytest.param("off", 1e3, 10**6, False, id="off, however long"),
-    pytest.param("auto", 0.1, 100, False, id="short run"),
-    pytest.param("auto", 0.1, 100_000, True, id="long run"),
+    pytest.param("on", 0.0, None, True, id="on, however little it saves"),
+    pytest.param("off", 1e6, None, False, id="off, however much it saves"),
+    pytest.param("auto", 10.0, None, False, id="too little"),
+    pytest.param("auto", 100.0, None, True, id="enough"),
+    pytest.param("auto", 10.0, True, True, id="too little, but it began so"),
+    pytest.param("auto", 100.0, False, False, id="enough, but it began without"),
+    pytest.param("off", 100.0, True, False, id="off, though it began so"),
 ]
 
 
-@pytest.mark.parametrize(("mode", "seconds", "steps", "expected"), DECISIONS)
-def test_decision(mode: CompileMode, seconds: float, steps: int, expected: bool) -> None:
-    assert should_compile(mode, seconds, steps) is expected
+@pytest.mark.parametrize(("mode", "saved", "earlier", "expected"), DECISIONS)
+def test_decision(mode: CompileMode, saved: float, earlier: bool | None, expected: bool) -> None:
+    assert should_compile(mode, saved, earlier) is expected
 
 
-def test_modelled_cost_follows_the_units_of_the_step() -> None:
+def test_modelled_saving_is_that_of_the_elementwise_work() -> None:
     model = ModelConfig(width=64, depth=3)
-    full = step_seconds(model, 1000, 2, "cpu")
-    assert step_seconds(model, 1000, 1, "cpu") == pytest.approx(full / 2)
-    assert step_seconds(model, 1000, 0, "cpu") == pytest.approx(full / 4)
-    assert step_seconds(model, 4000, 2, "cpu", models=2) == pytest.approx(full * 8)
-    assert step_seconds(ModelConfig(width=128, depth=3), 1000, 2, "cpu") == pytest.approx(4 * full)
+    full = saved_seconds(model, 1000, 2, "cpu")
+    assert saved_seconds(model, 1000, 1, "cpu") == pytest.approx(full / 2)
+    assert saved_seconds(model, 1000, 0, "cpu") == pytest.approx(full / 4)
+    assert saved_seconds(model, 4000, 2, "cpu", models=2) == pytest.approx(full * 8)
+    wide = ModelConfig(width=128, depth=3)
+    assert saved_seconds(wide, 1000, 2, "cpu") == pytest.approx(2 * full)
+
+
+QUICKSTART = ModelConfig(width=128, depth=3)
+
+
+@pytest.mark.parametrize(("runs", "expected"), [(1, False), (8, True)])
+def test_runs_of_one_process_repay_compiling_together(runs: int, expected: bool) -> None:
+    saved = runs * 2400 * saved_seconds(QUICKSTART, 1024, 2, "cpu")
+    assert should_compile("auto", saved) is expected
 
 
 def no_step(passes: Passes) -> None:

@@ -288,6 +288,13 @@ def test_a_signal_saves_all_and_they_go_on_to_the_same_bytes(tmp_path: Path) -> 
             assert cut[key].tobytes() == column.tobytes(), key
 
 
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a task with two cores is told."""
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_each_process_comes_to_its_own_end(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,6 +314,7 @@ def test_each_process_comes_to_its_own_end(
     assert "run1: UserError" in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_signals_that_keep_coming_kill_no_process_that_has_stopped(tmp_path: Path) -> None:
     """As Slurm's own signal and the task's do, one of them late."""
     configs = [tiny(seed=seed, steps=10_000_000) for seed in (1, 2)]
@@ -331,6 +339,56 @@ def test_signals_that_keep_coming_kill_no_process_that_has_stopped(tmp_path: Pat
         telling = pool.submit(keep_telling)
         assert pack(tmp_path, configs, "processes") == ["stopped", "stopped"]
         telling.result()
+
+
+def test_on_one_core_runs_take_turns(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In one process, and after a failure in a new one; each is charged what it used itself."""
+    configs = [tiny(seed=seed, steps=200) for seed in range(4)]
+    layout = SweepLayout(tmp_path)
+    layout.run("run2").results.mkdir(parents=True)
+    assert pack(tmp_path, configs, "processes") == ["complete", "complete", "failed", "complete"]
+    attempts = [read_attempts(layout.run(f"run{n}").attempts)[0] for n in range(4)]
+    assert attempts[0].pid == attempts[1].pid == attempts[2].pid != attempts[3].pid
+    assert [attempt.members for attempt in attempts] == [1] * 4
+    assert attempts[1].cpu_seconds < attempts[0].cpu_seconds  # which had to load everything
+    alone = (
+        pack(tmp_path / "alone", configs[:2], "fused"),
+        pack(tmp_path / "b", configs[1:2], "auto"),
+    )
+    assert alone == (["complete"] * 2, ["complete"])
+    turn, single = series(tmp_path, "run1"), series(tmp_path / "b", "run0")
+    for key, column in single.items():
+        assert turn[key].tobytes() == column.tobytes(), key
+    assert "run2: UserError" in capfd.readouterr().err
+
+
+def test_a_run_that_is_killed_in_its_turn(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configs = [tiny(seed=1, steps=10_000_000), tiny(seed=2)]
+    first = SweepLayout(tmp_path).run("run0")
+
+    def kill() -> None:
+        assert wait_until(first.progress.exists)
+        owner = read_owner(first.lock)
+        assert owner is not None
+        os.kill(owner.pid, signal.SIGKILL)
+
+    with ThreadPoolExecutor() as pool:
+        killing = pool.submit(kill)
+        assert pack(tmp_path, configs, "processes") == ["failed", "complete"]
+        killing.result()
+    assert "run0: killed by SIGKILL" in capfd.readouterr().err
+
+
+def test_a_signal_leaves_those_that_wait_untouched(tmp_path: Path) -> None:
+    configs = [tiny(seed=1, steps=10_000_000), tiny(seed=2)]
+    layout = SweepLayout(tmp_path)
+    sender = send_when(layout.run("run0").progress.exists, signal.SIGUSR2)
+    assert pack(tmp_path, configs, "processes") == ["stopped", "stopped"]
+    sender.join()
+    assert layout.run("run0").checkpoint.exists()
+    assert not layout.run("run1").root.exists()
 
 
 def test_a_signal_before_the_first_step(tmp_path: Path) -> None:
@@ -362,6 +420,7 @@ print(run_pack(root, [(f"run{i}", c) for i, c in enumerate(configs)], "processes
 """
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_killed_processes(tmp_path: Path) -> None:
     """One that is killed takes nobody along; none outlives a task that is killed."""
     configs = [tiny(seed=seed, steps=10_000_000) for seed in (1, 2)]
@@ -494,6 +553,21 @@ def test_measurements_are_of_real_steps() -> None:
 
 
 # --- the command
+
+
+def test_local_tells_the_end_of_each_run_while_its_task_goes_on(tmp_path: Path) -> None:
+    grid = {"training.steps": [20, 200_000]}
+    pack_of_two = ("--pack", "2", "--pack-mode", "processes", "--workers", "2")
+    with launch(tmp_path, {"base": BASE, "grid": grid}, *pack_of_two) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        first = next(line for line in lines if line.startswith("[1/2]"))
+        assert ": complete in " in first
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    short, long = read_index(SweepLayout(tmp_path / "out"))
+    assert short.name in first
+    assert outcome(SweepLayout(tmp_path / "out").run(long.name), long.run_id) is None
 
 
 def test_local_packs_end_to_end(tmp_path: Path) -> None:

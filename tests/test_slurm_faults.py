@@ -62,7 +62,7 @@ def test_preemption_signal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["fused", "processes"])
 def test_preemption_signal_to_a_pack(tmp_path: Path, mode: str) -> None:
-    sweep = Sweep(tmp_path, memory="1500MB")
+    sweep = Sweep(tmp_path, memory="1500MB", cpus=2)
     sweep.launch("--pack", "2", "--pack-mode", mode)
     for position in (0, 1):
         sweep.wait_until_training(position)
@@ -76,6 +76,20 @@ def test_preemption_signal_to_a_pack(tmp_path: Path, mode: str) -> None:
         assert (first.job, last.job, last.members) == (*sweep.job_ids, *sweep.job_ids, 2)
         assert first.last_step > 0
     assert "nothing to train" in sweep.launch("--pack", "2")
+
+
+def test_preemption_signal_to_a_pack_whose_runs_take_turns(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, memory="1500MB")
+    sweep.launch("--pack", "2", "--pack-mode", "processes")
+    sweep.wait_until_training(0)
+    waiting = next(run for run in sweep.states().values() if run["state"] != "running")
+    assert (waiting["state"], waiting["reason"]) == ("waiting", "its task trains other runs first")
+    ask("scancel", "--signal=USR2", sweep.job_ids[0])
+    sweep.wait_until_left()
+    assert {run["state"] for run in sweep.states().values()} == {"done"}
+    assert [attempt.status for attempt in sweep.attempts(0)] == ["stopped", "complete"]
+    (only,) = sweep.attempts(1)
+    assert (only.status, only.first_step) == ("complete", 0)
 
 
 def test_two_signals_in_a_row(tmp_path: Path) -> None:

@@ -109,6 +109,12 @@ CASES: dict[str, tuple[Evidence, State, str]] = {
         State.FAILED, "ValueError: no"),
     "failed in an earlier task, and starts again": (
         seen(EARLIER, queued=task("RUNNING")), State.RUNNING, "starting"),
+    "waits for its turn in its task": (
+        seen(EARLIER, queued=task("RUNNING"), task_trains=True),
+        State.WAITING, "its task trains other runs first"),
+    "failed in its turn, and its task goes on": (
+        seen(attempt("failed", "ValueError: no"), queued=task("RUNNING"), task_trains=True),
+        State.FAILED, "ValueError: no"),
     "requeued": (
         seen(attempt("stopped", "asked to by SIGUSR2"), queued=task("PENDING", "BeginTime")),
         State.REQUEUED, "asked to by SIGUSR2; BeginTime"),

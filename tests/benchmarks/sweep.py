@@ -4,9 +4,9 @@ The sweep is the quickstart's, with two seeds: 16 runs. Contestants take turns::
 
     peer           `tests.benchmarks.peer`, one process a run, one after the other, all cores;
                    metrics of a frame in every step, as in the published study
-    ours           `jobs/launch.py --local`, one process a core; metrics of all frames at the
-                   quickstart's own cadence
-    ours, packs    the same with `--pack K --pack-mode auto`
+    ours           `jobs/launch.py --local`, one process a run, one a core at a time; metrics of
+                   all frames at the quickstart's own cadence
+    ours, packs    the same with `--pack K`, in each mode; as many tasks at a time as cores
 
 twice: with the quickstart's own batches of random points, and with whole frames, where the peer
 has the predictions that it measures already. The peer trains some of the runs, evenly chosen, and
@@ -17,7 +17,7 @@ files included; figures and videos are not part of it. Before anything is timed,
 are checked to compute the same errors on the same batches.
 
 A third table compares the ways to train K runs of one shape on this machine: fused along the model
-axis in one process, or K processes at once; in steps of all K runs.
+axis in one process, or in a process a core, which takes its runs in turn; in steps of all K runs.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ from inr.member import Member
 from inr.pack import Pack
 from inr.recorder import Recorder
 from inr.results import is_complete
+from jobs.devices import core_count
+from jobs.options import PACK_MODES, PackMode
 from jobs.pack_trial import fused_seconds_per_step, process_seconds_per_step
 from jobs.sweep import load_sweep
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
@@ -92,7 +95,7 @@ def run_peer(configs: list[RunConfig], runs: int, folder: Path) -> Timing:
     return Timing(seconds * scale, measuring * scale)
 
 
-def run_ours(file: Path, folder: Path, *options: str) -> Timing:
+def run_ours(file: Path, folder: Path, options: Sequence[str] = ()) -> Timing:
     """Train all runs with the launcher."""
     command = [sys.executable, "jobs/launch.py", "--local", "--sweep", str(file), "--no-post"]
     started = time.perf_counter()
@@ -126,7 +129,14 @@ def check(config: RunConfig) -> None:
             member.update(found.gradients, found.errors)
 
 
-def compare(document: dict[str, object], peers: int, rounds: int, pack: int, to: str) -> None:
+def compare(
+    document: dict[str, object],
+    peers: int,
+    rounds: int,
+    pack: int,
+    modes: Sequence[PackMode],
+    to: str,
+) -> None:
     """All contestants in turn, with the sweep of ``document``."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -137,8 +147,10 @@ def compare(document: dict[str, object], peers: int, rounds: int, pack: int, to:
         contestants: dict[str, Callable[[Path], Timing]] = {
             "peer": lambda out: run_peer(configs, peers, out),
             "ours": lambda out: run_ours(file, out),
-            f"ours, packs of {pack}": lambda out: run_ours(file, out, "--pack", str(pack)),
         }
+        for mode in modes:
+            options = ("--pack", str(pack), "--pack-mode", mode, "--workers", str(core_count()))
+            contestants[f"ours, packs of {pack}, {mode}"] = partial(run_ours, file, options=options)
         found: dict[str, list[Timing]] = {name: [] for name in contestants}
         for number in range(rounds):
             for name, contestant in contestants.items():
@@ -172,7 +184,10 @@ def compare(document: dict[str, object], peers: int, rounds: int, pack: int, to:
 
 
 def crossover(points: int, to: str) -> None:
-    """Fused against processes, by width and number of runs."""
+    """Fused against processes, by width and number of runs.
+
+    With more runs than cores, processes train theirs in turn: it is the time of a step of all.
+    """
     rows = []
     for width in WIDTHS:
         config = RunConfig.model_validate(
@@ -210,7 +225,8 @@ def main() -> None:
     parser.add_argument("--frame-steps", type=int, default=600, help="of a run of whole frames")
     parser.add_argument("--peers", type=int, default=4, help="runs that the peer trains")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--pack", type=int, default=4)
+    parser.add_argument("--pack", type=int, default=8)
+    parser.add_argument("--pack-mode", choices=PACK_MODES, action="append", help="default: all")
     parser.add_argument("--points", type=int, default=1024, help="a step, in the last table")
     parser.add_argument("--output", type=Path, default=DOCS)
     given = parser.parse_args()
@@ -224,7 +240,8 @@ def main() -> None:
         if name == "crossover":
             crossover(given.points, file)
         else:
-            compare(documents[name], given.peers, given.rounds, given.pack, file)
+            modes = given.pack_mode or PACK_MODES
+            compare(documents[name], given.peers, given.rounds, given.pack, modes, file)
 
 
 if __name__ == "__main__":
