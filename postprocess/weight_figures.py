@@ -32,6 +32,7 @@ _OTHER: dict[str, Any] = {
     "alpha": 0.7,
 }
 _KEY_COLUMNS = 3
+_CLOSE = (0.13, 0.06)  # parts of a panel within which numbers would touch
 
 
 def draw_ranking(weightings: Weightings) -> Figure:
@@ -100,41 +101,70 @@ def draw_pareto(weightings: Weightings) -> Figure:
     fronts = {error: weightings.front(_VALUE, error) for error in derivatives}
     members = {i for front in fronts.values() for i in front}
     numbers = {
-        i: str(n) for n, i in enumerate(sorted(members, key=lambda i: weightings.errors[i, 0]), 1)
+        i: n for n, i in enumerate(sorted(members, key=lambda i: weightings.errors[i, 0]), 1)
     }
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.8))
     for panel, error in zip(figure.subplots(1, len(fronts)), derivatives, strict=True):
-        _draw_front(panel, weightings.errors[:, [_VALUE, error]], fronts[error], numbers)
+        _draw_front(panel, weightings.errors[:, [_VALUE, error]], fronts[error])
         _VALUE_MEASURE.finish(panel, "x")
         measure = metric(f"nmse_{QUANTITIES[error]}")
         measure.finish(panel, "y")
         panel.set(xlabel=_VALUE_MEASURE.wrapped_label, ylabel=measure.wrapped_label)
+        _number(panel, weightings.errors[:, [_VALUE, error]], fronts[error], numbers)
     add_legend(figure, _front_sections(weightings.names, numbers))
     return figure
 
 
-def _draw_front(
-    panel: Axes, errors: np.ndarray, front: Sequence[int], numbers: dict[int, str]
-) -> None:
+def _draw_front(panel: Axes, errors: np.ndarray, front: Sequence[int]) -> None:
     finite = np.isfinite(errors).all(axis=1)
     panel.plot(*errors[finite].T, **_OTHER)
     panel.plot(*errors[front].T, drawstyle="steps-post", color=_FRONT, linewidth=0.8)
-    panel.plot(*errors[front].T, linestyle="none", marker="o", markersize=8, color=_FRONT)
-    for i in front:
+    panel.plot(*errors[front].T, linestyle="none", marker="o", markersize=3.5, color=_FRONT)
+    panel.margins(x=0.2, y=0.12)
+
+
+def _number(panel: Axes, errors: np.ndarray, front: Sequence[int], numbers: dict[int, int]) -> None:
+    """Number the points of a front, those that lie close together with one text.
+
+    To the lower left of each: nothing can lie there that is not on the front.
+    """
+    to_axes = panel.transScale + panel.transLimits
+    groups: list[list[int]] = []
+    for i in sorted(front, key=lambda i: numbers[i]):
+        if groups:
+            apart = np.abs(np.subtract(*to_axes.transform(errors[[i, groups[-1][0]]])))
+        if groups and (apart < _CLOSE).all():
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    for group in groups:
         panel.annotate(
-            numbers[i],
-            errors[i],
-            ha="center",
-            va="center_baseline",
-            fontsize=5.5,
-            color="white",
+            _ranges([numbers[i] for i in group]),
+            errors[group].min(axis=0),
+            xytext=(4, -3),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=6,
+            color=_FRONT,
         )
-    panel.margins(0.1)
 
 
-def _front_sections(names: Sequence[str], numbers: dict[int, str]) -> list[Section]:
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers as in ``1-3, 5``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]}\N{EN DASH}{run[-1]}" if run[1:] else str(run[0]) for run in runs]
+    return ", ".join(words)
+
+
+def _front_sections(names: Sequence[str], numbers: dict[int, int]) -> list[Section]:
     """The key to the numbers, in columns of equal length, and the marks."""
-    front = Line2D([], [], color=_FRONT, marker="o", linewidth=0.8)
+    front = Line2D([], [], color=_FRONT, marker="o", markersize=3.5, linewidth=0.8)
     marks: list[tuple[Artist, str]] = [
         (front, "Pareto front"),
         (Line2D([], [], **_OTHER), "other weightings"),

@@ -123,7 +123,15 @@ def test_pareto_names_every_member_of_a_front(random):
     members = {i for error in (1, 2, 3) for i in random.front(0, error)}
     for number, i in enumerate(sorted(members, key=lambda i: random.errors[i, 0]), start=1):
         assert f"{number}  {random.names[i]}" in legend
-    assert len(texts(figure)) == sum(len(random.front(0, error)) for error in (1, 2, 3))
+    numbers = {
+        i: n for n, i in enumerate(sorted(members, key=lambda i: random.errors[i, 0]), start=1)
+    }
+    for panel, error in zip(figure.axes, (1, 2, 3), strict=True):
+        parts = [
+            part.split("\u2013") for text in panel.texts for part in text.get_text().split(", ")
+        ]
+        shown = [n for part in parts for n in range(int(part[0]), int(part[-1]) + 1)]
+        assert shown == sorted(numbers[i] for i in random.front(0, error))
 
 
 def test_influence_says_its_numbers(random):
