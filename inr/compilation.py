@@ -28,10 +28,11 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 COLD_SECONDS = 20.0  # of compiling with an empty cache
 REPAID = 1.5  # how many times over compiling must repay itself
 # Seconds that a compiled step of order 2 saves for every point, unit and hidden layer, and the
-# parts of it that those of lower order save. On two cores of an AMD EPYC (Zen 5) widths 64 to 512
-# and 1,024 to 65,536 points gave 3e-9 to 6e-9; the figure for GPUs is assumed.
-SAVED = {"cpu": 5e-9, "cuda": 1e-10}
-SHARES = {0: 0.25, 1: 0.5, 2: 1.0}
+# parts of it that those of lower order save. Two cores of an AMD EPYC (Zen 5) gave 3.8e-9 to
+# 4.7e-9 at widths 64 to 512 and 1,024 to 65,536 points (docs/performance.md); for elu 5.6e-9. One
+# core saves twice that. The figure for GPUs is assumed.
+SAVED = {"cpu": 4.5e-9, "cuda": 1e-10}
+SHARES = {0: 0.25, 1: 0.4, 2: 1.0}
 
 
 def saved_seconds(
