@@ -1,7 +1,7 @@
 """One writer per run: a lock file that also works on NFS and Lustre, with a heartbeat.
 
-The lock is made with a hard link, which is atomic on network file systems where `flock` may not
-be supported. Its owner touches it every `HEARTBEAT_SECONDS`; the time of that touch, as the file
+The lock is made with a hard link, and taken over by a rename, which are atomic on network file
+systems where `flock` may not be supported. Its owner touches it every `HEARTBEAT_SECONDS`; the time of that touch, as the file
 system tells it, is the run's sign of life.
 """
 
@@ -103,10 +103,8 @@ class RunLock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             claim.write_text(json.dumps(asdict(self.owner)), encoding="utf-8")
-            now = claim.stat().st_mtime  # by the clock of the file system
-            return _link(claim, self.path) or (
-                self._remove_if_dead(now) and _link(claim, self.path)
-            )
+            taken = _link(claim, self.path) or self._take_over(claim, self.path)
+            return taken or _link(claim, self.path)  # it may have been released meanwhile
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(f"{self.path}: the lock cannot be written: {reason}") from error
@@ -114,22 +112,30 @@ class RunLock:
             with suppress(OSError):
                 claim.unlink()
 
-    def _remove_if_dead(self, now: float) -> bool:
-        """Put a dead owner's lock out of the way; True when there is none any more."""
+    def _take_over(self, claim: Path, held: Path) -> bool:
+        """Put ``claim`` in the place of the lock ``held`` if the owner of that is dead.
+
+        The lock is never absent meanwhile, so nobody can slip in. Who may replace it is decided
+        by a lock of its own, named after the dead owner; that too may have been left by a process
+        that died, and be taken over.
+        """
         try:
-            heartbeat = self.path.stat().st_mtime
-            owner = read_owner(self.path)
-            if is_alive(owner, now - heartbeat):
-                return False
-            aside = self.path.with_name(f".{self.path.name}.{self.owner.token}.dead")
-            self.path.rename(aside)
+            heartbeat = held.stat().st_mtime
+            owner = read_owner(held)
         except FileNotFoundError:
-            return True  # released, or taken over by somebody else, meanwhile
-        if read_owner(aside) == owner:
-            self.last_life = heartbeat
-        else:  # somebody took it over in between: give it back
-            _link(aside, self.path)
-        aside.unlink()
+            return False  # released
+        now = claim.stat().st_mtime  # by the clock of the file system
+        if is_alive(owner, now - heartbeat):
+            return False
+        name = f".{held.name.lstrip('.')}.after-{owner.token if owner else 'none'}"
+        successor = held.with_name(name)
+        if not (_link(claim, successor) or self._take_over(claim, successor)):
+            return False
+        if read_owner(held) != owner:  # somebody was faster
+            successor.unlink()
+            return False
+        successor.rename(held)
+        self.last_life = heartbeat
         return True
 
     def _refusal(self) -> str:

@@ -101,7 +101,11 @@ def test_unreadable_lock_counts_by_its_age(path: Path) -> None:
         pass
 
 
-def test_only_one_of_many_gets_it(path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(10))
+def test_only_one_of_many_takes_over(
+    path: Path, attempt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inr.lock, "HEARTBEAT_SECONDS", 0.1)  # look as often
     leave(path, started=1)
     held, most = 0, 0
     guard = threading.Lock()
@@ -116,12 +120,35 @@ def test_only_one_of_many_gets_it(path: Path) -> None:
             with guard:
                 held -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    interval = sys.getswitchinterval()
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    sys.setswitchinterval(1e-5)  # let them get into each other's way
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert most == 1
+    assert not list(path.parent.iterdir())
+
+
+def test_one_that_died_in_taking_over_is_taken_over_too(path: Path) -> None:
+    leave(path, started=1, token="first")
+    leave(path.with_name(".run.lock.after-first"), started=1, token="second")
+    leave(path.with_name(".run.lock.after-first.after-second"), started=1, token="third")
+    with RunLock(path) as lock:
+        assert read_owner(path) == lock.owner
+        assert lock.last_life is not None
+    assert not list(path.parent.iterdir())
+
+
+def test_one_that_is_taking_over_is_respected(path: Path) -> None:
+    leave(path, started=1, token="first")
+    leave(path.with_name(".run.lock.after-first"))  # alive
+    with pytest.raises(LockHeldError), RunLock(path):
+        pass
 
 
 def test_heartbeat_touches_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
