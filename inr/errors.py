@@ -35,8 +35,8 @@ def run_main(main: Callable[[], int | None]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:  # its argument, if any: what to know about it
+        print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `... | head` closed the pipe. Python would complain again while flushing at exit.

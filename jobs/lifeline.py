@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -16,6 +17,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from jobs.stopping import is_ignored
 
 _LOOK_SECONDS = 0.3
 _GRACE_SECONDS = 5.0  # for a task to close its files
@@ -55,8 +58,9 @@ class Lifeline:
 
 
 def follow(path: str) -> None:
-    """Interrupt this process, as Ctrl-C does, when the lifeline is cut or its parent has ended.
+    """Interrupt this process when the lifeline is cut or its parent has ended.
 
+    As Ctrl-C does; as SIGTERM does where Ctrl-C is switched off, as in background jobs.
     If it is still there after some seconds it is ended the hard way. Exits at once when the
     lifeline is already gone.
     """
@@ -69,7 +73,7 @@ def follow(path: str) -> None:
     def watch() -> None:
         while _is_held(end) and os.getppid() == parent:
             time.sleep(_LOOK_SECONDS)
-        _thread.interrupt_main()
+        _thread.interrupt_main(signal.SIGTERM if is_ignored(signal.SIGINT) else signal.SIGINT)
         time.sleep(_GRACE_SECONDS)
         os._exit(1)
 

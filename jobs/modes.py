@@ -95,10 +95,17 @@ def train_here(
             if packing.size == 1
             else packing.describe(len(pending), len(tasks))
         )
-        print(f"training {what} here, {workers} at once (Ctrl-C: save and go on later)")
+        tasks_at_once = count_of(workers, "run" if packing.size == 1 else "task")
+        print(f"training {what} here, {tasks_at_once} at a time (Ctrl-C: save and go on later)")
+        print("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
         with Display(make_console()) as display:
             pool = LocalPool(layout, workers, code, packing.mode)
-            failures = pool.train(tasks, display)
+            try:
+                failures = pool.train(tasks, display)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    "what was trained is saved, the same command goes on"
+                ) from None
     exit_code = 0
     if post and len(failures) < total:
         exit_code = run_postprocessing(layout, code)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from inr.attempts import read_attempts
 from inr.index import read_index
 from inr.layout import SweepLayout
 from jobs import devices, local
@@ -128,7 +129,8 @@ def test_nothing_lives_on_after_an_interruption(tmp_path, how):
     assert wait_until(lambda: not processes_of(tmp_path))
     error = process.communicate()[1]
     assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
-    assert error.strip() == ("" if how == "killed" else "interrupted")
+    said = "interrupted: what was trained is saved, the same command goes on"
+    assert error.strip() == ("" if how == "killed" else said)
 
 
 def test_signals_of_the_terminal_do_not_reach_the_background(tmp_path):
@@ -140,6 +142,17 @@ def test_signals_of_the_terminal_do_not_reach_the_background(tmp_path):
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, out + error
     assert out.count(": complete in ") == 2
+
+
+def test_what_a_killed_launcher_in_the_background_trained_is_saved(tmp_path):
+    specification = {"base": {**SMALL, "training": {"steps": 10_000_000}}}
+    process = launch(tmp_path, specification, prepare=in_background)
+    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
+    process.kill()
+    process.communicate()
+    assert wait_until(lambda: not processes_of(tmp_path))
+    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
+    assert [attempt.status for attempt in read_attempts(attempts)] == ["stopped"]
 
 
 class FakeJob:
