@@ -23,17 +23,18 @@ _FOLDER = "postprocess"
 @dataclass(frozen=True)
 class _Step:
     script: str
+    doing: str
     options: tuple[str, ...] = ()
     optional: bool = False  # what follows does without it
 
 
 _STEPS = (
-    _Step("merge.py"),
-    _Step("figures.py"),
-    _Step("videos.py", ("--select", "auto", "--compare", "best", "worst")),
+    _Step("merge.py", "merging the runs"),
+    _Step("figures.py", "drawing figures"),
+    _Step("videos.py", "making videos", ("--select", "auto", "--compare", "best", "worst")),
     # needs a network, which runs that diverged may lack; a gif takes longer than all the rest of it
-    _Step("zoom.py", ("--format", "mp4"), optional=True),
-    _Step("report.py"),
+    _Step("zoom.py", "zooming into the best run", ("--format", "mp4"), optional=True),
+    _Step("report.py", "writing the report"),
 )
 
 
@@ -61,6 +62,8 @@ def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
         script = code / _FOLDER / step.script
         if not script.is_file():
             continue
+        if not sys.stdout.isatty():  # on a terminal each has a bar of its own
+            print(step.doing, flush=True)
         command = [sys.executable, "-P", str(script), str(layout.root), *step.options]
         exit_code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
         if exit_code != 0:
@@ -89,7 +92,7 @@ def describe_results(layout: SweepLayout) -> str:
     lines += [
         "Next:",
         f"  learning curves         {tensorboard} --logdir {quote(str(layout.runs))}",
-        f"  draw the figures again  {_python()} {figures} {quote(str(layout.root))}",
+        f"  update the figures      {_python()} {figures} {quote(str(layout.root))}",
         f"  your own image          {launch} --local --set data.image=photo.png "
         "--output outputs/photo",
         f"  a Slurm cluster         {launch} --array --dry-run",

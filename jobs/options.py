@@ -130,9 +130,10 @@ def _parser() -> argparse.ArgumentParser:
         "--set",
         dest="overrides",
         metavar="FIELD=VALUE",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
-        help="fix a field in all runs, such as training.steps=500; may be repeated",
+        help="fix fields in all runs, such as training.steps=500; may be repeated",
     )
     add(
         "--output",

@@ -130,7 +130,8 @@ class Measure:
             most = 3 if isinstance(axis, XAxis) else 4  # texts stand beside each other along x
             axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
         elif decades < 2:  # else matplotlib's own choice of whole powers of ten
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            crowded = isinstance(axis, XAxis) and decades > 1.2
+            axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if crowded else (1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(self._tick))
         axis.set_minor_formatter(NullFormatter())
 

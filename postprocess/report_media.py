@@ -75,6 +75,10 @@ _CAPTIONS = {
         "training loss",
         "It depends on the weights of its terms: between weightings it ranks nothing.",
     ),
+    "final_pde_residual": (
+        METRICS["pde_residual"].label,
+        "Small also for a network that hardly changes in time: read it beside the errors.",
+    ),
     "curve_lr": ("learning rate", "As it was used, once for each schedule."),
 }
 _KINDS = (

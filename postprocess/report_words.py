@@ -159,13 +159,14 @@ def caveats(ranking: Ranking) -> list[str]:
     heldout = ranking.best.get(HELDOUT.column)
     if heldout is not None and heldout is not best:
         said.append(
-            "Between pixels and frames, where nothing was trained, another setting is best: "
-            f"{', '.join(describe(heldout, ranking.variation.axes))}."
+            "Judged by held-out errors, those between pixels and frames where nothing was trained, "
+            f"another setting is best: {', '.join(describe(heldout, ranking.variation.axes))}."
         )
     if failing := _failing_between(best):
         said.append(
-            "Between pixels and frames, where nothing was trained, the best setting is no better "
-            f"than predicting the mean on {_join(failing)}."
+            "Between pixels and frames, where nothing was trained, the setting that is best over "
+            f"all (first line) does no better than predicting the mean for {_join(failing)}; 1 is "
+            "what that gives."
         )
     if best.estimates[OVERALL.column].middle >= 1:
         said.append("Even the best setting is no better than predicting the mean of its targets.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -63,13 +64,17 @@ def print_problems(problems: pd.DataFrame, total: int) -> None:
 def print_written(written: Sequence[Path], kept: int, where: Path) -> None:
     """Say how many files were written and where, name them, and what was up to date."""
     if written:
-        print(f"wrote {_files(len(written))} in {where}:")
         suffixes: dict[str, list[str]] = {}
         for path in written:
             name = path.relative_to(where).as_posix().removesuffix(path.suffix)
             suffixes.setdefault(name, []).append(path.suffix)
+        by_kind: dict[str, list[str]] = {}
         for name, found in suffixes.items():
-            print(f"  {name}{', '.join(found)}")
+            by_kind.setdefault(", ".join(found), []).append(name)
+        print(f"wrote {_files(len(written))} in {where}:")
+        for kind, names in by_kind.items():
+            text = textwrap.fill(", ".join(names), width=90, break_on_hyphens=False)
+            print(textwrap.indent(f"({kind}) {text}", "  "))
     if kept:
         print(f"kept {_files(kept, 'up-to-date ')} in {where} (--force writes them again)")
 

@@ -199,7 +199,7 @@ def test_task_leaves_a_finished_run_alone(tmp_path, monkeypatch, status):
 
 
 def test_failing_task_keeps_its_traceback_and_forgets_the_last(tmp_path, monkeypatch):
-    def fail(config, recorder, *, on_progress, should_stop):
+    def fail(config, recorder, *, on_progress, **options):
         on_progress(inr.train.Progress(1, 2, 0.5, {"psnr_value": 20.0}))
         raise RuntimeError("out of luck")
 

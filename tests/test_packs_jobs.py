@@ -574,7 +574,7 @@ def test_local_packs_end_to_end(tmp_path: Path) -> None:
     process = launch(tmp_path, {"base": BASE, "seeds": 2}, "--pack", "2")
     out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
-    assert "training 2 runs in 1 task (packs of at most 2, mode auto) here, 1 at once" in out
+    assert "training 2 runs in 1 task (packs of at most 2, mode auto) here, 1 task at a time" in out
     layout = SweepLayout(tmp_path / "out")
     runs = read_index(layout)
     assert [outcome(layout.run(run.name), run.run_id) for run in runs] == ["complete"] * 2
