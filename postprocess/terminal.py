@@ -73,8 +73,8 @@ def print_written(written: Sequence[Path], kept: int, where: Path) -> None:
             by_kind.setdefault(", ".join(found), []).append(name)
         print(f"wrote {_files(len(written))} in {where}:")
         for kind, names in by_kind.items():
-            text = textwrap.fill(", ".join(names), width=90, break_on_hyphens=False)
-            print(textwrap.indent(f"({kind}) {text}", "  "))
+            text = f"{', '.join(names)} ({kind})"
+            print(textwrap.indent(textwrap.fill(text, width=90, break_on_hyphens=False), "  "))
     if kept:
         print(f"kept {_files(kept, 'up-to-date ')} in {where} (--force writes them again)")
 
