@@ -1,8 +1,8 @@
 """One writer per run: a lock file that also works on NFS and Lustre, with a heartbeat.
 
 The lock is made with a hard link, and taken over by a rename, which are atomic on network file
-systems where `flock` may not be supported. Its owner touches it every `HEARTBEAT_SECONDS`; the time of that touch, as the file
-system tells it, is the run's sign of life.
+systems where `flock` may not be supported. Its owner touches it every `HEARTBEAT_SECONDS`; the
+time of that touch, as the file system tells it, is the run's sign of life.
 """
 
 from __future__ import annotations
