@@ -599,6 +599,6 @@ def test_a_network_that_fails_between_the_frames_is_not_praised_alone() -> None:
     runs = table({"sine": [0.1, 0.2, 0.1], "elu": [0.3, 0.4, 0.3]})
     runs["heldout_nmse_time_derivative"] = [4.0, 9.0, 5.0, 0.5, 0.5, 0.5]
     runs["heldout_nmse_value"] = 0.2
-    (said,) = [line for line in caveats(rank(runs)) if "predicting the mean on" in line]
+    (said,) = [line for line in caveats(rank(runs)) if "predicting the mean for" in line]
     assert "time derivative (error 5" in said
     assert "value" not in said
