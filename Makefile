@@ -85,7 +85,7 @@ test-slurm: $(INSTALLED_DEV) slurm-install ## Run the tests that need a real Slu
 
 BENCHMARKS := derivatives quality sweep postprocess merge recording precision
 
-bench: $(addprefix bench-,$(BENCHMARKS)) ## Run all benchmarks (two hours, nothing else running) and put them into docs/performance.md
+bench: $(addprefix bench-,$(BENCHMARKS)) ## Run all benchmarks (two to three hours, nothing else running) and put them into docs/performance.md
 	$(BIN)/python -m tests.benchmarks.report
 
 bench-derivatives: $(INSTALLED_BENCH) ## Measure a training step against its peers (half an hour)
@@ -94,7 +94,7 @@ bench-derivatives: $(INSTALLED_BENCH) ## Measure a training step against its pee
 bench-quality: $(INSTALLED) ## Time to quality, against the recipe of SIREN (half an hour)
 	$(BIN)/python -m tests.benchmarks.quality
 
-bench-sweep: $(INSTALLED) ## Runs an hour of a whole sweep; fused runs against processes (45 minutes)
+bench-sweep: $(INSTALLED) ## Runs an hour of a whole sweep; fused runs against processes (an hour)
 	$(BIN)/python -m tests.benchmarks.sweep
 
 bench-postprocess: $(INSTALLED) ## Video frames, figures and the start of commands (ten minutes)

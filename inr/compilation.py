@@ -30,7 +30,7 @@ REPAID = 1.5  # how many times over compiling must repay itself
 # Seconds that a compiled step of order 2 saves for every point, unit and hidden layer, and the
 # parts of it that those of lower order save. Two cores of an AMD EPYC (Zen 5) gave 3.8e-9 to
 # 4.7e-9 at widths 64 to 512 and 1,024 to 65,536 points (docs/performance.md); for elu 5.6e-9. One
-# core saves twice that. The figure for GPUs is assumed.
+# core saves about half more. The figure for GPUs is assumed.
 SAVED = {"cpu": 4.5e-9, "cuda": 1e-10}
 SHARES = {0: 0.25, 1: 0.4, 2: 1.0}
 

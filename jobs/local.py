@@ -130,7 +130,9 @@ class LocalPool:
             over = running.job.done()
             if over:
                 self._running.remove(running)
-            for run in [run for run in running.runs if over or self._is_complete(run)]:
+            # the last run of a task ends with it
+            ended = [] if len(running.runs) == 1 else filter(self._is_complete, running.runs)
+            for run in list(running.runs if over else ended):
                 running.runs.remove(run)
                 self._ended.append(run)
                 how = self._describe_end(running, run)
