@@ -45,7 +45,7 @@ from inr.results import METRICS, SWEEP_SCHEMA
 from postprocess import accounting
 from postprocess.archive import VERSION, Source, read_sources, write_sources
 from postprocess.isolation import Batch, run_isolated, usable_cores
-from postprocess.joining import fill, reserve
+from postprocess.joining import join
 from postprocess.parts import Part, PartRun, write_part
 from postprocess.records import PROBLEMS, READABLE
 from postprocess.terminal import track
@@ -150,14 +150,13 @@ def _write(
     _require_one(layout, runs)
     with replace_atomically(layout.merged) as temporary:
         with h5py.File(temporary, "w") as file:
-            columns = reserve(file, sources)
+            join(file, sources)
             _write_frame(file.create_group("runs", track_order=True), runs)
             bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
             _write_frame(file.create_group("problems", track_order=True), bad)
             written = ((key, s.rows, s.row) for key, s in zip(keys, sources, strict=True))
             write_sources(file, written)
             file.attrs.update(_attributes(layout, _fingerprint(keys)))
-        fill(temporary, columns, sources)
         # before merged.h5 is renamed: stopped in between, the merge still counts as due
         with replace_atomically(layout.summary) as summary:
             runs.to_csv(summary, index=False)
