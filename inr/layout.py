@@ -10,51 +10,30 @@ from inr.errors import UsageError
 OUTPUTS = "outputs"  # default parent of all sweeps, below the current directory
 
 
+class _Below:
+    """A file or directory with a fixed name below the ``root`` of a layout."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, layout: RunLayout | SweepLayout, owner: type) -> Path:
+        return layout.root / self._name
+
+
 @dataclass(frozen=True)
 class RunLayout:
     """Files of one run. ``root`` is ``<sweep>/runs/<name>``."""
 
     root: Path
 
-    @property
-    def results(self) -> Path:
-        """Metric series and frames: the results contract, see `inr.results`."""
-        return self.root / "run.h5"
-
-    @property
-    def damaged(self) -> Path:
-        """A results file that could not be read, set aside so that the run is trained again."""
-        return self.root / "run.h5.damaged"
-
-    @property
-    def model(self) -> Path:
-        """The trained network, read back by `inr.load`."""
-        return self.root / "model.pt"
-
-    @property
-    def checkpoint(self) -> Path:
-        """State of the run while it is unfinished."""
-        return self.root / "checkpoint.pt"
-
-    @property
-    def lock(self) -> Path:
-        """Who writes the run, and when it last gave a sign of life."""
-        return self.root / "run.lock"
-
-    @property
-    def attempts(self) -> Path:
-        """Every attempt at the run and how it ended."""
-        return self.root / "attempts.jsonl"
-
-    @property
-    def progress(self) -> Path:
-        """Small JSON file, rewritten while the run trains."""
-        return self.root / "progress.json"
-
-    @property
-    def error(self) -> Path:
-        """Traceback of the last failed attempt, if there was one."""
-        return self.root / "error.txt"
+    results = _Below("run.h5")  # Metric series and frames: the results contract, see `inr.results`.
+    damaged = _Below("run.h5.damaged")  # Results that could not be read, set aside.
+    model = _Below("model.pt")  # The trained network, read back by `inr.load`.
+    checkpoint = _Below("checkpoint.pt")  # State of the run while it is unfinished.
+    lock = _Below("run.lock")  # Who writes the run, and when it last gave a sign of life.
+    attempts = _Below("attempts.jsonl")  # Every attempt at the run and how it ended.
+    progress = _Below("progress.json")  # Small JSON file, rewritten while the run trains.
+    error = _Below("error.txt")  # Traceback of the last failed attempt, if there was one.
 
 
 @dataclass(frozen=True)
@@ -68,94 +47,28 @@ class SweepLayout:
         """Name of the sweep."""
         return self.root.resolve().name
 
-    @property
-    def specification(self) -> Path:
-        """The sweep file as it was resolved at launch."""
-        return self.root / "sweep.yaml"
-
-    @property
-    def index(self) -> Path:
-        """Every run of the sweep: id, name, task, configuration."""
-        return self.root / "index.json"
-
-    @property
-    def submitit(self) -> Path:
-        """Logs and task files of submitit."""
-        return self.root / "submitit"
+    specification = _Below("sweep.yaml")  # The sweep file as it was resolved at launch.
+    index = _Below("index.json")  # Every run of the sweep: id, name, task, configuration.
+    submitit = _Below("submitit")  # Logs and task files of submitit.
+    submissions = _Below("submissions")  # Parent of the files that say what each job trains.
+    code = _Below("code")  # Parent of the snapshots of the code that was launched.
+    launch_lock = _Below("launch.lock")  # Who is launching this sweep just now.
+    # These three may be deleted at any time.
+    finished = _Below(".finished.json")  # What `jobs.finished` remembers of finished runs.
+    compiled = _Below(".compiled")  # Compiled training steps, shared by the tasks.
+    pack_timings = _Below(".pack_timings.json")  # Measured to choose how packs are trained.
+    runs = _Below("runs")  # Parent of all run directories.
+    merged = _Below("merged.h5")  # All runs in one HDF5 file.
+    merge_parts = _Below(".merge")  # What a merge that is under way, or was cut off, has collected.
+    merge_lock = _Below("merge.lock")  # Held while merging.
+    summary = _Below("summary.csv")  # One row per run.
+    figures = _Below("figures")  # Comparison figures.
+    videos = _Below("videos")  # Of runs, in subdirectories as below ``runs/``; comparisons, zooms.
+    report = _Below("report.html")  # One page on all of it.
 
     def submission(self, token: str) -> Path:
         """What one job array trains: its runs, in the order of its tasks."""
         return self.submissions / f"{token}.json"
-
-    @property
-    def submissions(self) -> Path:
-        """Parent of the files that say what each job trains."""
-        return self.root / "submissions"
-
-    @property
-    def code(self) -> Path:
-        """Parent of the snapshots of the code that was launched."""
-        return self.root / "code"
-
-    @property
-    def launch_lock(self) -> Path:
-        """Who is launching this sweep just now."""
-        return self.root / "launch.lock"
-
-    @property
-    def finished(self) -> Path:
-        """What `jobs.finished` remembers of finished runs. May be deleted at any time."""
-        return self.root / ".finished.json"
-
-    @property
-    def compiled(self) -> Path:
-        """Compiled training steps, shared by the tasks. May be deleted at any time."""
-        return self.root / ".compiled"
-
-    @property
-    def pack_timings(self) -> Path:
-        """What was measured to choose how packs are trained. May be deleted at any time."""
-        return self.root / ".pack_timings.json"
-
-    @property
-    def runs(self) -> Path:
-        """Parent of all run directories."""
-        return self.root / "runs"
-
-    @property
-    def merged(self) -> Path:
-        """All runs in one HDF5 file."""
-        return self.root / "merged.h5"
-
-    @property
-    def merge_parts(self) -> Path:
-        """What a merge that is under way, or was cut off, has collected."""
-        return self.root / ".merge"
-
-    @property
-    def merge_lock(self) -> Path:
-        """Held while merging."""
-        return self.root / "merge.lock"
-
-    @property
-    def summary(self) -> Path:
-        """One row per run."""
-        return self.root / "summary.csv"
-
-    @property
-    def figures(self) -> Path:
-        """Comparison figures."""
-        return self.root / "figures"
-
-    @property
-    def videos(self) -> Path:
-        """Videos of runs, in the same subdirectories as ``runs/``, comparisons and zooms."""
-        return self.root / "videos"
-
-    @property
-    def report(self) -> Path:
-        """One page on all of it."""
-        return self.root / "report.html"
 
     def run(self, name: str) -> RunLayout:
         """Files of the run called ``name``."""
