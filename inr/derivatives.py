@@ -103,19 +103,3 @@ def _adjoint_pass(
             laplacian = term if laplacian is None else laplacian + term
         adjoint = torch.matmul(adjoint * slopes[layer], network.weights[layer])
     return adjoint, laplacian
-
-
-def differentiate_nested(
-    network: Network, points: Float[Tensor, "*model point 3"]
-) -> NetworkFields:
-    """The same by nested automatic differentiation: slow, obvious, the reference for tests."""
-    if network.weights[0].ndim == 3 and points.ndim == 2:
-        points = points.expand(len(network.weights[0]), *points.shape)
-    points = points.detach().clone().requires_grad_()
-    value = _value(network, points)
-    (gradient,) = torch.autograd.grad(value.sum(), points, create_graph=True)
-    laplacian = torch.zeros_like(value)
-    for axis in (0, 1):
-        (second,) = torch.autograd.grad(gradient[..., axis].sum(), points, create_graph=True)
-        laplacian = laplacian + second[..., axis]
-    return NetworkFields(value, gradient, laplacian)

