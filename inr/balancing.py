@@ -16,8 +16,6 @@ No gradient flows through them. They live on the device of the errors: nothing w
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -28,56 +26,39 @@ from inr.config import TrainingConfig
 _TINY = 1e-30  # a term that is exactly 0 has no progress to divide by
 
 
-@runtime_checkable
-class Balance(Protocol):
-    """What the loss of one model multiplies its mean squared errors by, step by step.
+class Balance:
+    """What the loss of one model multiplies its mean squared errors by: here, always the same.
 
     Vectors of four are in the order of `inr.results.QUANTITIES`.
     """
 
+    def __init__(self) -> None:
+        self._state: dict[str, Tensor] = {}
+
     def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
         """The coefficients of the next step, from the configured ones."""
-        ...
-
-    def observe(self, errors: Float[Tensor, " quantity"], step: int) -> None:
-        """Take in the mean squared errors of step ``step``, from 0; once a step, in order."""
-        ...
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What has to be kept to go on exactly."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state."""
-        ...
-
-
-class Fixed:
-    """The configured coefficients, always."""
-
-    def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
-        """The same coefficients."""
         return coefficients
 
     def observe(self, errors: Float[Tensor, " quantity"], step: int) -> None:
-        """Nothing to learn from them."""
+        """Take in the mean squared errors of step ``step``, from 0; once a step, in order."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
+        """What has to be kept to go on exactly; empty before the first step."""
+        return dict(self._state)
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Nothing to do."""
+        """Go back to a state."""
+        self._state = dict(state)
 
 
-class Relobralo:
+class Relobralo(Balance):
     """ReLoBRaLo, deterministic in (seed, step). Terms of weight 0 take no part."""
 
     def __init__(self, training: TrainingConfig) -> None:
+        super().__init__()
         self.options, self.seed = training.balancing_options, training.seed
         self._unused = torch.tensor([not w for w in training.loss_weights.as_tuple()])
         self._terms = sum(weight > 0 for weight in training.loss_weights.as_tuple())
-        self._state: dict[str, Tensor] = {}
 
     def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
         """Each times its lambda."""
@@ -107,15 +88,7 @@ class Relobralo:
         self._unused = self._unused.to(errors.device)  # copied once
         return self._terms * torch.softmax(ratio.masked_fill(self._unused, -torch.inf), dim=-1)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Errors of the first and the last step, and lambda; empty before the first step."""
-        return dict(self._state)
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state."""
-        self._state = dict(state)
-
 
 def make_balance(training: TrainingConfig) -> Balance:
     """The balance that ``training.loss_balancing`` names."""
-    return Relobralo(training) if training.loss_balancing == "relobralo" else Fixed()
+    return Relobralo(training) if training.loss_balancing == "relobralo" else Balance()
