@@ -53,10 +53,9 @@ class SweepLayout:
     submissions = _Below("submissions")  # Parent of the files that say what each job trains.
     code = _Below("code")  # Parent of the snapshots of the code that was launched.
     launch_lock = _Below("launch.lock")  # Who is launching this sweep just now.
-    # These three may be deleted at any time.
+    # These two may be deleted at any time.
     finished = _Below(".finished.json")  # What `jobs.finished` remembers of finished runs.
     compiled = _Below(".compiled")  # Compiled training steps, shared by the tasks.
-    pack_timings = _Below(".pack_timings.json")  # Measured to choose how packs are trained.
     runs = _Below("runs")  # Parent of all run directories.
     merged = _Below("merged.h5")  # All runs in one HDF5 file.
     merge_parts = _Below(".merge")  # What a merge that is under way, or was cut off, has collected.

@@ -152,8 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--pack-mode",
         choices=PACK_MODES,
-        help="train a pack as one (fused) or in processes; auto, the default, measures "
-        "once which is faster",
+        help="train a pack as one (fused) or in processes; auto, the default: fused on a GPU, in "
+        "processes on a CPU",
     )
     add(
         "--compile",

@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed: the launcher imports this module 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 from inr.config import RunConfig
 from inr.layout import SweepLayout
 from jobs.attempt import RunAttempt, Share, given_cpus, one_line
+from jobs.children import children_at_once
+from jobs.devices import cuda_devices
 from jobs.options import PackMode
 from jobs.outcome import outcome
 from jobs.stopping import StopRequest
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from inr.train import Outcome
 
 NamedConfig = tuple[str, RunConfig]
+
+_PROCESS_MIB = 700  # what a training process of a small network needs, torch included
 
 
 def run_pack(
@@ -61,25 +66,35 @@ def run_pack(
         ends = {name: outcome(layout.run(name), config.run_id) for name, config in named}
         left = [(name, config) for name, config in named if ends[name] is None]
         train = _train_fused
-        if _mode(layout, left, mode, stop) == "processes":
+        if choose_mode(len(left), mode) == "processes":
             from jobs.pack_processes import train_in_processes as train
         ended = train(layout, left, wait, stop) if left else []
         ends |= dict(zip((name for name, _ in left), ended, strict=True))
         return [str(ends[name]) for name, _ in runs]
 
 
-def _mode(
-    layout: SweepLayout, runs: Sequence[NamedConfig], mode: PackMode, stop: StopRequest
-) -> PackMode:
-    """How to train ``runs``: a single one, or none because of a signal, needs no choice."""
-    if len(runs) < 2 or stop():
-        return "fused"
+def choose_mode(runs: int, mode: PackMode) -> PackMode:
+    """How to train so many runs, where ``mode`` leaves it open.
+
+    Fused on a GPU, whose launches that saves; in processes on a CPU, where these were faster at
+    every width measured (docs/performance.md), as far as the memory that Slurm gave allows.
+    """
+    if runs < 2:
+        return "fused"  # nothing to choose
     if mode != "auto":
         return mode
-    from jobs.pack_choice import choose_mode
-
-    prepare_torch(layout, given_cpus())
-    return choose_mode(layout, runs)
+    if cuda_devices():
+        return "fused"
+    given = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB; absent or 0 without a limit
+    needed = children_at_once(runs) * _PROCESS_MIB
+    if given.isdigit() and 0 < int(given) < needed:
+        print(
+            f"pack of {runs}: fused (processes may need {needed} MiB of memory, and the task has "
+            f"{given})",
+            flush=True,
+        )
+        return "fused"
+    return "processes"
 
 
 def _train_fused(

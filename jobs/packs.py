@@ -22,7 +22,7 @@ class Packing:
     Attributes:
         size: most runs of a task.
         mode: "fused": as one, with a model axis; "processes": in processes of their own, see
-            `jobs.children.children_at_once`; "auto": whichever a short measurement finds faster.
+            `jobs.children.children_at_once`; "auto": fused on a GPU, in processes on a CPU.
     """
 
     size: int = 1

@@ -28,11 +28,10 @@ from inr.layout import SweepLayout
 from inr.lock import RunLock, is_alive, read_owner
 from inr.results import METRICS, open_run, read_series
 from jobs import launch as launcher
-from jobs import manage, pack_choice, pack_trial, worker
+from jobs import manage, worker
 from jobs.options import parse_options
 from jobs.outcome import outcome
-from jobs.pack_choice import Timing, choose_mode, read_timings
-from jobs.pack_task import run_pack
+from jobs.pack_task import choose_mode, run_pack
 from jobs.packs import Packing
 from jobs.stopping import StopRequest
 from jobs.submissions import Ledger
@@ -473,79 +472,27 @@ def test_worker_trains_the_pack_of_its_task(
 # --- the choice
 
 
-TIMINGS = {
-    "more steps than the start is worth": (Timing(0.010, 0.005, 5.0), 1001, "processes"),
-    "fewer": (Timing(0.010, 0.005, 5.0), 1000, "fused"),
-    "slower side by side": (Timing(0.004, 0.005, 0.0), 10**9, "fused"),
-}
-
-
-@pytest.mark.parametrize(("timing", "steps", "mode"), TIMINGS.values(), ids=TIMINGS.keys())
-def test_the_faster_mode_is_chosen(timing: Timing, steps: int, mode: str) -> None:
-    assert timing.fastest(steps) == mode
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Stands for measuring: how many runs each measurement was of."""
-    calls: list[int] = []
-
-    def measure(config: RunConfig, members: int) -> tuple[float, float]:
-        calls.append(members)
-        return 0.1, 5.0
-
-    monkeypatch.setattr(pack_trial, "fused_seconds_per_step", lambda config, members: 0.2)
-    monkeypatch.setattr(pack_trial, "measure_processes", measure)
-    return calls
-
-
-def test_a_shape_is_measured_once(tmp_path: Path, measured: list[int]) -> None:
-    layout = SweepLayout(tmp_path)
-    runs = [(f"run{n}", tiny(seed=n, steps=1000)) for n in range(3)]
-    assert choose_mode(layout, runs[:2]) == "processes"
-    assert choose_mode(layout, runs[1:]) == "processes"  # other runs of the same shape
-    assert measured == [2]
-    choose_mode(layout, runs)
-    assert measured == [2, 3]
-    layout.pack_timings.write_text('{"x": {"fused": "much"}}')  # damaged
-    choose_mode(layout, runs)
-    assert measured == [2, 3, 3]
-    assert list(read_timings(layout).values()) == [Timing(0.2, 0.1, 5.0)]
-
-
-def test_short_work_is_not_measured(tmp_path: Path, measured: list[int]) -> None:
-    steps = int(pack_choice.MEASURING_SECONDS / 0.2) - 1
-    runs = [(f"run{n}", tiny(seed=n, steps=steps)) for n in range(2)]
-    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
-    assert measured == []
-
-
-def test_processes_that_lack_memory_are_not_started(
-    tmp_path: Path,
-    measured: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("runs", "gpus", "memory", "mode"),
+    [
+        (4, "", "", "processes"),
+        (4, "0", "", "fused"),
+        (4, "", "100", "fused"),
+        (4, "", "1000000", "processes"),
+        (4, "", "0", "processes"),
+        (1, "", "", "fused"),
+    ],
+    ids=["cpu", "gpu", "little memory", "much memory", "no limit", "one run"],
+)
+def test_auto_fuses_on_a_gpu_and_where_processes_lack_memory(
+    runs: int, gpus: str, memory: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [(f"run{n}", tiny(seed=n, steps=1000)) for n in range(2)]
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")
-    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
-    assert "MiB of memory, and the task has 100" in capsys.readouterr().out
-    assert measured == []
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1000000")
-    assert choose_mode(SweepLayout(tmp_path), runs) == "processes"
-    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100")  # also when the timing is remembered
-    assert choose_mode(SweepLayout(tmp_path), runs) == "fused"
-
-
-def test_measurements_are_of_real_steps() -> None:
-    config = tiny()
-    started = time.perf_counter()
-    fused = pack_trial.fused_seconds_per_step(config, 2)
-    processes, start = pack_trial.measure_processes(config, 2)
-    elapsed = time.perf_counter() - started
-    assert 1e-5 < fused < 1
-    assert 1e-5 < processes < 1
-    assert 0.1 < start < elapsed
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", memory)
+    assert choose_mode(runs, "auto") == mode
+    if runs > 1:
+        assert choose_mode(runs, "fused") == "fused"
+        assert choose_mode(runs, "processes") == "processes"
 
 
 # --- the command
@@ -575,6 +522,5 @@ def test_local_packs_end_to_end(tmp_path: Path) -> None:
     runs = read_index(layout)
     assert [outcome(layout.run(run.name), run.run_id) for run in runs] == ["complete"] * 2
     attempts = [read_attempts(layout.run(run.name).attempts)[0] for run in runs]
-    assert [attempt.members for attempt in attempts] == [2, 2]
-    assert attempts[0].pid == attempts[1].pid
+    assert len({attempt.members for attempt in attempts}) == 1  # all or none side by side
     assert f"[2/2] {runs[1].name}: complete" in out

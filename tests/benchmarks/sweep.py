@@ -47,8 +47,8 @@ from inr.recorder import Recorder
 from inr.results import is_complete
 from jobs.devices import core_count
 from jobs.options import PACK_MODES, PackMode
-from jobs.pack_trial import fused_seconds_per_step, process_seconds_per_step
 from jobs.sweep import load_sweep
+from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
 

@@ -1,7 +1,7 @@
 """Steps of a pack, timed: as one in this process, and in processes of their own.
 
-``python -P -m jobs.pack_trial`` is such a process: it says when it can begin, waits until all can,
-and answers with the seconds that a step took. Steps are timed as they are without compilation.
+``python -P -m tests.benchmarks.pack_steps`` is such a process: it says when it can begin, waits until
+all can, and answers with the seconds that a step took. Steps are timed as they are without compilation.
 """
 
 from __future__ import annotations
@@ -51,16 +51,10 @@ def fused_seconds_per_step(config: RunConfig, members: int) -> float:
 
 
 def process_seconds_per_step(config: RunConfig, members: int) -> float:
-    """Seconds for one step of ``members`` runs like ``config``, in processes of their own."""
-    return measure_processes(config, members)[0]
+    """Seconds for one step of ``members`` runs like ``config``, in processes of their own.
 
-
-def measure_processes(config: RunConfig, members: int) -> tuple[float, float]:
-    """Let as many processes take steps at the same time as would train (`children_at_once`).
-
-    Returns:
-        Seconds for one step of all ``members``, those that wait for their turn included; and
-        seconds until all processes could begin.
+    As many take steps at the same time as would train (`children_at_once`); those that wait for
+    their turn count.
 
     Raises:
         UserError: one of them failed.
@@ -69,35 +63,22 @@ def measure_processes(config: RunConfig, members: int) -> tuple[float, float]:
     at_once = children_at_once(members)
     threads = threads_of_each(given_cpus(), at_once)
     question = {"config": config.canonical_json(), "threads": threads}
-    started = time.perf_counter()
     with ended_at_last(children):
         children += (start_child(__name__, question, threads, answers=True) for _ in range(at_once))
         for child in children:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
-        start = time.perf_counter() - started
         for child in children:
             tell(child, "go")
         answers = [_answer(child) for child in children]
     try:
-        return statistics.mean(map(float, answers)) * members / at_once, start
+        return statistics.mean(map(float, answers)) * members / at_once
     except ValueError:
         raise UserError("processes could not be timed: one failed") from None
 
 
-def device_name() -> str:
-    """What runs are trained on: the GPU's name, or the processor's."""
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "cpu"
-    return next((line for line in lines if line.startswith("model name")), "cpu")
-
-
 def main() -> int:
-    """Answer one question, see `measure_processes`."""
+    """Answer one question, see `process_seconds_per_step`."""
     asked = listen()
     torch.set_num_threads(asked["threads"])
     config = RunConfig.model_validate_json(asked["config"])
