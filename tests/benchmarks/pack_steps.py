@@ -1,7 +1,7 @@
 """Steps of a pack, timed: as one in this process, and in processes of their own.
 
-``python -P -m tests.benchmarks.pack_steps`` is such a process: it says when it can begin, waits until
-all can, and answers with the seconds that a step took. Steps are timed as they are without compilation.
+``python -P -m tests.benchmarks.pack_steps`` is such a process: it says when it can begin, waits
+until all can, and answers with the seconds that a step took. Steps are timed uncompiled.
 """
 
 from __future__ import annotations
