@@ -58,7 +58,6 @@ class SweepLayout:
     compiled = _Below(".compiled")  # Compiled training steps, shared by the tasks.
     runs = _Below("runs")  # Parent of all run directories.
     merged = _Below("merged.h5")  # All runs in one HDF5 file.
-    merge_parts = _Below(".merge")  # What a merge that is under way, or was cut off, has collected.
     merge_lock = _Below("merge.lock")  # Held while merging.
     summary = _Below("summary.csv")  # One row per run.
     figures = _Below("figures")  # Comparison figures.

@@ -65,12 +65,9 @@ def write_figures(
 
 def _draw_in_children(jobs: Sequence[FigureJob], workers: int) -> list[Path]:
     """Draw figures in child processes; their paths in the order of ``jobs``."""
-    paths: list[list[Path]] = [[] for _ in jobs]
     batches = [Batch(job, 1) for job in jobs]
     done = run_isolated(draw_figure, batches, workers=workers, timeout=_TIMEOUT)
-    for number, replies in track(done, "drawing figures", total=len(jobs)):
-        (paths[number],) = replies
-    return [path for group in paths for path in group]
+    return [path for (paths,) in track(done, "drawing figures", total=len(jobs)) for path in paths]
 
 
 def draw_figure(job: FigureJob, crashed: dict[int, str]) -> Iterator[list[Path]]:

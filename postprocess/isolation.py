@@ -26,6 +26,7 @@ from inr.errors import UserError
 TIMEOUT = 60.0  # seconds that one item may take, a slow network file system included
 _REPLY_SECONDS = 0.2  # between the messages of a child
 _START = 120.0  # seconds that a child may take to start
+_AHEAD = 2  # batches a child that may be done before the one whose turn it is
 
 # Works on a batch. Yields one reply per item, in order; items in the second argument (position ->
 # reason) took a child down and must not be touched again. Replies are plain data.
@@ -61,8 +62,8 @@ def usable_cores() -> int:
 
 def run_isolated(
     work: Work, batches: Sequence[Batch], *, workers: int | None = None, timeout: float = TIMEOUT
-) -> Generator[tuple[int, list[Any]]]:
-    """Apply ``work`` to every batch in child processes; yield (number, replies) as they end.
+) -> Generator[list[Any]]:
+    """Apply ``work`` to every batch in child processes; yield the replies of each, in order.
 
     When a child dies or hangs, the batch is done again by a new child that replies item by item;
     when that one is lost too, the item that it was at is marked, and the batch is done once more.
@@ -80,23 +81,27 @@ def run_isolated(
     pending = deque(_Job(number, batch) for number, batch in enumerate(batches))
     idle: list[_Child] = []
     busy: dict[Connection, _Child] = {}
+    ended: dict[int, list[Any]] = {}
     limit = max(1, workers or usable_cores())
     try:
-        while pending or busy:
-            while pending and len(busy) < limit:
-                child = idle.pop() if idle else _Child(work, timeout)
-                child.start(pending.popleft())
-                busy[child.connection] = child
-            for child in _answering(busy):
-                try:
-                    done = child.receive()
-                except _ChildLostError as lost:
-                    del busy[child.connection]
-                    pending.appendleft(child.abandon(str(lost)))
-                    continue
-                if done:
-                    idle.append(busy.pop(child.connection))
-                    yield done.number, done.replies
+        for due in range(len(batches)):
+            while due not in ended:
+                last = due + _AHEAD * limit
+                while pending and len(busy) < limit and pending[0].number < last:
+                    child = idle.pop() if idle else _Child(work, timeout)
+                    child.start(pending.popleft())
+                    busy[child.connection] = child
+                for child in _answering(busy):
+                    try:
+                        job = child.receive()
+                    except _ChildLostError as lost:
+                        del busy[child.connection]
+                        pending.appendleft(child.abandon(str(lost)))
+                        continue
+                    if job:
+                        idle.append(busy.pop(child.connection))
+                        ended[job.number] = job.replies
+            yield ended.pop(due)
     finally:
         for child in (*idle, *busy.values()):
             child.end()

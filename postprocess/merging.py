@@ -16,8 +16,8 @@
 A run is `complete` or `diverged`, or it has a problem: `missing`, `unfinished` or `broken`. A run
 with a problem keeps its row in /runs (numbers NaN, texts empty) and has no series.
 
-Several processes read the runs into parts; runs that have not changed are copied from parts that
-a cut-off merge left, or from the previous merged file. The parts are joined and removed.
+Several processes read the runs; those that have not changed are copied from the previous merged
+file.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,20 +37,24 @@ import pandas as pd
 
 from inr import __version__
 from inr.errors import UserError
-from inr.files import replace_atomically
+from inr.files import remove_leftovers, replace_atomically
 from inr.index import IndexEntry, read_index
-from inr.layout import SweepLayout
+from inr.layout import RunLayout, SweepLayout
 from inr.lock import RunLock
 from inr.results import METRICS, SWEEP_SCHEMA
 from postprocess import accounting
-from postprocess.archive import VERSION, Source, read_sources, write_sources
+from postprocess.archive import (
+    VERSION,
+    SeriesReader,
+    SeriesTable,
+    read_sources,
+    write_sources,
+)
 from postprocess.isolation import Batch, run_isolated, usable_cores
-from postprocess.joining import join
-from postprocess.parts import Part, PartRun, write_part
-from postprocess.records import PROBLEMS, READABLE
+from postprocess.records import PROBLEMS, READABLE, Record, read_record
 from postprocess.terminal import track
 
-_PART_RUNS = 64  # at most: what is read again when a run crashes its reader
+_BATCH_RUNS = 16  # at most: what is in memory at once, and read again after a crash
 _LOCK_SECONDS = 600.0  # how long to wait for another merge of the same sweep
 
 
@@ -84,12 +88,11 @@ def _state(path: Path) -> str:
 def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
     """Write ``merged.h5`` and ``summary.csv`` of a sweep.
 
-    Memory grows by one row of ``/runs`` per run, not with the series.
+    Memory grows by one row of ``/runs`` per run, not with the series of all.
 
     Args:
         layout: the sweep.
-        reuse: copy runs that have not changed from the merged file and from left parts, instead
-            of reading all of them again.
+        reuse: copy runs that have not changed from the merged file, instead of reading all again.
 
     Raises:
         UserError: the index is broken, no run could be read, the output cannot be written, or
@@ -97,77 +100,89 @@ def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
     """
     entries = read_index(layout)
     with RunLock(layout.merge_lock, wait=_LOCK_SECONDS):
+        remove_leftovers(layout.merged)  # of a merge that was killed
         keys = _keys(layout, entries)  # before reading: what changes meanwhile is due again
-        known = _known(layout) if reuse else {}
-        known |= _read(layout, entries, [key not in known for key in keys], keys)
-        _write(layout, entries, keys, [known[key] for key in keys])
-        shutil.rmtree(layout.merge_parts, ignore_errors=True)
-
-
-def _known(layout: SweepLayout) -> dict[str, Source]:
-    """What the previous merged file and the parts of a cut-off merge hold, by key."""
-    archives = [layout.merged, *layout.merge_parts.glob("*.h5")]
-    return {key: source for path in archives for key, source in read_sources(path).items()}
-
-
-def _read(
-    layout: SweepLayout, entries: Sequence[IndexEntry], wanted: Sequence[bool], keys: Sequence[str]
-) -> dict[str, Source]:
-    """Read the wanted runs in reading processes; what the parts hold, by key."""
-    runs = [
-        PartRun(key, entry.run_id, layout.run(entry.name).root)
-        for entry, key, want in zip(entries, keys, wanted, strict=True)
-        if want
-    ]
-    size = min(_PART_RUNS, max(1, len(runs) // (4 * usable_cores())))
-    parts = [
-        Part(_part_path(layout, block), block)
-        for block in (runs[first : first + size] for first in range(0, len(runs), size))
-    ]
-    batches = [Batch(part, len(part.runs)) for part in parts]
-    found: dict[str, Source] = {}
-    done = run_isolated(write_part, batches)
-    for number, _ in track(done, "merging runs", total=len(batches)):
-        sources = read_sources(parts[number].path)
-        if not sources:
-            raise UserError(f"{parts[number].path}: vanished while merging. Merge again")
-        found |= sources
-    return found
-
-
-def _part_path(layout: SweepLayout, runs: Sequence[PartRun]) -> Path:
-    digest = hashlib.sha256("\n".join(run.key for run in runs).encode()).hexdigest()
-    return layout.merge_parts / f"{digest[:32]}.h5"
+        with replace_atomically(layout.merged) as temporary:
+            with h5py.File(temporary, "w", locking=False) as file:
+                runs = _write(layout, file, entries, keys, reuse)
+            # before merged.h5 is renamed: stopped in between, the merge still counts as due
+            with replace_atomically(layout.summary) as summary:
+                runs.to_csv(summary, index=False)
 
 
 def _write(
     layout: SweepLayout,
+    file: h5py.File,
     entries: Sequence[IndexEntry],
     keys: Sequence[str],
-    sources: Sequence[Source],
-) -> None:
-    runs = _runs_frame([_row(layout, *pair) for pair in zip(entries, sources, strict=True)])
+    reuse: bool,
+) -> pd.DataFrame:
+    """Write all of a merged file; the frame of its ``/runs``."""
+    table = SeriesTable(file)
+    sources, rows = [], []
+    for number, (row, series) in enumerate(_copy_or_read(layout, entries, keys, reuse)):
+        length = 0
+        if series is not None:
+            table.append(number, series)
+            length = series.shape[1]
+        sources.append((keys[number], length, row))
+        rows.append(_row(layout, entries[number], row, length))
+    table.flush()
+    runs = _runs_frame(rows)
     _require_one(layout, runs)
-    with replace_atomically(layout.merged) as temporary:
-        with h5py.File(temporary, "w") as file:
-            join(file, sources)
-            _write_frame(file.create_group("runs", track_order=True), runs)
-            bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
-            _write_frame(file.create_group("problems", track_order=True), bad)
-            written = ((key, s.rows, s.row) for key, s in zip(keys, sources, strict=True))
-            write_sources(file, written)
-            file.attrs.update(_attributes(layout, _fingerprint(keys)))
-        # before merged.h5 is renamed: stopped in between, the merge still counts as due
-        with replace_atomically(layout.summary) as summary:
-            runs.to_csv(summary, index=False)
+    _write_frame(file.create_group("runs", track_order=True), runs)
+    bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
+    _write_frame(file.create_group("problems", track_order=True), bad)
+    write_sources(file, sources)
+    file.attrs.update(_attributes(layout, _fingerprint(keys)))
+    return runs
 
 
-def _row(layout: SweepLayout, entry: IndexEntry, source: Source) -> dict[str, Any]:
-    """One row of ``/runs``."""
+def _copy_or_read(
+    layout: SweepLayout, entries: Sequence[IndexEntry], keys: Sequence[str], reuse: bool
+) -> Iterator[Record]:
+    """The row and the series of every run: from the previous merged file, else from the run."""
+    known = read_sources(layout.merged) if reuse else {}
+    due = [entry for entry, key in zip(entries, keys, strict=True) if key not in known]
+    with ExitStack() as stack:
+        if known:
+            old = stack.enter_context(h5py.File(layout.merged, "r", locking=False))
+            reader = SeriesReader(old)
+        read = stack.enter_context(closing(_read(layout, due)))
+        for key in keys:
+            if key in known:
+                yield known[key].row, reader.read(known[key])
+            else:
+                yield next(read)
+
+
+def _read(layout: SweepLayout, entries: Sequence[IndexEntry]) -> Generator[Record]:
+    """Read runs in reading processes; the row and the series of each, in order."""
+    size = min(_BATCH_RUNS, max(1, len(entries) // (4 * usable_cores())))
+    runs = [(layout.run(entry.name).root, entry.run_id) for entry in entries]
+    blocks = [runs[first : first + size] for first in range(0, len(runs), size)]
+    with closing(run_isolated(read_batch, [Batch(block, len(block)) for block in blocks])) as done:
+        for records in track(done, "merging runs", total=len(blocks)):
+            yield from records
+
+
+def read_batch(runs: list[tuple[Path, str]], crashed: dict[int, str]) -> Iterator[Record]:
+    """Read runs (directory, run id), one after the other; see `postprocess.isolation`."""
+    for number, (directory, run_id) in enumerate(runs):
+        if number in crashed:
+            yield {"status": "broken", "reason": crashed[number]}, None
+        else:
+            yield read_record(RunLayout(directory), run_id)
+
+
+def _row(
+    layout: SweepLayout, entry: IndexEntry, found: dict[str, Any], length: int
+) -> dict[str, Any]:
+    """One row of ``/runs``: what was found of a run, and the length of its series."""
     row: dict[str, Any] = {"run_id": entry.run_id, "name": entry.name, "task": entry.task}
-    row |= source.row
-    if source.rows:
-        row["rows"] = source.rows
+    row |= found
+    if length:
+        row["rows"] = length
     row["results"] = layout.run(entry.name).results.relative_to(layout.root).as_posix()
     return row | dict(flatten(entry.config))
 

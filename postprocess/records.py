@@ -7,8 +7,7 @@ the high-level one costs three times as much as reading them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,23 +15,22 @@ from h5py import h5d, h5g, h5s, h5t
 
 from inr.attempts import read_attempts
 from inr.layout import RunLayout
-from inr.results import HELDOUT_TYPE, METRICS, ResultsError, open_run, read_attribute
+from inr.results import (
+    BASE_SERIES,
+    HELDOUT_TYPE,
+    METRICS,
+    ResultsError,
+    open_run,
+    read_attribute,
+)
 from postprocess.accounting import account
-from postprocess.archive import SERIES
 
+SERIES = (*BASE_SERIES, *METRICS)
 READABLE = ("complete", "diverged")
 PROBLEMS = ("missing", "unfinished", "broken")
 
 
-class SeriesTaker(Protocol):
-    """Takes the series of one run after the other, as `postprocess.archive.SeriesWriter` does."""
-
-    def append(self, columns: Sequence[h5d.DatasetID]) -> None:
-        """Take one run: its series in the order of `SERIES`, all of the same length."""
-
-    def last(self) -> dict[str, float]:
-        """The last row that was taken."""
-
+Record = tuple[dict[str, Any], np.ndarray | None]
 
 # looked up once: h5py would translate numpy's types at every read
 _HELDOUT = h5t.py_create(HELDOUT_TYPE)
@@ -40,37 +38,34 @@ _HELDOUT_COLUMNS = [f"heldout_{name}" for name in METRICS]
 _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
 
 
-def read_record(run: RunLayout, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
-    """Append the series of a run to an archive, and give their length and its summary row.
+def read_record(run: RunLayout, run_id: str) -> Record:
+    """The summary row of a run, and its series, [column of `SERIES`, row]; None if it has none.
 
     The row holds ``status``, what the attempts at the run used, and, for a run with a problem,
     ``reason``; or else what was recorded of the run: attributes, last row of the series, held-out
     metrics.
-
-    Raises:
-        UserError: the archive cannot be written.
     """
-    rows, row = _read_results(run, run_id, writer)
+    row, series = _read_results(run, run_id)
     attempts = read_attempts(run.attempts)
-    return rows, row | account(attempts) if attempts else row
+    return row | account(attempts) if attempts else row, series
 
 
-def _read_results(run: RunLayout, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
+def _read_results(run: RunLayout, run_id: str) -> Record:
     path = run.results
     if not path.is_file():
-        return 0, _problem("missing", "no run.h5" + _last_error(run))
+        return _problem("missing", "no run.h5" + _last_error(run))
     try:
         with open_run(path) as file:
             if not read_attribute(file, "complete"):
-                return 0, _problem("unfinished", _reached(file) + _last_error(run))
-            return read_complete(file, run_id, writer)
+                return _problem("unfinished", _reached(file) + _last_error(run))
+            return read_complete(file, run_id)
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
-        return 0, _problem("broken", reason)
+        return _problem("broken", reason)
 
 
-def _problem(status: str, reason: str) -> dict[str, Any]:
-    return {"status": status, "reason": reason}
+def _problem(status: str, reason: str) -> Record:
+    return {"status": status, "reason": reason}, None
 
 
 def _reached(file: h5py.File) -> str:
@@ -88,17 +83,18 @@ def _last_error(run: RunLayout) -> str:
     return f"; last attempt failed: {lines[-1].strip()[:200]}" if lines else ""
 
 
-def read_complete(file: h5py.File, run_id: str, writer: SeriesTaker) -> tuple[int, dict[str, Any]]:
-    """Hand the series of a complete run to ``writer``; their length and the run's summary row.
+def read_complete(file: h5py.File, run_id: str) -> tuple[dict[str, Any], np.ndarray]:
+    """The summary row of a complete run, and its series, [column of `SERIES`, row].
 
     Raises what `open_run` reports as broken when the file does not keep the contract.
     """
     row = _attributes(file, run_id) | _heldout(file)
     columns = _columns(file)
-    writer.append(columns)
-    last = writer.last()
-    row |= {name: last[name] for name in ("step", "loss", *METRICS)}
-    return columns[0].shape[0], row
+    series = np.empty((len(SERIES), *columns[0].shape))
+    for column, numbers in zip(columns, series, strict=True):
+        column.read(h5s.ALL, h5s.ALL, numbers, _FLOAT)
+    last = dict(zip(SERIES, series[:, -1].tolist(), strict=True)) | {"step": int(series[0, -1])}
+    return row | {name: last[name] for name in ("step", "loss", *METRICS)}, series
 
 
 def _attributes(file: h5py.File, run_id: str) -> dict[str, Any]:

@@ -7,16 +7,14 @@ be made of it: the same functions read it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from h5py import h5d, h5s
 
 from inr.layout import RunLayout
 from inr.results import ResultsError, open_run, read_attribute
-from postprocess.archive import SERIES, series_type
 from postprocess.isolation import Batch, run_isolated, usable_cores
 from postprocess.records import READABLE, read_complete
 from postprocess.video_frames import RunFrames
@@ -24,22 +22,6 @@ from postprocess.video_frames import RunFrames
 _BATCH_RUNS = 64  # what is read again when a run crashes its reader
 _MOST_WORKERS = 8  # on a login node with many cores, which others use too
 _TEXTS = ("run_id", "status", "host", "slurm_job_id")
-
-
-class _Reader:
-    """Takes the series of runs as an archive does, and keeps the last row of the last run."""
-
-    def append(self, columns: Sequence[h5d.DatasetID]) -> None:
-        """Read one run: its series in the order of `SERIES`."""
-        self._last: dict[str, float] = {}
-        for name, column in zip(SERIES, columns, strict=True):
-            data = np.empty(column.shape, series_type(name))
-            column.read(h5s.ALL, h5s.ALL, data)
-            self._last[name] = data[-1].item()
-
-    def last(self) -> dict[str, float]:
-        """The last row appended."""
-        return self._last
 
 
 def verify(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]]:
@@ -63,10 +45,8 @@ def verify(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]]
     if frames:  # this takes long
         from postprocess.terminal import track  # only now: it loads pandas
 
-        replies = dict(track(done, "reading runs", total=len(batches)))
-    else:
-        replies = dict(done)
-    return [verdict for number in range(len(batches)) for verdict in replies[number]]
+        return list(chain.from_iterable(track(done, "reading runs", total=len(batches))))
+    return list(chain.from_iterable(done))
 
 
 def verify_batch(
@@ -89,7 +69,7 @@ def _verdict(path: Path, frames: bool) -> dict[str, Any]:
             if not read_attribute(file, "complete"):
                 return {"status": "unfinished"}
             says = _says(file)
-            read_complete(file, says["run_id"], _Reader())
+            read_complete(file, says["run_id"])
             if frames:
                 RunFrames(file)
             return says

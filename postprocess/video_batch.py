@@ -74,11 +74,8 @@ def write_videos(
 
 def _make(jobs: Sequence[VideoJob]) -> list[str]:
     """Make the videos in child processes; why each failed, or ""."""
-    reasons = [""] * len(jobs)
     done = run_isolated(make_video, [Batch(job, 1) for job in jobs], timeout=_TIMEOUT)
-    for number, replies in track(done, "making videos", total=len(jobs)):
-        (reasons[number],) = replies
-    return reasons
+    return [reason for (reason,) in track(done, "making videos", total=len(jobs))]
 
 
 def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:

@@ -154,7 +154,7 @@ def test_videos_name_every_run_whose_frames_are_damaged(damaged, merged, capsys,
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     chosen = merged.readable[merged.readable["task"] >= INTACT]
     paths = [damaged.root / "template.h5", *(damaged.root / path for path in chosen["results"])]
-    ((_, digests),) = run_isolated(digest_frames, [Batch(paths, len(paths))])
+    (digests,) = run_isolated(digest_frames, [Batch(paths, len(paths))])
     intact = [n for n, d in zip(chosen["name"], digests[1:], strict=True) if d == digests[0]]
     harmed = sorted(set(chosen["name"]) - set(intact))
     assert len(harmed) > DAMAGED / 10

@@ -21,9 +21,9 @@ from inr.errors import UserError
 from inr.index import read_index
 from inr.layout import SweepLayout
 from inr.results import METRICS, SWEEP_SCHEMA, open_run, read_heldout, read_series
-from postprocess import archive, joining, merging, records
+from postprocess import archive, merging
 from postprocess.isolation import run_isolated
-from postprocess.merged import ensure_merged, is_current, read_merged
+from postprocess.merged import MergedSweep, ensure_merged, is_current, read_merged
 
 SCRIPTS = Path(postprocess.__file__).parent
 
@@ -75,11 +75,13 @@ def test_summary_has_the_rows_of_the_merged_file(sweep):
     np.testing.assert_allclose(summary["nmse_value"], runs["nmse_value"], rtol=1e-12)
 
 
-def test_blocks_are_written_in_order(sweep, monkeypatch):
-    whole = ensure_merged(sweep).series("loss")
-    monkeypatch.setattr(joining, "_BLOCK", 7)
-    merging.merge(sweep, reuse=False)
-    pd.testing.assert_frame_equal(read_merged(sweep).series("loss"), whole)
+@pytest.mark.parametrize("rows", [1, 30])
+def test_runs_are_written_and_copied_in_order_whatever_fits_into_memory(sweep, rows, monkeypatch):
+    expected = whole(ensure_merged(sweep))
+    monkeypatch.setattr(archive, "_BUFFER", rows)
+    for reuse in (False, True):
+        merging.merge(sweep, reuse=reuse)
+        pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected)
 
 
 def truncate(path: Path) -> None:
@@ -193,9 +195,9 @@ def read_runs(monkeypatch):
     limit = [10**9]
 
     def spy(work, batches):
-        for done, outcome in enumerate(run_isolated(work, batches)):
-            seen.extend(run.directory for run in batches[outcome[0]].payload.runs)
-            yield outcome
+        for done, replies in enumerate(run_isolated(work, batches)):
+            seen.extend(directory for directory, _ in batches[done].payload)
+            yield replies
             if done + 1 == limit[0]:
                 raise KeyboardInterrupt
 
@@ -203,67 +205,47 @@ def read_runs(monkeypatch):
     return seen, limit
 
 
-def whole(layout: SweepLayout) -> pd.DataFrame:
-    return read_merged(layout).series("seconds", "lr", "loss", *METRICS)
+def whole(merged: MergedSweep) -> pd.DataFrame:
+    return merged.series("seconds", "lr", "loss", *METRICS)
 
 
 def test_runs_that_have_not_changed_are_copied(sweep, read_runs):
     seen, _ = read_runs
     ensure_merged(sweep)
-    expected = whole(sweep)
+    expected = whole(read_merged(sweep))
     assert len(seen) == 3
     seen.clear()
     last = sweep.run(read_index(sweep)[2].name)
     os.utime(last.results, ns=(1, 1))
     merged = ensure_merged(sweep)
     assert seen == [last.root]
-    pd.testing.assert_frame_equal(whole(sweep), expected)
+    pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected)
     seen.clear()
     truncate(last.results)
     assert len(ensure_merged(sweep).problems) == 1
     assert seen == [last.root]
-    pd.testing.assert_frame_equal(whole(sweep), expected[expected["run"] < 2])
+    pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected[expected["run"] < 2])
     seen.clear()
     merging.merge(sweep, reuse=False)
     assert len(seen) == len(merged.runs)
 
 
-def test_a_merge_that_was_cut_off_goes_on(sweep, read_runs):
-    seen, limit = read_runs
+def test_a_merge_that_is_cut_off_leaves_the_old_file_and_no_litter(sweep, read_runs):
+    ensure_merged(sweep)
+    before = sweep.merged.read_bytes()
+    _, limit = read_runs
     limit[0] = 2
     with pytest.raises(KeyboardInterrupt):
-        merging.merge(sweep)
-    assert not sweep.merged.exists()
-    assert len(seen) == 2
-    part = next(path for path in sweep.merge_parts.iterdir() if not path.name.startswith("."))
-    part.write_bytes(b"damaged")
-    seen.clear()
-    limit[0] = 10**9
-    assert len(ensure_merged(sweep).readable) == 3
-    # the one whose part was damaged, and the third, unless its reader was quicker than the end
-    assert len(seen) in (1, 2)
-    assert not sweep.merge_parts.exists()
-    resumed = whole(sweep)
-    merging.merge(sweep, reuse=False)
-    pd.testing.assert_frame_equal(whole(sweep), resumed)
+        merging.merge(sweep, reuse=False)
+    assert sweep.merged.read_bytes() == before
+    assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]
 
 
-def test_a_run_longer_than_the_buffer_is_read_in_pieces(sweep, tmp_path, monkeypatch):
+def test_what_a_killed_merge_left_is_removed(sweep):
+    leftover = sweep.root / ".merged.0123abcd.h5"
+    leftover.touch()
     ensure_merged(sweep)
-    monkeypatch.setattr(archive, "_BUFFER", 8)
-    with h5py.File(tmp_path / "part.h5", "w") as file:
-        writer = archive.SeriesWriter(file)
-        for entry in read_index(sweep)[:2]:
-            assert records.read_record(sweep.run(entry.name), entry.run_id, writer)[0] == 21
-        damaged = sweep.run(read_index(sweep)[2].name)
-        hit_last_column(damaged.results)
-        rows, row = records.read_record(damaged, read_index(sweep)[2].run_id, writer)
-        assert (rows, row["status"]) == (0, "broken")
-        writer.flush()
-        expected = whole(sweep)
-        for name in METRICS:
-            wanted = expected.loc[expected["run"] < 2, name]
-            np.testing.assert_array_equal(file["series"][name][:], wanted)
+    assert not leftover.exists()
 
 
 def hit_last_column(path: Path) -> None:
