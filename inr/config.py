@@ -31,7 +31,7 @@ CYCLIC_FLOOR = 1e-7  # lowest rate of a cyclic schedule under the original proto
 
 
 def _word(value: Any) -> Any:
-    """YAML reads the plain words on and off as truth values."""
+    """Files of YAML 1.1 have true and false for the words on and off."""
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 

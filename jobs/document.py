@@ -1,93 +1,77 @@
-"""Read a YAML file and remember on which line everything stands."""
+"""What a sweep file, a profile or ``--set`` holds, where it stands, and how faults are told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from functools import reduce
+from operator import getitem
+from typing import Any, TypeVar
 
-import yaml
+from pydantic import BaseModel, ValidationError
 
-from inr.errors import UsageError, describe_os_error
+from inr.errors import UsageError
 
 Path_ = tuple[str | int, ...]
-_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-MAX_VALUES = 2_000_000
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass
+class Document:
+    """A YAML text: its name in messages, its content as plain data, and the line of each part."""
+
+    source: str
+    data: Any = None
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def at(self, *path: str | int) -> Place:
+        """A place in the document."""
+        return Place(self, path)
+
+    def check(self, model: type[Model]) -> Model:
+        """The content as ``model``. Raises `UsageError` for the first fault: place, value, cure."""
+        try:
+            return model.model_validate(self.data)
+        except ValidationError as error:
+            # a misspelt key first: another may only be missing for it
+            first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+            raise UsageError(self._explain(model, first)) from None
+
+    def _explain(self, model: type[BaseModel], details: Any) -> str:
+        known, allowed, path = model.model_fields, "", details["loc"]
+        for name in path:
+            if name in known:
+                allowed, inner = known[name].description or allowed, known[name].annotation
+                models = [m for m in getattr(inner, "__args__", ()) if hasattr(m, "model_fields")]
+                known = models[0].model_fields if models else {}
+        if details["type"] == "missing":
+            return f"{self.at(*path)} is missing: {allowed}"
+        if details["type"] == "extra_forbidden":
+            return f"{self.at(*path)}: unknown key {show(path[-1])}: {suggest(path[-1], known)}"
+        while path and path not in self.lines:  # pydantic appends names of alternatives
+            path = path[:-1]
+        if details["type"] == "value_error":
+            return f"{self.at(*path)}: {details['ctx']['error']}"
+        value = reduce(getitem, path, self.data)
+        return f"{self.at(*path)}: {show(value)} is not allowed: {allowed}"
 
 
 @dataclass(frozen=True)
-class Document:
-    """A parsed YAML file."""
+class Place:
+    """Where a value stands, as ``file:line: grid.model.width[1]``; a part of it by ``/``."""
 
-    source: str
-    data: dict[str, Any]
-    lines: dict[Path_, int] = field(default_factory=dict)
+    document: Document
+    path: Path_
 
-    def where(self, *path: str | int) -> str:
-        """Where ``path`` stands, as ``file:line: grid.model.width[1]``."""
-        return _where(self.source, self.lines.get(path), path)
+    def __truediv__(self, part: str | int) -> Place:
+        return Place(self.document, (*self.path, part))
 
-
-def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises:
-        UsageError: the file cannot be read, is not YAML, or names a key twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file. Give a YAML file") from None
-    except OSError as error:
-        raise UsageError(f"{describe_os_error(error)}. Give a YAML file") from None
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = _all_lines(root, str(path)) if root else {}
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not valid YAML: {_describe(error)}") from None
-    if not isinstance(data, dict):
-        raise UsageError(
-            f"{path}: must be a mapping of keys such as base and grid, got {show(data)}"
-        )
-    return Document(str(path), data, lines)
-
-
-def _all_lines(root: yaml.Node, source: str) -> dict[Path_, int]:
-    lines: dict[Path_, int] = {}
-    for path, line in _lines(root, (), source):
-        lines[path] = line
-        if len(lines) > MAX_VALUES:  # a few nested aliases can stand for billions of values
-            raise UsageError(f"{source}: more than {MAX_VALUES:,} values")
-    return lines
-
-
-def _lines(node: yaml.Node, path: Path_, source: str) -> Iterator[tuple[Path_, int]]:
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _lines(item, (*path, number), source)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str | int] = set()
-        for key, item in node.value:
-            inner = (*path, _name(key, path, source))
-            if inner[-1] in seen:
-                # YAML would silently keep the last one
-                where = _where(source, key.start_mark.line + 1, inner)
-                raise UsageError(f"{where}: is named twice. Keep one")
-            seen.add(inner[-1])
-            yield from _lines(item, inner, source)
-
-
-def _name(key: yaml.Node, path: Path_, source: str) -> str:
-    """A key of a mapping. Raises `UsageError` for one that YAML reads as a number or the like."""
-    text = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
-    if key.tag not in _TEXT_TAGS:
-        where = _where(source, key.start_mark.line + 1, (*path, text))
-        kind = key.tag.rpartition(":")[2]
-        raise UsageError(f"{where}: this key is read as {kind}, must be text: quote it")
-    return text
+    def __str__(self) -> str:
+        line = self.document.lines.get(self.path)
+        parts = (f"[{p}]" if isinstance(p, int) else f".{one_line(p)}" for p in self.path)
+        source = f"{self.document.source}:{line}" if line else self.document.source
+        return ": ".join(filter(None, (source, "".join(parts).removeprefix("."))))
 
 
 def show(value: object) -> str:
@@ -96,19 +80,14 @@ def show(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _where(source: str, line: int | None, path: Path_) -> str:
-    parts = [f"[{part}]" if isinstance(part, int) else f".{_one_line(part)}" for part in path]
-    text = "".join(parts).removeprefix(".")
-    return f"{source}{f':{line}' if line else ''}: {text}"
+def one_line(text: str) -> str:
+    """Text with what cannot be printed escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text) or "''"
 
 
-def _one_line(key: str) -> str:
-    """A key with what cannot be printed escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in key) or "''"
-
-
-def _describe(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error) or type(error).__name__
-    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-    return " ".join(problem.split()) + place
+def suggest(word: object, allowed: Iterable[str]) -> str:
+    """List what is allowed, and the closest match to ``word`` if there is one."""
+    allowed = list(allowed)
+    closest = difflib.get_close_matches(str(word), allowed, n=1)
+    hint = f". Did you mean {closest[0]}?" if closest else ""
+    return f"choose from {', '.join(allowed)}{hint}"

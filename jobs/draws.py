@@ -5,112 +5,127 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from inr.errors import UsageError
-from jobs.blocks import MAX_RUNS, Axis, parse_choices, parse_entries
-from jobs.document import Document, show
-from jobs.fields import Settings, all_fields, all_groups, suggest, unknown_field
+from jobs.blocks import MAX_RUNS, Axis, Entries, Fields, parse_choices, parse_entries
+from jobs.document import Place, show
+from jobs.fields import Settings, all_fields, all_groups, unknown_field
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
-_KEYS = ("count", "seed", "choices", "constraint", "include")
-_CONSTRAINT_KEYS = ("sum", "above", "below")
+# A number, infinite ones included; not a truth value, and not NaN.
+_Limit = Annotated[float, Field(strict=True, ge=-math.inf)]
 
 
-@dataclass(frozen=True)
-class Constraint:
+class Block(BaseModel):
+    """A part of a sweep file. The description of a field says what is allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Constraint(Block):
     """``above < sum of the drawn fields < below``."""
 
-    where: str
-    fields: tuple[str, ...]
-    above: float
-    below: float
+    sum: Annotated[
+        list[str],
+        BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+        Field(min_length=1, description="name a field, a group or a list of fields"),
+    ]
+    above: _Limit = Field(-math.inf, description="give a number")
+    below: _Limit = Field(math.inf, description="give a number")
 
-    def allows(self, draw: Settings) -> bool:
-        """Whether a draw meets the constraint."""
-        total = math.fsum(draw[field].value for field in self.fields)
-        return self.above < total < self.below
+    def allows(self, draw: Settings, fields: tuple[str, ...]) -> bool:
+        """Whether the ``fields`` of a draw meet the constraint."""
+        return self.above < math.fsum(draw[field].value for field in fields) < self.below
 
 
-def parse_random(document: Document) -> list[Axis]:
-    """The axis of ``random``: ``count`` distinct draws, the same for the same ``seed``.
+def _has_a_limit(constraint: Constraint | None) -> Constraint | None:
+    if constraint and not {"above", "below"} & constraint.model_fields_set:
+        raise ValueError(f"sum {constraint.sum} alone. Give above or below, too: its limits")
+    return constraint
+
+
+class Random(Block):
+    """The block ``random``."""
+
+    count: Annotated[StrictInt, Field(ge=1, le=MAX_RUNS)] = Field(
+        description=f"give a whole number from 1 to {MAX_RUNS:,}"
+    )
+    seed: Annotated[StrictInt, Field(ge=0, le=MAX_RUNS)] = Field(
+        0, description=f"give a whole number from 0 to {MAX_RUNS:,}"
+    )
+    choices: Fields = Field(min_length=1, description="must map fields to lists of values")
+    constraint: Annotated[Constraint | None, AfterValidator(_has_a_limit)] = Field(
+        None, description="must be a mapping with sum, above, below"
+    )
+    include: Entries | None = Field(
+        None, min_length=1, description="must be a list of mappings of fields to values"
+    )
+
+
+def draw_axis(block: Random, at: Place) -> Axis:
+    """``count`` distinct draws, the same for the same ``seed``.
 
     The combinations of ``include`` come first, count, and need not meet the constraint.
 
     Raises:
         UsageError: a mistake in the block, or fewer than ``count`` draws meet the constraint.
     """
-    block = document.data.get("random")
-    if block is None:
-        return []
-    _check_keys(document, block, _KEYS, "random")
-    count = _integer(document, block.get("count"), 1, "random", "count")
-    seed = _integer(document, block.get("seed", 0), 0, "random", "seed")
-    axes = [
-        _distinct(axis)
-        for axis in parse_choices(document, block.get("choices"), "random", "choices")
-    ]
-    constraint = _parse_constraint(document, block.get("constraint"), axes)
-    given = _parse_include(document, block.get("include"), axes, count)
-    return [given if len(given) == count else _draw(document, axes, count, seed, constraint, given)]
+    axes = [_distinct(axis) for axis in parse_choices(block.choices, at / "choices")]
+    summed = tuple(_summed(block.constraint, axes, at / "constraint" / "sum"))
+    given = _parse_include(block, axes, at / "include")
+    return given if len(given) == block.count else _draw(block, at, axes, summed, given)
 
 
-def _parse_include(document: Document, entries: Any, axes: list[Axis], count: int) -> Axis:
+def _parse_include(block: Random, axes: list[Axis], at: Place) -> Axis:
     """The combinations that are wanted whatever is drawn."""
-    if entries is None:
-        return []
-    at = ("random", "include")
-    parsed = parse_entries(document, entries, *at)
+    entries = block.include or []
+    parsed = parse_entries(entries, at)
     drawn = {path for axis in axes for choice in axis for path in choice}
     for number, settings in enumerate(parsed):
         if settings.keys() != drawn:
             raise UsageError(
-                f"{document.where(*at, number)}: {show(entries[number])} is not allowed: must set "
-                f"the fields that are drawn: {', '.join(sorted(drawn))}"
+                f"{at / number}: {show(entries[number])} is not allowed: must set the fields that "
+                f"are drawn: {', '.join(sorted(drawn))}"
             )
     given = _distinct(parsed)
-    if len(given) > count:
+    if len(given) > block.count:
         raise UsageError(
-            f"{document.where(*at)}: {show(entries)} is not allowed: must be at most as many as "
-            f"random.count, {count:,}, which includes them"
+            f"{at}: {show(entries)} is not allowed: must be at most as many as random.count, "
+            f"{block.count:,}, which includes them"
         )
     return given
 
 
-def _draw(
-    document: Document,
-    axes: list[Axis],
-    count: int,
-    seed: int,
-    constraint: Constraint | None,
-    given: Axis,
-) -> Axis:
-    """The combinations ``given``, and random ones up to ``count``."""
+def _draw(block: Random, at: Place, axes: list[Axis], summed: tuple[str, ...], given: Axis) -> Axis:
+    """The combinations ``given``, and random ones up to ``block.count``."""
     total = math.prod(len(axis) for axis in axes)
     if total > sys.maxsize:
         raise UsageError(
-            f"{document.where('random', 'choices')}: {total:,} combinations to draw from, at most "
+            f"{at / 'choices'}: {total:,} combinations to draw from, at most "
             f"{sys.maxsize:,} are allowed"
         )
-    tries = min(total, max(_MAX_TRIES, count))
+    tries = min(total, max(_MAX_TRIES, block.count))
     # sampling positions without replacement makes the draws distinct
-    positions = random.Random(seed).sample(range(total), tries)  # noqa: S311, not for secrets
+    positions = random.Random(block.seed).sample(range(total), tries)  # noqa: S311, no secrets
     draws: Axis = list(given)
     taken = [_values(settings) for settings in given]
+    rule = block.constraint
     for position in positions:
         draw = _combination(axes, position)
-        if _values(draw) not in taken and (constraint is None or constraint.allows(draw)):
+        if _values(draw) not in taken and (rule is None or rule.allows(draw, summed)):
             draws.append(draw)
-            if len(draws) == count:
+            if len(draws) == block.count:
                 return draws
     looked_at = f"all {total:,}" if tries == total else f"{tries:,} of {total:,}"
-    rule = f" that meet {constraint.where}" if constraint else ""
+    met = f" that meet {at / 'constraint'}" if rule else ""
     raise UsageError(
-        f"{document.where('random', 'count')}: {count:,} distinct draws wanted, but among "
-        f"{looked_at} combinations of the choices there are only {len(draws):,}{rule}. Lower the "
-        "count, or allow more"
+        f"{at / 'count'}: {block.count:,} distinct draws wanted, but among {looked_at} "
+        f"combinations of the choices there are only {len(draws):,}{met}. Lower the count, "
+        "or allow more"
     )
 
 
@@ -132,88 +147,26 @@ def _values(settings: Settings) -> dict[str, Any]:
     return {path: setting.value for path, setting in settings.items()}
 
 
-def _parse_constraint(document: Document, block: Any, axes: list[Axis]) -> Constraint | None:
-    if block is None:
-        return None
-    at = ("random", "constraint")
-    _check_keys(document, block, _CONSTRAINT_KEYS, *at)
-    if "above" not in block and "below" not in block:
-        raise UsageError(
-            f"{document.where(*at)}: got {show(block)}. Give above or below, too: the "
-            "limits of the sum"
-        )
-    names = block.get("sum")
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not names:
-        raise UsageError(
-            f"{document.where(*at, 'sum')}: {show(names)} is not allowed: name a field, a group "
-            "or a list of fields"
-        )
-    return Constraint(
-        where=document.where(*at),
-        fields=tuple(dict.fromkeys(_drawn_fields(document, names, axes))),
-        above=_limit(document, block, "above", -math.inf),
-        below=_limit(document, block, "below", math.inf),
-    )
-
-
-def _drawn_fields(document: Document, names: list[Any], axes: list[Axis]) -> Iterator[str]:
+def _summed(constraint: Constraint | None, axes: list[Axis], at: Place) -> Iterator[str]:
     """The drawn fields that the constraint sums; every draw sets them, to a number."""
-    where = document.where("random", "constraint", "sum")
-    for name in names:
-        if name not in all_fields() and name not in all_groups():
-            raise UsageError(f"{where}: {unknown_field(str(name))}")
-        members = [path for path in all_fields() if path == name or path.startswith(f"{name}.")]
-        drawn = [path for path in _numeric(axes) if path in members]
-        if not drawn:
-            raise UsageError(
-                f"{where}: {show(name)} is not among the choices, or is no number. Give one of "
-                f"{', '.join(_numeric(axes)) or 'the choices, with numbers for values'}"
-            )
-        yield from drawn
-
-
-def _numeric(axes: list[Axis]) -> list[str]:
-    """The fields that every draw sets to a number."""
-    return [
+    numeric = [
         path
         for path in all_fields()
         if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
     ]
+    wanted = dict.fromkeys(constraint.sum if constraint else ())
+    for name in wanted:
+        if name not in all_fields() and name not in all_groups():
+            raise UsageError(f"{at}: {unknown_field(name)}")
+        if not any(f"{path}.".startswith(f"{name}.") for path in numeric):
+            raise UsageError(
+                f"{at}: {show(name)} is not among the choices, or is no number. Give one of "
+                f"{', '.join(numeric) or 'the choices, with numbers for values'}"
+            )
+    for path in numeric:
+        if any(f"{path}.".startswith(f"{name}.") for name in wanted):
+            yield path
 
 
 def _is_number(setting: Any) -> bool:
     return setting is not None and isinstance(setting.value, (int, float))
-
-
-def _limit(document: Document, block: Mapping[str, Any], key: str, default: float) -> float:
-    value = block.get(key, default)
-    try:
-        limit = float(value)
-    except (TypeError, ValueError, OverflowError):
-        limit = math.nan
-    if math.isnan(limit) or isinstance(value, bool):
-        where = document.where("random", "constraint", key)
-        raise UsageError(f"{where}: {show(value)} is not allowed: give a number")
-    return limit
-
-
-def _check_keys(document: Document, block: Any, keys: tuple[str, ...], *at: str) -> None:
-    if not isinstance(block, Mapping):
-        raise UsageError(
-            f"{document.where(*at)}: must be a mapping with {', '.join(keys)}, got {show(block)}"
-        )
-    for key in block:
-        if key not in keys:
-            raise UsageError(
-                f"{document.where(*at, str(key))}: unknown key {show(key)}; {suggest(key, keys)}"
-            )
-
-
-def _integer(document: Document, value: Any, lowest: int, *at: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= MAX_RUNS:
-        raise UsageError(
-            f"{document.where(*at)}: {show(value)} is not allowed: give a whole number from "
-            f"{lowest:,} to {MAX_RUNS:,}"
-        )
-    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args
@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from inr.config import LossWeights, RunConfig
+from inr.config import RunConfig
 from inr.errors import UsageError
-from jobs.document import show
+from jobs.document import Place, show, suggest
+from jobs.yaml_files import as_text
 
 WEIGHTS = "training.loss_weights"
 SEED = "training.seed"
@@ -26,7 +27,7 @@ class Setting:
     """A value for one field, and where it was written (for messages)."""
 
     value: Any
-    where: str
+    where: Place
 
 
 # One part of a combination: dotted path of a single field -> what it is set to.
@@ -54,7 +55,7 @@ def all_groups() -> frozenset[str]:
     return frozenset(".".join(parts[:end]) for parts in paths for end in range(1, len(parts)))
 
 
-def parse_settings(path: str, value: Any, where: str) -> Settings:
+def parse_settings(path: str, value: Any, where: Place) -> Settings:
     """Check ``value`` for the field or group ``path`` and split it into single fields.
 
     A mapping sets the fields it names and leaves the others of its group alone; the loss weights
@@ -67,18 +68,29 @@ def parse_settings(path: str, value: Any, where: str) -> Settings:
         return {path: Setting(_check(path, value, where), where)}
     if path not in all_groups():
         raise UsageError(f"{where}: {unknown_field(path)}")
-    if path == WEIGHTS and isinstance(value, list):
-        return _weights_from_list(value, where)
-    if not isinstance(value, Mapping):
-        kinds = "a list of four numbers or a mapping" if path == WEIGHTS else "a mapping"
-        raise UsageError(
-            f"{where}: {show(value)} given, but {path} is a group of fields. Give {kinds} of "
-            f"{', '.join(_members(path))}, or set one, such as {path}.{_members(path)[0]}"
-        )
     settings: Settings = {}
-    for name, member in value.items():
-        merge_settings(settings, parse_settings(f"{path}.{name}", member, f"{where}.{name}"))
+    for name, part, member in _split(path, value, where):
+        merge_settings(settings, parse_settings(f"{path}.{name}", member, where / part))
     return settings
+
+
+def _split(path: str, value: Any, where: Place) -> list[tuple[str, str | int, Any]]:
+    """Name, part of the place, and value of each field of a group."""
+    names = _members(path)
+    if isinstance(value, Mapping):
+        return [(name, name, member) for name, member in value.items()]
+    if path == WEIGHTS and isinstance(value, list):
+        if len(value) != len(names):
+            raise UsageError(
+                f"{where}: {show(value)} has {len(value)} weights, {len(names)} are needed: "
+                f"[{', '.join(names)}]"
+            )
+        return [(name, n, value[n]) for n, name in enumerate(names)]
+    kinds = "a list of four numbers or a mapping" if path == WEIGHTS else "a mapping"
+    raise UsageError(
+        f"{where}: {show(value)} given, but {path} is a group of fields. Give {kinds} of "
+        f"{', '.join(names)}, or set one, such as {path}.{names[0]}"
+    )
 
 
 def merge_settings(target: Settings, more: Settings) -> None:
@@ -111,7 +123,7 @@ def make_config(settings: Settings) -> RunConfig:
         group, reason = ".".join(str(part) for part in details["loc"]), _reason(details)
         named = [path for path in settings if path in reason]
         involved = named or [path for path in settings if path.startswith(group)]
-        places = dict.fromkeys(settings[path].where for path in involved)
+        places = dict.fromkeys(str(settings[path].where) for path in involved)
         shown = "; ".join(list(places)[:4]) or group
         raise UsageError(f"{shown}: {reason}") from None
 
@@ -138,30 +150,9 @@ def unknown_field(path: str) -> str:
     return f"no field {path!r}. The fields {scope}are {', '.join(known)}"
 
 
-def suggest(word: object, allowed: Iterable[str]) -> str:
-    """List what is allowed, and the closest match to ``word`` if there is one."""
-    allowed = list(allowed)
-    closest = difflib.get_close_matches(str(word), allowed, n=1)
-    hint = f". Did you mean {closest[0]}?" if closest else ""
-    return f"choose from {', '.join(allowed)}{hint}"
-
-
 def _members(group: str) -> list[str]:
     members = (path.removeprefix(f"{group}.") for path in all_fields() if path.startswith(group))
     return list(dict.fromkeys(member.split(".")[0] for member in members))
-
-
-def _weights_from_list(weights: list[Any], where: str) -> Settings:
-    names = list(LossWeights.model_fields)
-    if len(weights) != len(names):
-        raise UsageError(
-            f"{where}: {show(weights)} has {len(weights)} weights, {len(names)} are needed: "
-            f"[{', '.join(names)}]"
-        )
-    settings: Settings = {}
-    for number, (name, weight) in enumerate(zip(names, weights, strict=True)):
-        settings |= parse_settings(f"{WEIGHTS}.{name}", weight, f"{where}[{number}]")
-    return settings
 
 
 @cache
@@ -174,19 +165,16 @@ def _adapter(path: str) -> TypeAdapter[Any]:
     )
 
 
-def _check(path: str, value: Any, where: str) -> Any:
+def _check(path: str, value: Any, where: Place) -> Any:
     kind = all_fields()[path].annotation
-    tried, hint = value, ""
+    tried = as_text(value) if kind is str else value
     if isinstance(value, bool) and kind is not bool and "off" not in get_args(kind):
         tried = object()  # a truth value would pass for a number
-        hint = " (YAML reads yes, no, on and off as true or false: quote the word)"
-    elif isinstance(value, str) and kind is not str:
-        tried = _number(value)
     try:
         return _adapter(path).validate_python(tried)
     except ValidationError as error:
         raise UsageError(
-            f"{where}: {show(value)} is not allowed for {path}{hint}: {_refusal(value, error)}"
+            f"{where}: {show(value)} is not allowed for {path}: {_refusal(value, error)}"
         ) from None
 
 
@@ -198,14 +186,6 @@ def _refusal(value: Any, error: ValidationError) -> str:
     parts = [suggest(value, options)] if options else []
     parts += [_reason(detail) for detail in numeric[:1]]
     return ", or ".join(parts)
-
-
-def _number(text: str) -> str | float:
-    """``1e-4`` as a number: YAML 1.1 wants a dot in the mantissa and reads it as a string."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _literals(details: ErrorDetails) -> list[str]:

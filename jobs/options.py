@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from inr.arguments import ArgumentParser
+from inr.arguments import ArgumentParser, user_path
 from inr.errors import UsageError
 from inr.layout import OUTPUTS
 
@@ -105,8 +105,7 @@ def _check_pack(given: argparse.Namespace, mode: Mode) -> None:
 
 
 def _compile_override(wanted: str | None) -> list[str]:
-    # quoted: YAML takes on and off for true and false
-    return [] if wanted is None else [f'training.compile="{wanted}"']
+    return [] if wanted is None else [f"training.compile={wanted}"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--output",
         metavar="DIR",
-        type=Path,
+        type=user_path,
         help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
     )
     add("--profile", metavar="NAME|FILE", help="--array: cluster profile of slurm/profiles/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -16,40 +16,34 @@ from pydantic import (
     StrictBool,
     StrictFloat,
     StrictInt,
-    ValidationError,
 )
 
-from inr.errors import UsageError
-from jobs.document import Document, read_document, show
-from jobs.fields import suggest
+from jobs.document import show
+from jobs.yaml_files import as_text, find_document, names_in, read_document
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 
-# sbatch options that `extra` may not set, and the field to use; None: set by the launcher itself
-RESERVED = {
-    "partition": "partition",
-    "account": "account",
-    "qos": "qos",
-    "time": "time",
-    "gpus-per-node": "gpus",
-    "cpus-per-task": "cpus",
-    "mem": "memory",
-    "constraint": "constraint",
-    "nodelist": "nodelist",
-    "exclude": "exclude",
-    "array": None,
-    "job-name": None,
-    "nodes": None,
-    "ntasks-per-node": None,
-    "output": None,
-    "error": None,
-    "open-mode": None,
-    "signal": None,
-    "comment": None,
-    "dependency": None,
-    "requeue": None,
-    "no-requeue": None,
+# Why `extra` may not set an option of sbatch, or what to use instead -> options
+_REASONS = {
+    **{f"use the field {name}": name for name in ("partition", "account", "qos", "constraint")},
+    "use the field nodelist": "nodelist nodefile",
+    "use the field exclude": "exclude",
+    "use the field time": "time",
+    "use the field memory": "mem mem-per-cpu mem-per-gpu",
+    "use the field cpus": "cpus-per-task cpus-per-gpu",
+    "use the field gpus": "gpus gpus-per-node gpus-per-task gpus-per-socket",
+    "use the field setup to set variables": "export export-file get-user-env",
+    "a task is one process on one node": "nodes ntasks ntasks-per-node ntasks-per-core "
+    "ntasks-per-socket ntasks-per-gpu tasks tasks-per-node",
+    "the launcher sets it": "array job-name jobid output error input open-mode signal comment "
+    "dependency kill-on-invalid-dep requeue no-requeue no-kill chdir workdir",
+    "the launcher could not read the answer of sbatch": "parsable quiet verbose wait wrap "
+    "test-only help usage version",
+    "only root may": "uid gid",
+    "jobs elsewhere cannot be watched. Launch on a login node of that cluster": "cluster clusters "
+    "cluster-constraint",
 }
+RESERVED = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
 
@@ -63,23 +57,36 @@ def minutes(time: object) -> object:
     return (days * 24 + hours) * 60 + mins + (seconds > 0)
 
 
-def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
-    for option, value in extra.items():
-        if not re.fullmatch(r"[a-z][a-z0-9-]*", option):
-            raise ValueError(f"{option!r}: write the long option without dashes, as mail-type")
-        if option in RESERVED:
-            field = RESERVED[option]
-            what = f"use the field {field}" if field else "the launcher sets it"
-            raise ValueError(f"{option} is not free: {what}")
-        if "\n" in str(value):
-            raise ValueError(f"{option}: must be a single line")
-    return extra
+def _check_option(option: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]+", option):
+        raise ValueError(f"{show(option)}: write the long option without dashes, as mail-type")
+    if option in RESERVED:
+        raise ValueError(f"{option} is not free: {RESERVED[option]}")
+    # sbatch takes any clear beginning of an option for it
+    if full := [name for name in RESERVED if name.startswith(option)]:
+        raise ValueError(f"{option} is short for {full[0]}. Write options in full")
+    return option
 
 
-Word = Annotated[str, Field(pattern=r"^\S+$")]  # one shell word: no option can hide in it
+def _check_value(value: object) -> object:
+    if not str(value).isprintable():
+        raise ValueError(f"{show(value)} must be a single line without control characters")
+    return value
+
+
+# one shell word: no option can hide in it
+Word = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[^\s\p{C}]+$")]
+GpusOfAType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*:[1-9][0-9]*$")]
+# Slurm warns 90 s before the limit, and up to a minute early: half of this remains for training.
+MIN_MINUTES = 5
+Time = Annotated[StrictInt, Field(ge=MIN_MINUTES), BeforeValidator(minutes)]
 Count = Annotated[StrictInt, Field(ge=1)]
-Memory = Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]B?$")]
-Option = StrictBool | StrictInt | StrictFloat | str
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[KMGT]B?$")]
+Option = Annotated[
+    StrictBool | StrictInt | StrictFloat | str,
+    BeforeValidator(as_text),
+    AfterValidator(_check_value),
+]
 
 
 class Profile(BaseModel):
@@ -87,19 +94,20 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time: Annotated[StrictInt, Field(ge=1), BeforeValidator(minutes)] = Field(
-        description='minutes, "HH:MM:SS" or "D-HH:MM:SS" (in quotes), at least one minute'
+    time: Time = Field(
+        description=f"minutes, HH:MM:SS or D-HH:MM:SS; at least {MIN_MINUTES} minutes, since "
+        "runs are told to stop up to 2.5 minutes before the limit"
     )
-    gpus: Annotated[StrictInt, Field(ge=0)] | Annotated[str, Field(pattern=r"^\w+:[1-9]\d*$")] = (
-        Field(description='a whole number from 0, or "type:number" such as "a100:1"')
+    gpus: Annotated[StrictInt, Field(ge=0)] | GpusOfAType = Field(
+        description="a whole number from 0, or type:number such as a100:1 or 1g.10gb:1"
     )
     cpus: Count = Field(description="a whole number from 1")
     memory: Memory | None = Field(
         None, description="a whole number and KB, MB, GB or TB, such as 8GB"
     )
     partition: Word | None = Field(None, description="one or more names, joined by commas")
-    account: Word | None = Field(None, description="a name (quote a number)")
-    qos: Word | None = Field(None, description="a name (quote a number)")
+    account: Word | None = Field(None, description="a name")
+    qos: Word | None = Field(None, description="a name")
     constraint: Word | None = Field(None, description="node features, such as a100|h100")
     nodelist: Word | None = Field(None, description="node names, such as node[01-04]")
     exclude: Word | None = Field(None, description="node names, such as node[01-04]")
@@ -112,8 +120,10 @@ class Profile(BaseModel):
     setup: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
         (), description="a list of shell commands, each complete in itself"
     )
-    post_time: Annotated[StrictInt, Field(ge=1), BeforeValidator(minutes)] = Field(
-        60, description='for post-processing: minutes, "HH:MM:SS" or "D-HH:MM:SS" (in quotes)'
+    post_time: Time = Field(
+        60,
+        description="for post-processing: minutes, HH:MM:SS or D-HH:MM:SS; at least "
+        f"{MIN_MINUTES} minutes",
     )
     post_cpus: Count = Field(1, description="for post-processing: a whole number from 1")
     post_memory: Memory | None = Field(
@@ -122,7 +132,7 @@ class Profile(BaseModel):
     post_partition: Word | None = Field(
         None, description="for post-processing, instead of partition: one without GPUs"
     )
-    extra: Annotated[dict[str, Option], AfterValidator(_check_extra)] = Field(
+    extra: dict[Annotated[str, AfterValidator(_check_option)], Option] = Field(
         {}, description="a mapping of further sbatch options to values; true for one without value"
     )
     _source: str = PrivateAttr("")
@@ -135,7 +145,7 @@ class Profile(BaseModel):
 
 def available() -> list[str]:
     """Names of the shipped profiles."""
-    return sorted(path.stem for path in DIRECTORY.glob("*.yaml"))
+    return names_in(DIRECTORY)
 
 
 def load_profile(name_or_path: str) -> Profile:
@@ -144,54 +154,7 @@ def load_profile(name_or_path: str) -> Profile:
     Raises:
         UsageError: no such profile or file, or a field that is unknown, missing or wrong.
     """
-    path = _locate(name_or_path)
-    document = read_document(path)
-    _refuse_base_sixty(document)
-    try:
-        profile = Profile.model_validate(document.data)
-    except ValidationError as error:
-        raise UsageError(_explain(document, error)) from None
+    path = find_document(name_or_path, DIRECTORY, "cluster profile")
+    profile = read_document(path).check(Profile)
     profile._source = name_or_path if path.parent == DIRECTORY else str(path.resolve())
     return profile
-
-
-def _locate(name_or_path: str) -> Path:
-    path = Path(name_or_path)
-    if len(path.parts) > 1 or path.suffix in (".yaml", ".yml"):
-        return path
-    if name_or_path not in available():
-        raise UsageError(
-            f"no cluster profile {name_or_path!r} in {DIRECTORY}. Give the path of a YAML file, "
-            f"or {suggest(name_or_path, available())}"
-        )
-    return DIRECTORY / f"{name_or_path}.yaml"
-
-
-def _refuse_base_sixty(document: Document) -> None:
-    """Refuse an unquoted ``10:00:00``, which YAML 1.1 reads as the number 36000."""
-    for field in ("time", "post_time"):
-        time = document.data.get(field)
-        if not isinstance(time, int):
-            continue
-        line = Path(document.source).read_text("utf-8").splitlines()[document.lines[field,] - 1]
-        written = line.partition("time:")[2].partition("#")[0].strip()
-        if ":" in written:
-            raise UsageError(
-                f"{document.where(field)}: YAML reads {written} as the number {time}. "
-                f'Quote it: {field}: "{written}"'
-            )
-
-
-def _explain(document: Document, error: ValidationError) -> str:
-    """One line for the first fault: file, field, value, what is allowed."""
-    details = error.errors()[0]
-    field = str(details["loc"][0])
-    if details["type"] == "extra_forbidden":
-        return f"{document.where(field)}: no such field: {suggest(field, Profile.model_fields)}"
-    allowed = Profile.model_fields[field].description
-    if details["type"] == "missing":
-        return f"{document.source}: {field} is missing: {allowed}"
-    if field == "extra" and details["type"] == "value_error":
-        return f"{document.where(field)}: {details['ctx']['error']}"
-    value = document.data[field]
-    return f"{document.where(field)}: {show(value)} is not allowed: {allowed}"

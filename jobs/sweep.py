@@ -1,55 +1,71 @@
 """Sweep files: what to train, as a few lines of YAML.
 
-A sweep file has these keys, all optional::
-
-    name: my_sweep            # letters, digits, _ and -; default: the file's name
-    description: a question   # one line, shown at launch
-    base:                     # fields that all runs share, nested or as dotted paths
-      data: {size: 64}
-      model.width: 128
-    grid:                     # every combination of these lists
-      model.activation: [sine, elu]
-      training.learning_rate: [1e-3, 1e-4]
-    list:                     # combinations written out
-      - {training.loss_weights: [1, 0, 0, 0]}
-      - {training.loss_weights: [1, 1, 1, 1], training.steps: 3000}
-    random:                   # distinct draws, the same for the same seed
-      count: 100
-      seed: 0
-      choices: {training.loss_weights.value: [1, 0.1, 0], training.loss_weights.gradient: [1, 0]}
-      constraint: {sum: training.loss_weights, above: 0.1}
-      include:                # draws that are wanted in any case; count includes them
-        - {training.loss_weights.value: 1, training.loss_weights.gradient: 0}
-    seeds: 3                  # repetitions: training.seed 0, 1, 2; or a list of seeds
-    set:                      # fields fixed last, over everything (what --set does)
-      training.steps: 10
-
-The runs are the product grid x list x random x seeds, in that order, the seeds innermost. A block
-that is absent counts as one. A block overrides ``base``; two blocks may not set the same field.
+`SweepFile` tells its keys, docs/sweeps.md shows them. The runs are the product grid x list x random
+x seeds, in that order, the seeds innermost. A block that is absent counts as one. A block overrides
+``base``; two blocks may not set the same field; ``set`` is over everything.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
+from inr.arguments import user_path
 from inr.config import RunConfig
 from inr.errors import UsageError
-from jobs.blocks import Axis, check_axes, parse_fields, parse_grid, parse_list, parse_seeds
-from jobs.document import Document, read_document, show
-from jobs.draws import parse_random
-from jobs.fields import IMAGE, Settings, make_config, parse_settings, suggest
+from jobs.blocks import (
+    MAX_RUNS,
+    Axis,
+    Entries,
+    Fields,
+    check_axes,
+    parse_choices,
+    parse_entries,
+    parse_fields,
+)
+from jobs.document import Document, one_line
+from jobs.draws import Block, Random, draw_axis
+from jobs.fields import IMAGE, SEED, Settings, make_config, parse_settings
+from jobs.yaml_files import as_text, find_document, parse, read_document, write
 
 BUILT_IN_IMAGE = "camera"  # as `inr.images.BUILT_IN`, which loads scikit-image
 SHIPPED = Path(__file__).parent / "sweeps"
-_KEYS = ("name", "description", "base", "grid", "list", "random", "seeds", "set")
+
+
+# Text for one line of a table: nothing in it moves the cursor.
+_Line = Annotated[
+    str,
+    BeforeValidator(as_text),
+    AfterValidator(lambda text: text and one_line(" ".join(text.split()))),
+]
+_Seeds = Annotated[StrictInt, Field(ge=1, le=MAX_RUNS)] | Annotated[list[Any], Field(min_length=1)]
+
+
+class SweepFile(Block):
+    """What a sweep file may hold."""
+
+    name: Annotated[
+        str, BeforeValidator(as_text), Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")
+    ] = Field(description="the name of the sweep names a directory, use letters, digits, _ and -")
+    description: _Line = Field("", description="must be text")
+    base: Fields | None = Field(None, description="must map fields to values")
+    grid: Fields | None = Field(
+        None, min_length=1, description="must map fields to lists of values"
+    )
+    list: Entries | None = Field(
+        None, min_length=1, description="must be a list of mappings of fields to values"
+    )
+    random: Random | None = Field(
+        None, description=f"must be a mapping with {', '.join(Random.model_fields)}"
+    )
+    seeds: _Seeds | None = Field(None, description="give how many (1 or more) or a list of seeds")
+    set: Fields | None = Field(None, description="must map fields to values")
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class Sweep:
 
     def text(self) -> str:
         """The sweep file that gives the same runs again."""
-        return yaml.safe_dump(self.document, sort_keys=False, default_flow_style=None, width=100)
+        return write(self.document)
 
 
 def find_sweep_file(given: str) -> Path:
@@ -96,18 +112,10 @@ def find_sweep_file(given: str) -> Path:
 
     Raises `UsageError` if there is none.
     """
-    path = Path(given)
-    if path.suffix or len(path.parts) > 1:
-        if not path.is_file():
-            raise UsageError(f"{given}: no such sweep file")
-        return path
-    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
-    if given not in shipped:
-        raise UsageError(
-            f"no sweep {given!r}: give the path of a sweep file ending in .yaml, or "
-            f"{suggest(given, shipped)}"
-        )
-    return shipped[given]
+    path = find_document(given, SHIPPED, "sweep")
+    if not path.is_file():
+        raise UsageError(f"{given}: no such sweep file")
+    return path
 
 
 def load_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
@@ -119,28 +127,34 @@ def load_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
         UsageError: naming the file, the place in it, the value and what is allowed.
     """
     document = read_document(path)
-    for key in document.data:
-        if key not in _KEYS:
-            raise UsageError(f"{document.where(str(key))}: unknown key; {suggest(key, _KEYS)}")
-    document.data.update(_with_absolute_images(document.data))
-    axes = [
-        *parse_grid(document),
-        *parse_list(document),
-        *parse_random(document),
-        *parse_seeds(document),
-    ]
-    check_axes(document, axes)
-    fixed = parse_fields(document, document.data.get("set"), "set")
-    fixed |= parse_overrides(overrides or [])
-    name = _name(document, path)
+    document.data = _with_absolute_images({"name": path.stem} | document.data)
+    given = document.check(SweepFile)
+    fixed = parse_fields(given.set, document.at("set")) | parse_overrides(overrides or [])
+    kept = document.data
+    if fixed:
+        kept = kept | {"set": {path: setting.value for path, setting in fixed.items()}}
     return Sweep(
-        name=name,
-        description=_text(document, "description"),
-        base=parse_fields(document, document.data.get("base"), "base"),
-        axes=axes,
+        name=given.name,
+        description=given.description,
+        base=parse_fields(given.base, document.at("base")),
+        axes=_axes(given, document),
         fixed=fixed,
-        document=_resolved(document.data, name, fixed),
+        document=kept,
     )
+
+
+def _axes(given: SweepFile, document: Document) -> list[Axis]:
+    axes = parse_choices(given.grid or {}, document.at("grid"))
+    if given.list is not None:
+        axes.append(parse_entries(given.list, document.at("list")))
+    if given.random is not None:
+        axes.append(draw_axis(given.random, document.at("random")))
+    if given.seeds is not None:
+        seeds = range(given.seeds) if isinstance(given.seeds, int) else given.seeds
+        at = document.at("seeds")
+        axes.append([parse_settings(SEED, seed, at / n) for n, seed in enumerate(seeds)])
+    check_axes(axes, document.source)
+    return axes
 
 
 def parse_overrides(overrides: list[str]) -> Settings:
@@ -148,45 +162,15 @@ def parse_overrides(overrides: list[str]) -> Settings:
     settings: Settings = {}
     for text in overrides:
         path, equals, value = text.partition("=")
-        where = f"--set {text}"
+        where = f"--set {one_line(text)}"
         if not equals or not path.strip() or not value.strip():
             raise UsageError(f"{where}: write it as field=value, such as training.steps=500")
-        settings |= parse_settings(path.strip(), _override_value(path.strip(), value, where), where)
+        if path.strip() == IMAGE:  # a path is no YAML: it may hold colons and brackets
+            document = Document(where, _absolute(value))
+        else:
+            document = parse(value, where)
+        settings |= parse_settings(path.strip(), document.data, document.at())
     return settings
-
-
-def _override_value(path: str, value: str, where: str) -> Any:
-    if path == IMAGE:  # a path is no YAML: it may hold colons and brackets
-        return _absolute(value)
-    try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError):
-        raise UsageError(f"{where}: {show(value)} is not a valid YAML value") from None
-
-
-def _name(document: Document, path: Path) -> str:
-    name = _text(document, "name") or path.stem
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
-        raise UsageError(
-            f"{document.where('name')}: {show(name)} is not allowed: it names a directory, use "
-            "letters, digits, _ and -"
-        )
-    return name
-
-
-def _text(document: Document, key: str) -> str:
-    text = document.data.get(key, "")
-    if not isinstance(text, str):
-        raise UsageError(f"{document.where(key)}: must be text, got {show(text)}")
-    return " ".join(text.split())
-
-
-def _resolved(data: Mapping[str, Any], name: str, fixed: Settings) -> dict[str, Any]:
-    """The sweep file with its name and everything that is fixed last written into it."""
-    document = {"name": name, **{key: value for key, value in data.items() if key != "name"}}
-    if fixed:
-        document["set"] = {path: setting.value for path, setting in fixed.items()}
-    return document
 
 
 def _with_absolute_images(node: Any, path: str = "") -> Any:
@@ -195,11 +179,11 @@ def _with_absolute_images(node: Any, path: str = "") -> Any:
         return {key: _with_absolute_images(value, f"{path}.{key}") for key, value in node.items()}
     if isinstance(node, list):
         return [_with_absolute_images(item, path) for item in node]
-    if isinstance(node, str) and path.endswith(f".{IMAGE}"):
-        return _absolute(node)
+    if path.endswith(f".{IMAGE}") and isinstance(text := as_text(node), str):
+        return _absolute(text)
     return node
 
 
 def _absolute(image: str) -> str:
     """An image path that holds in any working directory; the built-in image has none."""
-    return image if image in ("", BUILT_IN_IMAGE) else str(Path(image).expanduser().resolve())
+    return image if image in ("", BUILT_IN_IMAGE) else str(user_path(image).resolve())

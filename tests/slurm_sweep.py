@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from inr.attempts import Attempt, read_attempts
 from inr.index import IndexEntry, read_index
@@ -22,6 +21,7 @@ from inr.layout import RunLayout, SweepLayout
 from inr.lock import read_owner
 from inr.results import BASE_SERIES, METRICS, QUANTITIES, open_run, read_series
 from jobs.task import run_task
+from jobs.yaml_files import write
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "slurm" / "testbed"))
@@ -102,8 +102,8 @@ class Sweep:
         # shared by all tests of a session: most of them train the same two runs
         self.reference = SweepLayout(root.parent / "undisturbed")
         document = {"base": _BASE} | dict(specification or {"seeds": 2})
-        self.file.write_text(yaml.safe_dump(document))
-        self.profile.write_text(yaml.safe_dump(_PROFILE | profile))
+        self.file.write_text(write(document))
+        self.profile.write_text(write(_PROFILE | profile))
 
     def command(self, *more: str, root: Path = ROOT) -> list[str]:
         """The launch command."""

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from fake_slurm import install
 from synthetic import write_run
 
@@ -18,6 +17,7 @@ from inr.layout import SweepLayout
 from jobs.afterwards import describe_results, run_postprocessing
 from jobs.launch import main
 from jobs.task import run_task
+from jobs.yaml_files import read_document
 
 HEAVY = ("torch", "submitit", "skimage", "h5py")
 TINY = [
@@ -161,7 +161,7 @@ def test_specification_is_kept_with_the_overrides(tmp_path, fake_training):
     sweep = write_sweep(tmp_path, "description: why\nbase: {model.activation: elu}")
     assert main(["--local", "--no-post", "--sweep", sweep, *TINY]) == 0
     layout = SweepLayout(tmp_path / "outputs" / "mine")
-    kept = yaml.safe_load(layout.specification.read_text())
+    kept = read_document(layout.specification).data
     assert kept["base"] == {"model.activation": "elu"}
     assert kept["set"]["training.steps"] == 4
     # the kept file is a sweep file itself

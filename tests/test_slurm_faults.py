@@ -126,10 +126,11 @@ def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
 
 
 def test_time_limit(tmp_path: Path) -> None:
-    """One minute for a run that takes longer."""
+    """One minute for a run that takes longer: a profile cannot ask for as little."""
     long = {"training.steps": 100_000, "record.metrics_every": 50_000}
-    sweep = Sweep(tmp_path, {"seeds": 1, "set": long}, time=1)
+    sweep = Sweep(tmp_path, {"seeds": 1, "set": long}, time=5)
     sweep.launch()
+    ask("scontrol", "update", f"JobId={sweep.job_ids[0]}", "TimeLimit=1")
     sweep.wait_until_left(seconds=600)  # on a busy machine it takes several minutes of limit
     attempts = sweep.attempts(0)
     assert len(attempts) > 1

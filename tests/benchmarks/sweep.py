@@ -36,7 +36,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from inr.config import RunConfig
 from inr.index import read_index
@@ -48,6 +47,7 @@ from inr.results import is_complete
 from jobs.devices import core_count
 from jobs.options import PACK_MODES, PackMode
 from jobs.sweep import load_sweep
+from jobs.yaml_files import read_document, write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
@@ -69,7 +69,7 @@ class Timing:
 def sweep_document(batch: str | int | None, steps: int | None) -> dict[str, object]:
     """The quickstart with two seeds, and other batches or steps if given."""
     path = ROOT / "jobs" / "sweeps" / "quickstart.yaml"
-    document: dict[str, object] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    document = read_document(path).data
     given = {"batch": batch, "steps": steps}
     document["base"]["training"] |= {k: v for k, v in given.items() if v is not None}
     document["seeds"] = 2
@@ -141,7 +141,7 @@ def compare(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         file = folder / "sweep.yaml"
-        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        file.write_text(write(document), encoding="utf-8")
         configs, _ = load_sweep(file).expand()
         check(configs[0])
         contestants: dict[str, Callable[[Path], Timing]] = {
