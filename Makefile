@@ -8,7 +8,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study install test test-crash browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study install test fuzz test-crash browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 	@rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu and not browser" --cov --cov-report=term
+
+fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with ever new ones, until Ctrl-C
+	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done
 
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
 	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py

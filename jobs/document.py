@@ -19,11 +19,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass
 class Document:
-    """A YAML text: its name in messages, its content as plain data, and the line of each part."""
+    """A YAML text: its name in messages, content as plain data, line of each part, and values."""
 
     source: str
     data: Any = None
     lines: dict[Path_, int] = field(default_factory=dict)
+    size: int = 0
 
     def at(self, *path: str | int) -> Place:
         """A place in the document."""

@@ -169,6 +169,7 @@ def parse_overrides(overrides: list[str]) -> Settings:
             document = Document(where, _absolute(value))
         else:
             document = parse(value, where)
+            document.lines.clear()  # all stands on the command line
         settings |= parse_settings(path.strip(), document.data, document.at())
     return settings
 

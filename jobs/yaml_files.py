@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
@@ -21,8 +20,9 @@ from inr.errors import UsageError, describe_os_error
 from jobs.document import Document, Place, one_line, show, suggest
 
 MAX_VALUES = 1_000_000
-MAX_BYTES = 16 << 20
+MAX_BYTES = 8 << 20
 _TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
 
 
 class _Written:
@@ -115,9 +115,9 @@ def parse(text: str, source: str) -> Document:
 
 def _read(node: Node, at: Place) -> Any:
     """Plain data from a node; ruamel's own constructors also make dates, sets and the like."""
-    lines = at.document.lines
-    lines[at.path] = node.start_mark.line + 1
-    if len(lines) > MAX_VALUES:  # a few nested aliases can stand for billions of values
+    at.document.lines[at.path] = node.start_mark.line + 1
+    at.document.size += 1
+    if at.document.size > MAX_VALUES:  # a few nested aliases can stand for billions of values
         raise UsageError(f"{at.document.source}: more than {MAX_VALUES:,} values")
     kind = str(node.tag).removeprefix(_TAG)
     if isinstance(node, MappingNode) and kind == "map":
@@ -130,20 +130,32 @@ def _read(node: Node, at: Place) -> Any:
 
 
 def _mapping(node: MappingNode, at: Place) -> dict[str, Any]:
-    SafeConstructor().flatten_mapping(node)  # what << merges comes first, and may be replaced
-    merged, own = len(node.merge or ()), set()
     values: dict[str, Any] = {}
-    for number, (key, item) in enumerate(node.value):
+    own: set[str] = set()
+    # what << merges comes first, and may be replaced
+    for key, item in sorted(node.value, key=lambda pair: pair[0].tag != _MERGE):
         inner = at / (key.value if isinstance(key, ScalarNode) else "?")
         name = _read(key, inner)
         if not isinstance(name, str):
             raise UsageError(f"{inner}: this key is not read as text. Quote it")
         if name in own:  # YAML would silently keep the last one
             raise UsageError(f"{inner}: is named twice. Keep one")
-        if number >= merged:
-            own.add(name)
+        own.add(name)
+        if key.tag == _MERGE:
+            values |= _merged(item, at)
+            continue
         values[name] = _read(item, inner)
         at.document.lines[inner.path] = key.start_mark.line + 1
+    return values
+
+
+def _merged(node: Node, at: Place) -> dict[str, Any]:
+    """What ``<<`` brings in: a mapping, or several, of which the first counts."""
+    values: dict[str, Any] = {}
+    for each in reversed(node.value if isinstance(node, SequenceNode) else [node]):
+        if not isinstance(each, MappingNode):
+            raise UsageError(f"{at / '<<'}: {show(each.value)} is not allowed: merge mappings")
+        values |= _read(each, at)
     return values
 
 
@@ -161,6 +173,7 @@ def _number(written: str) -> Any:
 
 
 def _text(written: str) -> str:
+    written.encode()  # fails for halves of characters
     if "\0" in written:
         raise ValueError(f"{show(written)} holds a NUL character")
     return written

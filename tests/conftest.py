@@ -5,9 +5,26 @@ from __future__ import annotations
 import os
 import signal
 
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+
 # A shell switches Ctrl-C off for background jobs, and tests of it may be one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is loaded: tests run side by side, and tiny products gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Property tests draw the same examples on every machine. "search" draws new ones: `make fuzz`.
+settings.register_profile(
+    "same",
+    derandomize=True,
+    database=None,
+    deadline=None,  # machines may be busy
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("search", settings.get_profile("same"), derandomize=False)
+settings.load_profile("same")
+# Examples would also hold constants of the modules that are loaded so far, which depends on which
+# tests ran before in this process, and on where packages are installed.
+providers._get_local_constants = lambda: providers._local_constants

@@ -96,7 +96,7 @@ def test_values_and_parameter_gradients_agree_with_nested_autograd(
         assert float((mine - reference).abs().max()) / scale < 1e-9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(NAMES), st.integers(1, 20), st.integers(1, 4), st.integers(1, 3))
 def test_any_shape_agrees_with_nested_autograd(
     activation: Activation, width: int, depth: int, models: int

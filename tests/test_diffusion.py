@@ -84,7 +84,7 @@ def test_fields_on_pixels_agree_with_the_series(shape: tuple[int, int]) -> None:
             np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(2, 9), st.integers(2, 9)),
     st.tuples(*[st.floats(-1, 1) for _ in range(3)]),

@@ -18,7 +18,6 @@ from postprocess.intervals import (
 )
 
 NUMBERS = st.floats(-1e3, 1e3, allow_subnormal=False)
-CALM = settings(deadline=None)  # machines may be busy
 SAMPLES = st.lists(NUMBERS, min_size=1, max_size=30)
 
 MEANS = {
@@ -40,7 +39,6 @@ def test_interquartile_mean_of_few_values(values, expected):
     assert interquartile_mean(values) == pytest.approx(expected)
 
 
-@CALM
 @given(SAMPLES)
 def test_interquartile_mean_is_the_integral_of_the_quantile_function(values):
     # every value repeated four times: quartiles then fall between whole values
@@ -48,7 +46,6 @@ def test_interquartile_mean_is_the_integral_of_the_quantile_function(values):
     assert interquartile_mean(values) == pytest.approx(middle.mean(), rel=1e-9, abs=1e-9)
 
 
-@CALM
 @given(SAMPLES, st.floats(0.1, 10), NUMBERS, st.randoms())
 def test_interquartile_mean_follows_shift_and_scale_but_not_order(values, scale, shift, random):
     mean = interquartile_mean(values)
@@ -141,7 +138,7 @@ def test_probability_of_improvement_of_few_runs(x, y, expected):
     assert probability_of_improvement(x, y, draws=10).estimate == pytest.approx(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(SAMPLES, SAMPLES), min_size=1, max_size=3))
 def test_one_of_two_is_better(strata):
     x, y = zip(*strata, strict=True)

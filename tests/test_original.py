@@ -93,7 +93,7 @@ def test_euler_steps_by_hand(turned: bool) -> None:
         np.testing.assert_array_equal(shown, np.repeat(np.array(numbers)[:, None], 3, axis=1))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(image=images)
 def test_away_from_the_far_border_the_steps_are_those_of_the_heat_equation(
     image: np.ndarray,
@@ -113,7 +113,7 @@ def test_away_from_the_far_border_the_steps_are_those_of_the_heat_equation(
         assert ((difference == 0) | ((difference == 1) & (rest[good] == 0))).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(level=st.integers(0, 255), frames=st.integers(2, 40))
 def test_a_flat_image_stays_flat(level: int, frames: int) -> None:
     found = original.euler_frames(np.full((5, 6), level, np.uint8), frames)
@@ -160,7 +160,6 @@ def test_time_derivative_wraps_as_uint8_does() -> None:
     assert (found[2, 2], found[2, 1], found[0, 0]) == (1024 - 800, 200, 0)
 
 
-@settings(deadline=None)
 @given(image=images)
 def test_wrapped_target_and_true_derivative_differ_by_multiples_of_256(image: np.ndarray) -> None:
     found = original.targets(image[None]).time_derivative[0]
@@ -177,7 +176,6 @@ def test_the_built_in_photograph_shows_the_published_defect() -> None:
     assert (used**2).mean() > 10 * true.var()
 
 
-@settings(deadline=None)
 @given(levels=arrays(np.uint8, (4, 4)))
 def test_grey_levels_survive_the_way_to_values_and_back(levels: np.ndarray) -> None:
     values = original.to_values(levels)
