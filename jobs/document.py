@@ -17,6 +17,28 @@ Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Written:
+    """A number that messages show, and fields of text take, as it was written."""
+
+    written = ""
+
+    def __repr__(self) -> str:
+        return self.written
+
+
+class Integer(_Written, int):
+    """A whole number."""
+
+
+class Float(_Written, float):
+    """Any other number."""
+
+
+def as_text(value: object) -> object:
+    """A number as it was written, for a field of text; anything else as it is."""
+    return value.written if isinstance(value, _Written) else value
+
+
 @dataclass
 class Document:
     """A YAML text: its name in messages, content as plain data, line of each part, and values."""

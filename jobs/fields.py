@@ -14,8 +14,7 @@ from pydantic_core import ErrorDetails
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from jobs.document import Place, show, suggest
-from jobs.yaml_files import as_text
+from jobs.document import Place, as_text, show, suggest
 
 WEIGHTS = "training.loss_weights"
 SEED = "training.seed"

@@ -18,8 +18,8 @@ from pydantic import (
     StrictInt,
 )
 
-from jobs.document import show
-from jobs.yaml_files import as_text, find_document, names_in, read_document
+from jobs.document import as_text, show
+from jobs.yaml_files import find_document, names_in, read_document
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 

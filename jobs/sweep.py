@@ -29,10 +29,10 @@ from jobs.blocks import (
     parse_entries,
     parse_fields,
 )
-from jobs.document import Document, one_line
+from jobs.document import Document, as_text, one_line
 from jobs.draws import Block, Random, draw_axis
 from jobs.fields import IMAGE, SEED, Settings, make_config, parse_settings
-from jobs.yaml_files import as_text, find_document, parse, read_document, write
+from jobs.yaml_files import find_document, parse, read_document, write
 
 BUILT_IN_IMAGE = "camera"  # as `inr.images.BUILT_IN`, which loads scikit-image
 SHIPPED = Path(__file__).parent / "sweeps"

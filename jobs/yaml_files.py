@@ -17,34 +17,12 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from inr.arguments import user_path
 from inr.errors import UsageError, describe_os_error
-from jobs.document import Document, Place, one_line, show, suggest
+from jobs.document import Document, Float, Integer, Place, one_line, show, suggest
 
 MAX_VALUES = 1_000_000
 MAX_BYTES = 8 << 20
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
-
-
-class _Written:
-    """A number that messages show, and fields of text take, as it was written."""
-
-    written = ""
-
-    def __repr__(self) -> str:
-        return self.written
-
-
-class Integer(_Written, int):
-    """A whole number."""
-
-
-class Float(_Written, float):
-    """Any other number."""
-
-
-def as_text(value: object) -> object:
-    """A number as it was written, for a field of text; anything else as it is."""
-    return value.written if isinstance(value, _Written) else value
 
 
 def names_in(folder: Path) -> list[str]:

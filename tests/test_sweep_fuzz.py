@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -262,8 +263,10 @@ def shows(words: str, node: Node) -> bool:
     if re.search("unknown key|no field|is named twice|this key|the tag", words):
         return True  # the place has ended with it
     value = _read(node, Document("").at())
-    number = isinstance(value, (int, float)) and f"{value:g}" in words
-    return show(value) in words or number or f"{value:,} " in words
+    forms = [show(value)]
+    with suppress(TypeError, ValueError, OverflowError):  # messages about several compute with it
+        forms += [f"{float(value):g}", f"{int(value):,} "]
+    return any(form in words for form in forms)
 
 
 def says_allowed(words: str, field: str | None) -> bool:
@@ -287,7 +290,7 @@ KINDS = re.compile(
     r"greater than|less than|number|integer|boolean|string|tuple|at least \d|from \S+ to \S+"
 )
 ALLOWED = re.compile(
-    r"choose from|Did you mean|The fields (of \S+ )?are|must (be|map|rise)|[Gg]ive |needed: "
+    r"choose from|Did you mean|The fields (of \S+ )?are|must (be|map|rise|set)|[Gg]ive |needed: "
     r"|Keep one|at least one must|name a field|at most|Lower the count|use letters|Quote it"
     r"|Write plain|merge mappings"
 )
