@@ -9,7 +9,7 @@ from functools import reduce
 from operator import getitem
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from inr.errors import UsageError
 
@@ -37,6 +37,12 @@ class Float(_Written, float):
 def as_text(value: object) -> object:
     """A number as it was written, for a field of text; anything else as it is."""
     return value.written if isinstance(value, _Written) else value
+
+
+class Block(BaseModel):
+    """A model of a file or a part of it. The description of a field says what is allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass

@@ -8,22 +8,16 @@ import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from inr.errors import UsageError
 from jobs.blocks import MAX_RUNS, Axis, Entries, Fields, parse_choices, parse_entries
-from jobs.document import Place, show
+from jobs.document import Block, Place, show
 from jobs.fields import Settings, all_fields, all_groups, unknown_field
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
 # A number, infinite ones included; not a truth value, and not NaN.
 _Limit = Annotated[float, Field(strict=True, ge=-math.inf)]
-
-
-class Block(BaseModel):
-    """A part of a sweep file. The description of a field says what is allowed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Constraint(Block):

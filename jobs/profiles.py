@@ -8,9 +8,7 @@ from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     StrictBool,
@@ -18,7 +16,7 @@ from pydantic import (
     StrictInt,
 )
 
-from jobs.document import as_text, show
+from jobs.document import Block, as_text, show
 from jobs.yaml_files import find_document, names_in, read_document
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
@@ -68,12 +66,6 @@ def _check_option(option: str) -> str:
     return option
 
 
-def _check_value(value: object) -> object:
-    if not str(value).isprintable():
-        raise ValueError(f"{show(value)} must be a single line without control characters")
-    return value
-
-
 # one shell word: no option can hide in it
 Word = Annotated[str, BeforeValidator(as_text), Field(pattern=r"^[^\s\p{C}]+$")]
 GpusOfAType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*:[1-9][0-9]*$")]
@@ -82,17 +74,12 @@ MIN_MINUTES = 5
 Time = Annotated[StrictInt, Field(ge=MIN_MINUTES), BeforeValidator(minutes)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[KMGT]B?$")]
-Option = Annotated[
-    StrictBool | StrictInt | StrictFloat | str,
-    BeforeValidator(as_text),
-    AfterValidator(_check_value),
-]
+Line = Annotated[str, Field(pattern=r"^\P{C}*$")]
+Option = Annotated[StrictBool | StrictInt | StrictFloat | Line, BeforeValidator(as_text)]
 
 
-class Profile(BaseModel):
+class Profile(Block):
     """What one task asks of the cluster. A field left out is not asked for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: Time = Field(
         description=f"minutes, HH:MM:SS or D-HH:MM:SS; at least {MIN_MINUTES} minutes, since "
@@ -133,7 +120,9 @@ class Profile(BaseModel):
         None, description="for post-processing, instead of partition: one without GPUs"
     )
     extra: dict[Annotated[str, AfterValidator(_check_option)], Option] = Field(
-        {}, description="a mapping of further sbatch options to values; true for one without value"
+        {},
+        description="a mapping of further sbatch options to values of a single line; true for an "
+        "option without value",
     )
     _source: str = PrivateAttr("")
 

@@ -29,8 +29,8 @@ from jobs.blocks import (
     parse_entries,
     parse_fields,
 )
-from jobs.document import Document, as_text, one_line
-from jobs.draws import Block, Random, draw_axis
+from jobs.document import Block, Document, as_text, one_line
+from jobs.draws import Random, draw_axis
 from jobs.fields import IMAGE, SEED, Settings, make_config, parse_settings
 from jobs.yaml_files import find_document, parse, read_document, write
 
