@@ -15,6 +15,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Before torch is loaded: tests run side by side, and tiny products gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tables and progress look alike, whatever terminal the tests are started from.
+for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
+os.environ["TERM"] = "xterm"
+
 # Property tests draw the same examples on every machine. "search" draws new ones: `make fuzz`.
 settings.register_profile(
     "same",
