@@ -47,12 +47,11 @@ class Block(BaseModel):
 
 @dataclass
 class Document:
-    """A YAML text: its name in messages, content as plain data, line of each part, and values."""
+    """A YAML text: its name in messages, content as plain data, and line of each part."""
 
     source: str
     data: Any = None
     lines: dict[Path_, int] = field(default_factory=dict)
-    size: int = 0
 
     def at(self, *path: str | int) -> Place:
         """A place in the document."""

@@ -65,10 +65,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> Options:
     _check(given, mode)
     return Options(
         mode=mode,
-        sweep=given.sweep or _DEFAULT_SWEEP[mode],
+        sweep=_DEFAULT_SWEEP[mode] if given.sweep is None else given.sweep,
         overrides=[*given.overrides, *_compile_override(given.compile)],
         output=given.output,
-        profile=given.profile or "default",
+        profile="default" if given.profile is None else given.profile,
         workers=given.workers,
         run=given.run or "0",
         dry_run=given.dry_run,

@@ -79,6 +79,8 @@ def parse(text: str, source: str) -> Document:
             raise ValueError(f"{other[0]}: only version 1.2 is read. Remove this line")
         with warnings.catch_warnings(action="ignore"):  # an anchor may be set anew
             root = YAML(typ="safe", pure=True).compose(text)
+        if root and _size(root, {}) > MAX_VALUES:
+            raise UsageError(f"{source}: more than {MAX_VALUES:,} values")
         if root:
             document.data = _read(root, document.at())
     except RecursionError:
@@ -91,12 +93,19 @@ def parse(text: str, source: str) -> Document:
     raise UsageError(f"{source}: {shown}not valid YAML: {problem}")
 
 
+def _size(node: Node, known: dict[int, int]) -> int:
+    """How many values a node stands for: a few nested aliases can stand for billions."""
+    if id(node) not in known:
+        known[id(node)] = 0  # within itself; it fails when it is read
+        pairs = node.value if isinstance(node, MappingNode) else [node.value]
+        parts = [] if isinstance(node, ScalarNode) else [part for pair in pairs for part in pair]
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
+
+
 def _read(node: Node, at: Place) -> Any:
     """Plain data from a node; ruamel's own constructors also make dates, sets and the like."""
     at.document.lines[at.path] = node.start_mark.line + 1
-    at.document.size += 1
-    if at.document.size > MAX_VALUES:  # a few nested aliases can stand for billions of values
-        raise UsageError(f"{at.document.source}: more than {MAX_VALUES:,} values")
     kind = str(node.tag).removeprefix(_TAG)
     if isinstance(node, MappingNode) and kind == "map":
         return _mapping(node, at)
