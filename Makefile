@@ -41,7 +41,7 @@ test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu and not browser" --cov --cov-report=term
 
 fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with ever new ones, until Ctrl-C
-	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done
+	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done; exit 1
 
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
 	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
