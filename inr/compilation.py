@@ -22,6 +22,7 @@ import torch
 
 from inr.adjoint import EAGER, Passes, first_pass, other_passes
 from inr.config import CompileMode, ModelConfig
+from inr.signals import signals_held
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -89,7 +90,9 @@ def prepare_passes(
         return EAGER, _note(f"no C++ compiler: {compiler!r} was not found")
     passes = _compiled()
     try:
-        with warnings.catch_warnings():
+        # Ctrl-C in a terminal, and Slurm, signal the compiler too, which must not die of it: steps
+        # that are not compiled have other bits
+        with signals_held(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler about itself
             trial(passes)
     except (RuntimeError, OSError) as error:  # all that torch's compilers raise

@@ -135,31 +135,30 @@ class Pack:
         with self._blaming([place for place, _ in active]):
             steps = min(member.next_look() - member.step for member in members)
             looking = [member.next_look() - member.step == steps for member in members]
-            done, finite = self._steps(members, steps, should_stop)
-            if done < steps:  # what is due at the look is left to the next attempt
-                self._each(active, Member.stop)
-                return
-            for pair, looks, healthy in zip(active, looking, finite, strict=True):
-                if looks:
-                    self._each([pair], partial(Member.look, finite=healthy))
+            done, finite, stopping = self._steps(members, steps, should_stop)
+            if done == steps:  # otherwise what is due at the look is left to the next attempt
+                for pair, looks, healthy in zip(active, looking, finite, strict=True):
+                    if looks:
+                        self._each([pair], partial(Member.look, finite=healthy))
+            if stopping:
+                self._each(self._active(), Member.stop)
 
     def _steps(
         self, members: Sequence[Member], steps: int, should_stop: Callable[[], bool]
-    ) -> tuple[int, list[bool]]:
-        """Optimiser steps of all members; how many were done, and whose last loss was finite."""
+    ) -> tuple[int, list[bool], bool]:
+        """Optimiser steps of all members; how many, whose last loss was finite, whether to stop."""
         started = time.perf_counter()
-        done = 0
+        done, stopping = 0, False
         with arithmetic(members[0].config.training.precision):
-            while done < steps:
+            while done < steps and not stopping:
                 found = self.take_step(members)
                 done += 1
-                if should_stop() and done < steps:
-                    break
+                stopping = should_stop()
         finite = torch.isfinite(found.loss).reshape(-1).tolist()  # waits for the device
         share = (time.perf_counter() - started) / len(members)
         for member in members:
             member.seconds += share
-        return done, finite
+        return done, finite, stopping
 
     def _each(self, active: Sequence[tuple[int, Member]], action: Callable[[Member], None]) -> None:
         """Do something for every member: where it fails, the others are as before."""

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from inr.signals import SIGNALS, signals_held
 from jobs.attempt import given_cpus
 from jobs.devices import cuda_devices
 from jobs.snapshot import import_path
-from jobs.stopping import SIGNALS, signals_held
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _CODE = Path(__file__).resolve().parents[1]

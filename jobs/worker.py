@@ -19,10 +19,11 @@ from typing import cast
 from inr.errors import UserError, run_main
 from inr.layout import SweepLayout
 from inr.provenance import slurm_job_id
+from inr.signals import signals_held
 from jobs.options import PackMode
 from jobs.pack_task import run_pack
 from jobs.packs import tasks_of
-from jobs.stopping import StopRequest, signals_held
+from jobs.stopping import StopRequest
 from jobs.task import run_task
 
 # A node that lost touch with Slurm may still run the task that was given to another one.

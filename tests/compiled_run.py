@@ -14,6 +14,7 @@ from inr.config import RunConfig
 from inr.layout import RunLayout
 from inr.recorder import Recorder
 from inr.train import fit
+from jobs.stopping import StopRequest
 
 CONFIG = {
     "data": {"size": 12, "frames": 2},
@@ -24,13 +25,14 @@ CONFIG = {
 
 
 def main() -> None:
-    """Train until the end, or until so many steps are made."""
+    """Train until the end, until so many steps are made, or until a signal comes."""
     run, cache, steps = sys.argv[1:]
     left = iter([False] * int(steps))
     share_cache(Path(cache))
     config = RunConfig.model_validate(CONFIG)
-    with Recorder(RunLayout(Path(run)), config, "run") as recorder:
-        print(fit(config, recorder, device="cpu", should_stop=lambda: next(left, True)))
+    with StopRequest() as stop, Recorder(RunLayout(Path(run)), config, "run") as recorder:
+        asked = lambda: stop() or next(left, True)  # noqa: E731
+        print(fit(config, recorder, device="cpu", should_stop=asked))
 
 
 if __name__ == "__main__":

@@ -94,6 +94,26 @@ def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(tmp_path: Path)
             assert values.tobytes() == series[1][name].tobytes(), name
 
 
+def test_signals_to_the_whole_group_do_not_end_the_compiler(tmp_path: Path) -> None:
+    compiler = tmp_path / "signalled-g++"
+    mark = tmp_path / "signalled"
+    compiler.write_text(
+        f'#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n'
+        'exec g++ "$@"\n'
+    )
+    compiler.chmod(0o755)
+    script = Path(__file__).with_name("compiled_run.py")
+    done = subprocess.run(
+        [sys.executable, script, str(tmp_path / "run"), str(tmp_path / "compiled"), "20"],
+        env=os.environ | {"CXX": str(compiler)},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "stopped"), done.stderr
+    assert mark.exists()
+
+
 def test_without_a_compiler_the_plain_passes_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     passes, note = prepare_passes("cpu", no_step)

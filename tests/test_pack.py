@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from inr.config import RunConfig
+from inr.config import RecordConfig, RunConfig
 from inr.layout import RunLayout
 from inr.packing import pack_key
 from inr.recorder import Recorder
@@ -119,6 +119,16 @@ def test_a_stopped_pack_goes_on_also_in_other_company(tmp_path: Path) -> None:
     for config in configs:
         train(tmp_path / "alone", [config])
         assert_same(series(tmp_path / "pack", config), series(tmp_path / "alone", config))
+
+
+@pytest.mark.parametrize("metrics_every", [1, 50])
+def test_a_pack_is_stopped_after_the_step_where_something_is_due(
+    metrics_every: int, tmp_path: Path
+) -> None:
+    record = RecordConfig(metrics_every=metrics_every, tensorboard=False)
+    configs = [make_config(n).model_copy(update={"record": record}) for n in (50, 60)]
+    # the first ends with the step after which the request comes, as does what is due
+    assert train(tmp_path, configs, stop_after=49) == ["complete", "stopped"]
 
 
 def test_runs_of_different_shapes_are_refused(tmp_path: Path) -> None:

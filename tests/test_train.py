@@ -12,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import inr
+from inr.checkpoint import read_checkpoint
 from inr.config import RecordConfig, RunConfig
 from inr.diffusion import Diffusion, frame_times, pixel_coordinates
 from inr.errors import UsageError, UserError
@@ -324,6 +325,24 @@ def test_a_run_cut_off_again_and_again_gives_the_same_bytes(
     with open_run(layout.results) as file:
         assert read_attributes(file)["attempts"] == attempts
     assert not layout.checkpoint.exists()
+
+
+@pytest.mark.parametrize("metrics_every", [1, 2, 8, 25])
+@pytest.mark.parametrize("steps", [1, 8, 12, 25])
+def test_a_request_to_stop_is_obeyed_after_the_step(
+    metrics_every: int, steps: int, tmp_path: Path
+) -> None:
+    config = quiet().model_copy(
+        update={"record": RecordConfig(metrics_every=metrics_every, tensorboard=False)}
+    )
+    layout = RunLayout(tmp_path)
+    with Recorder(layout, config, "stopped") as recorder:
+        assert fit(config, recorder, device="cpu", should_stop=StopAfter(steps - 1)) == "stopped"
+    saved = read_checkpoint(layout.checkpoint, config.run_id, torch.device("cpu"))
+    assert saved is not None
+    assert saved.step == steps
+    whole = series_of(run(config, tmp_path / "whole"))
+    assert series_of(run(config, tmp_path))["loss"].tobytes() == whole["loss"].tobytes()
 
 
 def test_rows_after_the_checkpoint_are_measured_anew(tmp_path: Path) -> None:
