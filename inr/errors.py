@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -26,25 +27,41 @@ def run_main(main: Callable[[], int | None]) -> int:
     """Call ``main`` and turn expected errors into one line on stderr and an exit code.
 
     Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
-    Ctrl-C. Unexpected exceptions pass through: a traceback is right for a bug.
+    Ctrl-C, and what ends it as Ctrl-C does: SIGTERM, and SIGHUP of a closed terminal, unless whoever
+    started it has switched them off. Unexpected exceptions pass through: a traceback is right for a
+    bug.
     """
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, signal.default_int_handler)
     try:
         code = main() or 0
         sys.stdout.flush()  # so that a closed pipe is noticed here and not at shutdown
         return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as error:  # its argument, if any: what to know about it
         print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # `... | head` closed the pipe. Python would complain again while flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `... | head` closed the pipe
+        _discard_output()
         return 0
     except OSError as error:
-        print(f"error: {describe_os_error(error)}", file=sys.stderr)
-        return 1
+        _discard_output()  # where it is what cannot be written to
+        return _fail(describe_os_error(error), 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _discard_output() -> None:
+    """Send what is buffered nowhere: Python would complain again while flushing at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def describe_os_error(error: OSError) -> str:

@@ -1,1 +1,3 @@
 """Submit, watch and resume sweeps."""
+
+import inr.startup  # noqa: F401

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from shlex import quote
 
 from inr.errors import run_main
 from inr.layout import SweepLayout
-from jobs.snapshot import import_path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "postprocess"
@@ -25,7 +23,7 @@ class _Step:
     script: str
     doing: str
     options: tuple[str, ...] = ()
-    optional: bool = False  # what follows does without it
+    optional: bool = False  # a sweep is as good without it
 
 
 _STEPS = (
@@ -45,32 +43,39 @@ def main() -> int:
 
 
 def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
-    """Merge the runs, draw figures and videos, write the report.
-
-    Stops at the first failure of a step that later ones need.
+    """Merge the runs, draw figures and videos, write the report. Each fails alone.
 
     Args:
         layout: the sweep.
         code: the snapshot to use; None: the code that runs.
 
     Returns:
-        The exit code of the last command that later ones needed.
+        0, or the exit code of the first command that failed and is not optional.
     """
     code = code or _ROOT
-    environment = os.environ | {"PYTHONPATH": import_path(code)}
+    exit_code = 0
     for step in _STEPS:
         script = code / _FOLDER / step.script
         if not script.is_file():
             continue
         if not sys.stdout.isatty():  # on a terminal each has a bar of its own
             print(step.doing, flush=True)
-        command = [sys.executable, "-P", str(script), str(layout.root), *step.options]
-        exit_code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
-        if exit_code != 0:
+        failed = _run([sys.executable, str(script), str(layout.root), *step.options])
+        if failed:
             print(f"note: {script.name} failed; run it again when the reason is gone", flush=True)
             if not step.optional:
-                return exit_code
-    return 0
+                exit_code = exit_code or failed
+    return exit_code
+
+
+def _run(command: list[str]) -> int:
+    """Exit code of a command, which ends with this process."""
+    with subprocess.Popen(command) as process:  # noqa: S603, our own
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise KeyboardInterrupt("post-processing; the same command makes what is missing") from None
 
 
 def describe_results(layout: SweepLayout) -> str:

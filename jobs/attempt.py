@@ -16,9 +16,11 @@ from typing import Self, TypeVar
 
 from inr.attempts import AttemptLog, EndStatus
 from inr.config import RunConfig
+from inr.cpus import core_count
 from inr.layout import RunLayout
 from inr.lock import RunLock
 from inr.provenance import slurm_job_id
+from jobs.devices import slurm_gpus, visible_devices
 from jobs.outcome import outcome
 from jobs.progress_file import Report, write_progress
 
@@ -173,16 +175,11 @@ def one_line(error: BaseException) -> str:
 def given_cpus() -> int:
     """Cores that this task was given."""
     given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("OMP_NUM_THREADS") or ""
-    return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+    return int(given) if given.isdigit() and int(given) > 0 else core_count()
 
 
 def _given_gpus() -> int:
-    given = os.environ.get("SLURM_GPUS_ON_NODE", "")
-    if given.isdigit():
-        return int(given)
-    return len(
-        [device for device in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]
-    )
+    return slurm_gpus() or len(visible_devices(os.environ.get("CUDA_VISIBLE_DEVICES", "")))
 
 
 def _kind(error: BaseException) -> EndStatus:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from inr.signals import SIGNALS, signals_held
+from inr.signals import signals_held
 from jobs.attempt import given_cpus
 from jobs.devices import cuda_devices
 from jobs.snapshot import import_path
@@ -80,11 +79,7 @@ def tell(child: Child, line: str) -> None:
 
 
 def listen() -> dict[str, Any]:
-    """In a child, once it has its own signal handlers: what it is to do.
-
-    Signals that came since it was started arrive now.
-    """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    """In a child: what it is to do."""
     return dict(json.loads(sys.stdin.readline()))
 
 

@@ -2,7 +2,7 @@
 
 The launcher holds a named pipe open for writing. The system closes it when the launcher ends,
 however it ends; the tasks look at the reading end, notice, and end too. Signals cannot do this:
-nobody sends one when the launcher is killed, and submitit's tasks ignore SIGTERM.
+nobody sends one when the launcher is killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Self
 from jobs.stopping import is_ignored
 
 _LOOK_SECONDS = 0.3
-_GRACE_SECONDS = 5.0  # for a task to close its files
+GRACE_SECONDS = 60.0  # for a task to finish its step and to save
 
 
 class Lifeline:
@@ -61,7 +61,7 @@ def follow(path: str) -> None:
     """Interrupt this process when the lifeline is cut or its parent has ended.
 
     As Ctrl-C does; as SIGTERM does where Ctrl-C is switched off, as in background jobs.
-    If it is still there after some seconds it is ended the hard way. Exits at once when the
+    If it is still there after `GRACE_SECONDS` it is ended the hard way. Exits at once when the
     lifeline is already gone.
     """
     parent = os.getppid()
@@ -74,7 +74,7 @@ def follow(path: str) -> None:
         while _is_held(end) and os.getppid() == parent:
             time.sleep(_LOOK_SECONDS)
         _thread.interrupt_main(signal.SIGTERM if is_ignored(signal.SIGINT) else signal.SIGINT)
-        time.sleep(_GRACE_SECONDS)
+        time.sleep(GRACE_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import signal
 import sys
 import time
 from collections import deque
@@ -19,25 +17,26 @@ from typing import Any
 import submitit
 
 from inr.attempts import read_attempts
+from inr.cpus import core_count
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
+from inr.signals import signals_held
 from jobs.attempt import forget_last_attempt
 from jobs.children import THREAD_VARIABLES
-from jobs.devices import core_count, cuda_devices
+from jobs.devices import cuda_devices
 from jobs.display import Display, Total
-from jobs.lifeline import Lifeline
+from jobs.lifeline import GRACE_SECONDS, Lifeline
 from jobs.options import PackMode
 from jobs.outcome import outcome
 from jobs.pack_task import run_pack
-from jobs.packs import Group
+from jobs.packs import Group, count_of
 from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
 from jobs.snapshot import import_path
-from jobs.stopping import is_ignored
 from jobs.task import run_task
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
 _LOOK_SECONDS = 0.2
-_STOP_SECONDS = 10.0
+_SAVED = ("stopped", "complete", "diverged")  # how an attempt ends of which nothing is lost
 
 Failure = tuple[IndexEntry, str]
 
@@ -75,10 +74,7 @@ class LocalPool:
         self._devices = cuda_devices()
         # a folder for each launch: submitit names its files after process ids, which come again
         self._folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        # -P: a task must not import what happens to lie in the current directory
-        self._executor = submitit.LocalExecutor(
-            self._folder, python=f"{shlex.quote(sys.executable)} -P"
-        )
+        self._executor = submitit.LocalExecutor(self._folder)
         self._executor.update_parameters(timeout_min=_NO_TIMEOUT_MINUTES)
         self._running: list[_Running] = []
         self._ended: list[IndexEntry] = []
@@ -87,16 +83,14 @@ class LocalPool:
     def train(self, tasks: Sequence[Group], display: Display) -> list[Failure]:
         """Train the runs of ``tasks``. Returns those that failed, with the reason.
 
-        When interrupted (Ctrl-C, SIGTERM) it ends all processes it started, then raises
-        KeyboardInterrupt.
+        When interrupted (Ctrl-C, SIGTERM) it lets all processes save what they train, then raises
+        KeyboardInterrupt; see `unsaved`.
         """
         waiting = deque(tasks)
         runs = [run for task in tasks for run in task]
         started = time.monotonic()
         threads = max(1, core_count() // self._workers)
-        environment = dict.fromkeys(THREAD_VARIABLES, str(threads))
-        environment["PYTHONPATH"] = import_path(self._code)
-        with _changed_environment(environment), _sigterm_as_interrupt(), Lifeline() as lifeline:
+        with _task_environment(self._code, threads), Lifeline() as lifeline:
             try:
                 while waiting or self._running:
                     while waiting and len(self._running) < self._workers:
@@ -117,7 +111,8 @@ class LocalPool:
         work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
         tied: dict[str, Any] = {"lifeline": str(lifeline.path), "cuda_device": device}
-        with _stderr_to(self._folder / "controllers.err"):
+        # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
+        with signals_held():
             if len(work) == 1:
                 job: Any = self._executor.submit(run_task, root, *work[0], **tied)
             else:
@@ -177,12 +172,26 @@ class LocalPool:
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
         return reports, Total(len(runs), len(self._ended), Standing(done, _steps(runs), seconds))
 
+    def unsaved(self) -> list[str]:
+        """Runs that an interruption cut off before they said that they are saved."""
+        files = {run.name: self._layout.run(run.name) for e in self._running for run in e.runs}
+        return [
+            name
+            for name, run in files.items()
+            if run.progress.exists()
+            and not any(each.status in _SAVED for each in read_attempts(run.attempts)[-1:])
+        ]
+
     def _stop(self, lifeline: Lifeline) -> None:
-        """End every task that still runs, and wait for it."""
+        """Let every task that still runs save and end, and wait for it."""
         lifeline.cut()
-        deadline = time.monotonic() + _STOP_SECONDS
-        while self._running and time.monotonic() < deadline:
-            self._running = [each for each in self._running if not each.job.done()]
+        deadline = time.monotonic() + GRACE_SECONDS + 5
+        told = time.monotonic() + 2
+        waiting = list(self._running)
+        while (waiting := [e for e in waiting if not e.job.done()]) and time.monotonic() < deadline:
+            if time.monotonic() > told:
+                told = deadline
+                print(f"waiting for {count_of(len(waiting), 'task')} to save", file=sys.stderr)
             time.sleep(0.05)
 
 
@@ -206,43 +215,19 @@ def _reason(error: Path, log: Path, name: str) -> str:
 
 
 @contextmanager
-def _changed_environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _task_environment(code: Path, threads: int) -> Iterator[None]:
+    """What tasks that are started meanwhile inherit.
 
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let `kill`, and without nohup a closed terminal, end the launch as Ctrl-C does."""
-    signals = [each for each in (signal.SIGTERM, signal.SIGHUP) if not is_ignored(each)]
-    before = [signal.signal(each, signal.default_int_handler) for each in signals]
-    try:
-        yield
-    finally:
-        for each, handler in zip(signals, before, strict=True):
-            signal.signal(each, handler)
-
-
-@contextmanager
-def _stderr_to(path: Path) -> Iterator[None]:
-    """Let processes started meanwhile write their stderr to a file.
-
-    submitit's controllers inherit it, and would print a traceback each on Ctrl-C.
+    A Slurm job around this process is no job of theirs, and says nothing of what they share.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("SLURM_") and name != "SLURM_CONF"]:
+        del os.environ[name]
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ["PYTHONPATH"] = import_path(code)
+    os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the current directory is not imported
     try:
-        with path.open("ab") as file:
-            os.dup2(file.fileno(), 2)
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        os.environ.clear()
+        os.environ.update(before)

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import sys
+from os.path import dirname, realpath
+
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
 from argparse import Namespace
 from collections.abc import Sequence
 
-try:
-    from inr.errors import run_main
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
-        "(make install makes it)"
-    ) from None
+from inr.errors import run_main
 from inr.layout import SweepLayout, find_sweep
 from jobs.manage_options import parse_options
 

@@ -75,12 +75,12 @@ def train_here(
         layout: the sweep.
         pending: runs that are not finished.
         total: how many runs there are, finished ones included.
-        workers: how many tasks at a time; None: as many as give each run a core.
+        workers: how many tasks at a time; None: `jobs.devices.default_workers`.
         post: merge and draw at the end, unless all runs failed.
         packing: how runs are put into tasks.
     """
     from jobs.afterwards import describe_results, run_postprocessing
-    from jobs.devices import core_count
+    from jobs.devices import default_workers
     from jobs.display import Display, list_failures
     from jobs.local import LocalPool
     from jobs.snapshot import take_snapshot
@@ -89,7 +89,7 @@ def train_here(
     code = take_snapshot(layout)
     if pending:
         tasks = packing.groups(pending)
-        workers = min(workers or max(1, core_count() // packing.size), len(tasks))
+        workers = min(workers or default_workers(packing.size), len(tasks))
         what = (
             f"{len(pending)} runs"
             if packing.size == 1
@@ -103,9 +103,7 @@ def train_here(
             try:
                 failures = pool.train(tasks, display)
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    "what was trained is saved, the same command goes on"
-                ) from None
+                raise KeyboardInterrupt(_describe_interruption(pool.unsaved())) from None
     exit_code = 0
     if post and len(failures) < total:
         exit_code = run_postprocessing(layout, code)
@@ -113,6 +111,15 @@ def train_here(
     if failures:
         print(list_failures(failures))
     return 1 if failures else exit_code
+
+
+def _describe_interruption(unsaved: Sequence[str]) -> str:
+    if not unsaved:
+        return "what was trained is saved, the same command goes on"
+    return (
+        f"{', '.join(unsaved)} did not save in time, and will go on from an earlier checkpoint, "
+        "or from the start. The same command goes on"
+    )
 
 
 def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:

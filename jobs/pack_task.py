@@ -18,7 +18,7 @@ from inr.config import RunConfig
 from inr.layout import SweepLayout
 from jobs.attempt import RunAttempt, Share, given_cpus, one_line
 from jobs.children import children_at_once
-from jobs.devices import cuda_devices
+from jobs.devices import cuda_devices, require_gpu
 from jobs.options import PackMode
 from jobs.outcome import outcome
 from jobs.stopping import StopRequest
@@ -133,6 +133,7 @@ def _fit(layout: SweepLayout, attempts: Sequence[RunAttempt], stop: StopRequest)
         for attempt in attempts:
             end(attempt, "stopped")
         return ends
+    require_gpu()
     prepare_torch(layout, given_cpus())
     from inr.recorder import Recorder
     from inr.train import Run, fit_together

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inr.config import RunConfig
+from inr.cpus import core_count
 from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from jobs.cluster import largest_array
-from jobs.devices import core_count
 from jobs.estimate import (
     Cost,
     describe_bytes,

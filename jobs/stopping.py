@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from inr.signals import SIGNALS
+
 
 def is_ignored(number: signal.Signals) -> bool:
     """Whether a signal was switched off by whoever started this process.
@@ -19,7 +22,8 @@ def is_ignored(number: signal.Signals) -> bool:
 class StopRequest:
     """False until a signal asks to stop, then true for good. A context manager.
 
-    Handlers only set a flag, so further signals, and signals during a write, change nothing.
+    Handlers only set a flag, so further signals, and signals during a write, change nothing. But
+    see `at_once`.
 
     Args:
         last: the process ends after this: signals are ignored from the end of the block on, so that
@@ -33,15 +37,30 @@ class StopRequest:
         self._last = last
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
+        self._at_once = False
 
     def __call__(self) -> bool:
         """Whether to stop."""
         return self.received is not None
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A signal ends the block where it is: for work of which nothing is kept."""
+        self._at_once = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.received is None:
+                raise
+        finally:
+            self._at_once = False
+
     def __enter__(self) -> StopRequest:
         for each in SIGNALS:
             if each != signal.SIGINT or not is_ignored(each):
                 self._before[each] = signal.signal(each, self._receive)
+        # those that came since this process was started arrive now, see `signals_held`
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return self
 
     def __exit__(
@@ -56,3 +75,5 @@ class StopRequest:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = signal.Signals(number)
+            if self._at_once:
+                raise KeyboardInterrupt

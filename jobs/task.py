@@ -16,6 +16,7 @@ from inr.attempts import EndStatus
 from inr.config import RunConfig
 from inr.layout import RunLayout, SweepLayout
 from jobs.attempt import RunAttempt, Share, given_cpus
+from jobs.devices import require_gpu
 from jobs.lifeline import follow
 from jobs.stopping import StopRequest
 
@@ -67,6 +68,7 @@ def run_task(
                 return attempt.finished
             status = "stopped"
             if not stop():  # asked before anything heavy was loaded
+                require_gpu()
                 prepare_torch(layout, threads or given_cpus())
                 status = train(
                     run,

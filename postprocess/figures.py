@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import sys
+from os.path import dirname, realpath
 
-try:
-    from inr.errors import UsageError, run_main
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
-        "(make install makes it)"
-    ) from None
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
+from inr.errors import UsageError, run_main
 from inr.layout import find_sweep
 from postprocess.figure_batch import write_figures
 from postprocess.merged import ensure_merged

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
 
+from inr.cpus import core_count
 from inr.errors import UserError
 
 TIMEOUT = 60.0  # seconds that one item may take, a slow network file system included
@@ -55,9 +56,7 @@ def usable_cores() -> int:
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return core_count()
 
 
 def run_isolated(

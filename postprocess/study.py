@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
+from os.path import dirname, realpath
+
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
+import shutil
 from pathlib import Path
 
-try:
-    from inr.errors import UserError, run_main
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
-        "(make install makes it)"
-    ) from None
 from inr.arguments import ArgumentParser
+from inr.errors import UserError, run_main
 from inr.files import replace_atomically
 from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
 from postprocess.study_figure import write_rates

@@ -54,11 +54,11 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def use_style() -> None:
-    """Set the fonts, lines and backend of all figures that follow.
+    """Set the fonts and lines of all figures that follow.
 
     Embedding fonts is most of the time that a PDF takes, so there is no bold, and no mathematics.
     """
-    mpl.use("agg")
+    mpl.rcdefaults()  # nothing from a matplotlibrc of the user's
     sns.set_theme(
         context="paper",
         style="ticks",

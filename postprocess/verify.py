@@ -8,8 +8,14 @@ read the frames too. Standard output is the JSON list of verdicts of
 
 from __future__ import annotations
 
-import json
 import sys
+from os.path import dirname, realpath
+
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
+import json
 from pathlib import Path
 
 from inr.errors import UsageError, run_main

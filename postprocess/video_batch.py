@@ -89,7 +89,7 @@ def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:
             remove_leftovers(path)
         yield crashed[0]
         return
-    mpl.use("agg")
+    mpl.rcdefaults()  # nothing from a matplotlibrc of the user's
     try:
         _write_video(job)
         yield ""

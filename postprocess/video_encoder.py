@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from inr.errors import UserError
 Format = Literal["mp4", "gif"]
 FORMATS: tuple[Format, ...] = ("mp4", "gif")
 
+_CHOICE = "IMAGEIO_FFMPEG_EXE"  # environment variable of imageio-ffmpeg
 _GIF_WIDTH = 960  # px at most
 _GIF_FRAMES = 150  # at most: the palette is made from all frames, held in memory
 # H.264 in yuv420p with the index in front is what browsers play while they load
@@ -42,18 +44,24 @@ def encode(
         outputs: Path of each format.
 
     Raises:
-        UserError: ffmpeg failed; says its last line.
+        UserError: ffmpeg failed, or is none; says which one and its last line.
     """
     width, height = size
     source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{width}x{height}", "-r", f"{fps:g}"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-"]
+    ffmpeg = _find_ffmpeg()
+    command = [ffmpeg, "-y", "-v", "error", *source, "-i", "-"]
     if "mp4" in outputs:
         command += ["-map", "0:v", *_MP4, "-f", "mp4", str(outputs["mp4"])]
     if "gif" in outputs:
         command += [*_gif_options(width, count, fps), "-f", "gif", str(outputs["gif"])]
     with tempfile.TemporaryFile() as messages:
         # a pipe for messages could fill up and stop ffmpeg; a file cannot
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)  # noqa: S603
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
+            )
+        except OSError as error:
+            raise _failure(ffmpeg, error.strerror or str(error)) from None
         try:
             assert process.stdin is not None
             for frame in frames:
@@ -65,10 +73,28 @@ def encode(
             raise
         finally:
             process.communicate()
-        if process.returncode != 0:
+        if process.returncode != 0 or not all(map(_has_content, outputs.values())):
             messages.seek(0)
             lines = messages.read().decode(errors="replace").strip().splitlines() or ["no message"]
-            raise UserError(f"{', '.join(map(str, outputs.values()))}: ffmpeg failed: {lines[-1]}")
+            raise _failure(ffmpeg, lines[-1])
+
+
+def _find_ffmpeg() -> str:
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise UserError(f"no videos: {error}") from None
+
+
+def _failure(ffmpeg: str, reason: str) -> UserError:
+    """``ffmpeg`` could not make a video; it may be one of the user's choice."""
+    chosen = os.environ.get(_CHOICE) == ffmpeg
+    remedy = f". {_CHOICE} chose it: unset that to use the one that comes with imageio-ffmpeg"
+    return UserError(f"no video: {ffmpeg} failed: {reason}{remedy if chosen else ''}")
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _gif_options(width: int, count: int, fps: float) -> list[str]:

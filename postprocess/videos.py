@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from os.path import dirname, realpath
 
-try:
-    from inr.errors import UserError, run_main
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
-        "(make install makes it)"
-    ) from None
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
+import argparse
+
+from inr.errors import UserError, run_main
 from inr.layout import SweepLayout, find_sweep
 from postprocess.merged import MergedSweep, ensure_merged
 from postprocess.terminal import print_problems, print_written, sweep_parser

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from os.path import dirname, realpath
+
+sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
+import inr.startup  # noqa: F401
+
+# isort: split
+import argparse
 from pathlib import Path
 
-try:
-    from inr.errors import UsageError, run_main
-except ModuleNotFoundError as error:
-    raise SystemExit(
-        f"error: no module {error.name!r} in this Python. Run: source .venv/bin/activate "
-        "(make install makes it)"
-    ) from None
+from inr.errors import UsageError, run_main
 from inr.layout import RunLayout, find_sweep
 from inr.results import QUANTITIES
 from postprocess.merged import ensure_merged

@@ -106,7 +106,7 @@ def write_zoom(subject: Subject, zoom: Zoom, outputs: dict[Format, Path], fps: f
         UsageError: the region lies outside the image.
         UserError: results or network cannot be read, or a file cannot be written.
     """
-    mpl.use("agg")
+    mpl.rcdefaults()  # nothing from a matplotlibrc of the user's
     with ExitStack() as stack:
         file = stack.enter_context(open_run(subject.run.results))
         frames = RunFrames(file)

@@ -98,7 +98,7 @@ def test_signals_to_the_whole_group_do_not_end_the_compiler(tmp_path: Path) -> N
     compiler = tmp_path / "signalled-g++"
     mark = tmp_path / "signalled"
     compiler.write_text(
-        f'#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n'
+        f"#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n"
         'exec g++ "$@"\n'
     )
     compiler.chmod(0o755)

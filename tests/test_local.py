@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from inr import cpus
 from inr.attempts import read_attempts
 from inr.index import read_index
 from inr.layout import SweepLayout
@@ -133,6 +134,73 @@ def test_nothing_lives_on_after_an_interruption(tmp_path, how):
     assert error.strip() == ("" if how == "killed" else said)
 
 
+ENDLESS = {
+    "base": {
+        **SMALL,
+        "training": {"steps": 10_000_000},
+        "record": {"tensorboard": False, "metrics_every": 1, "checkpoint_seconds": 3600},
+    }
+}
+
+
+def pause_task(tmp_path: Path) -> int:
+    """Stop the task where it is, as a step that takes long would. Returns its process id."""
+    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
+    pid = read_attempts(attempts)[-1].pid
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+@pytest.mark.parametrize("how", ["terminal", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_task_is_given_the_time_to_save(tmp_path, how):
+    process = launch(tmp_path, ENDLESS)
+    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
+    pid = pause_task(tmp_path)
+    if how == "terminal":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(how)
+    time.sleep(2.5)  # submitit would have killed it after one
+    os.kill(pid, signal.SIGCONT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: what was trained is saved, the same command goes on" in error
+    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
+    assert [attempt.status for attempt in read_attempts(attempts)] == ["stopped"]
+    assert any((tmp_path / "out" / "runs").rglob("checkpoint.pt"))
+
+
+def test_nothing_is_called_saved_that_is_not(tmp_path):
+    process = launch(tmp_path, ENDLESS)
+    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
+    pid = pause_task(tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "waiting for 1 task to save\n"
+    process.send_signal(signal.SIGINT)  # waits no longer
+    _, error = process.communicate(timeout=60)
+    os.kill(pid, signal.SIGCONT)
+    (run,) = read_index(SweepLayout(tmp_path / "out"))
+    assert process.returncode == 130
+    assert f"interrupted: {run.name} did not save in time" in error
+    assert "is saved" not in error
+    assert wait_until(lambda: not processes_of(tmp_path))
+
+
+def test_an_allocation_around_the_launcher_is_not_the_task_s(tmp_path, monkeypatch):
+    given = {"CPUS_PER_TASK": "64", "JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3"}
+    for name, value in (given | {"GPUS_ON_NODE": "8", "CPUS_ON_NODE": "64"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    specification = {"base": {**SMALL, "training": {"steps": 5}}, "seeds": 2}
+    process = launch(tmp_path, specification, "--workers", "2")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, out + error
+    for attempts in (tmp_path / "out" / "runs").rglob("attempts.jsonl"):
+        (attempt,) = read_attempts(attempts)
+        assert attempt.cpus == max(1, cpus.core_count() // 2)
+        assert (attempt.gpus, attempt.job) == (0, "")
+
+
 def test_signals_of_the_terminal_do_not_reach_the_background(tmp_path):
     specification = {"base": {**SMALL, "training": {"steps": 3000}}, "seeds": 2}
     process = launch(tmp_path, specification, "--workers", "2", prepare=in_background)
@@ -236,12 +304,57 @@ def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers
         pytest.param("", [], id="none"),
         pytest.param("-1", [], id="minus-one"),
         pytest.param("2, 0", ["2", "0"], id="indices"),
-        pytest.param("MIG-a", ["MIG-a"], id="uuid"),
+        pytest.param("MIG-a,GPU-b", ["MIG-a", "GPU-b"], id="uuid"),
+        pytest.param("MIG-GPU-a1/0/1", ["MIG-GPU-a1/0/1"], id="old-mig"),
+        pytest.param("NoDevFiles", [], id="slurm-without-a-gpu"),
+        pytest.param("none", [], id="word"),
+        pytest.param("0,-1,1", ["0"], id="up-to-the-first-that-is-none"),
+        pytest.param("1,,2", ["1"], id="gap"),
+        pytest.param("0,1,0", [], id="twice"),
     ],
 )
 def test_visible_devices(monkeypatch, visible, expected):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert devices.cuda_devices() == expected
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize(
+    ("quotas", "expected"),
+    [
+        pytest.param({"a/b": 250_000}, 2, id="own"),
+        pytest.param({"a": 350_000}, 3, id="above"),
+        pytest.param({"a": 350_000, "a/b": 150_000}, 1, id="smallest"),
+        pytest.param({"a/b": 30_000}, 1, id="less-than-one"),
+        pytest.param({"": 200_000}, 2, id="container-with-the-path-of-its-host"),
+        pytest.param({"a/b": None}, 64, id="no-limit"),
+        pytest.param({}, 64, id="no-groups"),
+    ],
+)
+def test_quotas_of_control_groups_count_as_cores(tmp_path, monkeypatch, version, quotas, expected):
+    membership = tmp_path / "cgroup"
+    membership.write_text("4:memory:/c\n1:cpu,cpuacct:/a/b\n" if version == 1 else "0::/a/b\n")
+    monkeypatch.setattr(cpus, "_MEMBERSHIP", membership)
+    monkeypatch.setattr(cpus, "_CGROUPS", tmp_path / "fs")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(64), raising=False)
+    for path, quota in quotas.items():
+        group = tmp_path / "fs" / ("cpu" if version == 1 else "") / path
+        group.mkdir(parents=True, exist_ok=True)
+        if version == 1:
+            (group / "cpu.cfs_quota_us").write_text(f"{quota or -1}\n")
+            (group / "cpu.cfs_period_us").write_text("100000\n")
+        else:
+            (group / "cpu.max").write_text(f"{quota or 'max'} 100000\n")
+    assert cpus.core_count() == expected
+
+
+@pytest.mark.parametrize(
+    ("visible", "pack", "expected"), [("", 1, 64), ("0", 1, 4), ("0,1", 1, 8), ("0", 32, 2)]
+)
+def test_default_workers_are_few_a_device(monkeypatch, visible, pack, expected):
+    monkeypatch.setattr(devices, "core_count", lambda: 64)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices.default_workers(pack) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from inr.attempts import read_attempts
 from inr.config import RunConfig
 from inr.errors import UserError
 from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
@@ -134,7 +135,8 @@ def test_single_run_is_a_plain_job(layout: SweepLayout, testbed: Profile) -> Non
 
 def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profile) -> None:
     probe = "echo cpus=$SLURM_CPUS_PER_TASK gpu=$CUDA_VISIBLE_DEVICES >&2; exit 1"
-    profile = testbed.model_copy(update={"setup": (probe,), "cpus": 2, "extra": {"nice": 7}})
+    fields = {"setup": (probe,), "cpus": 2, "gpus": 1, "extra": {"nice": 7}}
+    profile = testbed.model_copy(update=fields)
     [submission] = submit_new(layout, tiny_runs(1), profile)
     assert states(submission.job_id) == ["FAILED"]
     log = (layout.submitit / f"{submission.job_id}_0_log.err").read_text()
@@ -143,6 +145,19 @@ def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profil
     for words in ("Partition=main", "Account=lab", "Nice=7", "TimeLimit=00:30:00", "mem=2G"):
         assert words in job
     assert "JobName=a sweep" in job
+
+
+def test_gpu_that_was_asked_for_and_is_none_fails_the_run(
+    layout: SweepLayout, testbed: Profile
+) -> None:
+    [task] = tiny_runs(1)
+    [submission] = submit_new(layout, [task], testbed.model_copy(update={"gpus": 1}))
+    assert states(submission.job_id) == ["FAILED"]
+    log = (layout.submitit / f"{submission.job_id}_0_log.err").read_text()
+    assert "error: no GPU: Slurm gave this task 1 on" in log
+    (attempt,) = read_attempts(layout.run(task.name).attempts)
+    assert attempt.status == "failed"
+    assert "no GPU: Slurm gave this task 1" in attempt.reason
 
 
 def test_failing_setup_line_stops_the_task(layout: SweepLayout, testbed: Profile) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import inr.train
 from inr.attempts import read_attempts
@@ -21,6 +22,7 @@ from inr.errors import UserError
 from inr.layout import RunLayout, SweepLayout
 from inr.lock import LockHeldError, RunLock
 from inr.results import METRICS, open_run, read_attributes, read_series
+from jobs.pack_task import run_pack
 from jobs.stopping import StopRequest
 from jobs.task import run_task
 
@@ -96,6 +98,28 @@ def test_signal_before_the_first_step(run: RunLayout, tmp_path: Path) -> None:
         assert run_here(tmp_path, tiny(), stop=stop) == "stopped"
         assert stop.received == signal.SIGUSR2
     assert run_here(tmp_path, tiny()) == "complete"
+
+
+@pytest.mark.parametrize(
+    "given", [{"GPUS_ON_NODE": "1"}, {"GPUS_PER_NODE": "a100:2"}], ids=["number", "type"]
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_slurm_gave_and_torch_does_not_find_ends_the_run(
+    given: dict[str, str], run: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(UserError, match="no GPU: Slurm gave this task [12] on"):
+        run_here(tmp_path, tiny())
+    names = [f"run{number}" for number in (1, 2)]
+    pack = [(name, tiny().canonical_json()) for name in names]
+    with pytest.raises(UserError, match="no GPU"):
+        run_pack(str(tmp_path), pack, "fused")
+    for name in ("run", *names):
+        (attempt,) = read_attempts(SweepLayout(tmp_path).run(name).attempts)
+        assert (attempt.status, attempt.last_step) == ("failed", 0)
+        assert "no GPU: Slurm gave this task" in attempt.reason
+        assert not SweepLayout(tmp_path).run(name).progress.exists()
 
 
 FAILURES = [

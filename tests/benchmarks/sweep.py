@@ -38,13 +38,13 @@ import numpy as np
 import torch
 
 from inr.config import RunConfig
+from inr.cpus import core_count
 from inr.index import read_index
 from inr.layout import RunLayout, SweepLayout
 from inr.member import Member
 from inr.pack import Pack
 from inr.recorder import Recorder
 from inr.results import is_complete
-from jobs.devices import core_count
 from jobs.options import PACK_MODES, PackMode
 from jobs.sweep import load_sweep
 from jobs.yaml_files import read_document, write
