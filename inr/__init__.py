@@ -6,9 +6,10 @@ read results never import torch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not typing's: `inr.startup` comes before all other imports
 if TYPE_CHECKING:
+    from typing import Any
+
     from inr.trained import TrainedNetwork as TrainedNetwork
     from inr.trained import load as load
 

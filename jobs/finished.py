@@ -9,7 +9,6 @@ Reading is left to ``postprocess/verify.py``: a damaged file can crash the HDF5 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -22,7 +21,6 @@ from typing import Any
 from inr.errors import UserError
 from inr.files import write_text
 from inr.layout import RunLayout, SweepLayout
-from jobs.snapshot import import_path
 
 _SCHEMA = "inr-finished/2"
 _SETTLE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
@@ -147,7 +145,6 @@ def inspect(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]
         input=json.dumps(question),
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": import_path(_ROOT)},
         check=False,
     )
     if done.returncode != 0:

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -52,8 +53,11 @@ def snapshot_folder(layout: SweepLayout) -> Path:
 
 
 def import_path(code: Path) -> str:
-    """The PYTHONPATH of a process that runs the snapshot ``code``."""
-    return os.pathsep.join(filter(None, [str(code.resolve()), os.environ.get("PYTHONPATH")]))
+    """The PYTHONPATH of a process that runs the snapshot ``code``.
+
+    Behind it all that this process uses, in its order: PYTHONPATH precedes even Python's own.
+    """
+    return os.pathsep.join([str(code.resolve()), *filter(None, sys.path)])
 
 
 def _collect() -> Files:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -153,8 +155,9 @@ def test_folder_that_cannot_be_written(layout, checkout):
         take_snapshot(layout)
 
 
-def test_snapshot_comes_before_what_the_user_set(tmp_path, monkeypatch):
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    assert import_path(tmp_path) == str(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", "/mine")
-    assert import_path(tmp_path) == f"{tmp_path}:/mine"
+def test_snapshot_comes_first_and_what_the_user_set_behind_all_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, "/mine"])
+    first, *others, last = import_path(tmp_path).split(os.pathsep)
+    assert (first, last) == (str(tmp_path), "/mine")
+    assert sysconfig.get_path("stdlib") in others
+    assert sysconfig.get_path("purelib") in others
