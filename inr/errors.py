@@ -27,8 +27,8 @@ def run_main(main: Callable[[], int | None]) -> int:
     """Call ``main`` and turn expected errors into one line on stderr and an exit code.
 
     Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
-    Ctrl-C, and what ends it as Ctrl-C does: SIGTERM, and SIGHUP of a closed terminal, unless whoever
-    started it has switched them off. Unexpected exceptions pass through: a traceback is right for a
+    Ctrl-C. SIGTERM, and SIGHUP of a closed terminal, are as Ctrl-C, unless whoever started the
+    command has switched them off. Unexpected exceptions pass through: a traceback is right for a
     bug.
     """
     for each in (signal.SIGTERM, signal.SIGHUP):

@@ -11,12 +11,15 @@ import sys
 
 
 def _order_search_path() -> None:
-    """Look for modules in this tree, then in Python's own directories, in PYTHONPATH at the end.
+    """Look for modules in this tree, then in all that Python knows, in PYTHONPATH at the end.
 
     PYTHONPATH adds modules, and replaces none; neither do the files beside a script.
     """
     root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
     beside = {os.path.join(root, name) for name in ("jobs", "postprocess")}  # noqa: PTH118
+    if os.environ.pop("PYTHONOPTIMIZE", "") and beside.intersection(sys.path):
+        # a script: start again, for packages that cannot do without what that leaves out
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
     given = os.environ.get("PYTHONPATH")
     added = {os.path.abspath(path) for path in given.split(os.pathsep)} if given else set()  # noqa: PTH100
     sys.path[:] = sorted(
@@ -32,7 +35,7 @@ import warnings  # noqa: E402
 from importlib.util import find_spec  # noqa: E402
 
 # what Python takes from the shell for a process of its own; tasks and children get none of it
-_NOT_INHERITED = ("PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTHONSTARTUP")
+_NOT_INHERITED = ("PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONSTARTUP")
 
 
 def _ignore_settings() -> None:

@@ -13,6 +13,7 @@ from shlex import quote
 
 from inr.errors import run_main
 from inr.layout import SweepLayout
+from jobs.table import say
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "postprocess"
@@ -59,10 +60,10 @@ def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
         if not script.is_file():
             continue
         if not sys.stdout.isatty():  # on a terminal each has a bar of its own
-            print(step.doing, flush=True)
+            say(step.doing)
         failed = _run([sys.executable, str(script), str(layout.root), *step.options])
         if failed:
-            print(f"note: {script.name} failed; run it again when the reason is gone", flush=True)
+            say(f"note: {script.name} failed; run it again when the reason is gone")
             if not step.optional:
                 exit_code = exit_code or failed
     return exit_code
@@ -75,7 +76,9 @@ def _run(command: list[str]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             process.terminate()
-            raise KeyboardInterrupt("post-processing; the same command makes what is missing") from None
+            raise KeyboardInterrupt(
+                "post-processing; the same command makes what is missing"
+            ) from None
 
 
 def describe_results(layout: SweepLayout) -> str:

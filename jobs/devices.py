@@ -73,7 +73,7 @@ def require_gpu() -> None:
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise UserError(
-            f"no GPU: Slurm gave this task {slurm_gpus()} on {host()}, and torch {torch.__version__} "
-            f"(built {built}) finds none (CUDA_VISIBLE_DEVICES={visible}). Look at nvidia-smi on that "
-            "node; a profile with gpus: 0 trains on the CPU"
+            f"no GPU: Slurm gave this task {slurm_gpus()} on {host()}, and torch "
+            f"{torch.__version__} (built {built}) finds none (CUDA_VISIBLE_DEVICES={visible}). "
+            "Look at nvidia-smi on that node; a profile with gpus: 0 trains on the CPU"
         )

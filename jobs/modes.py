@@ -13,7 +13,7 @@ from jobs.options import Options
 from jobs.packs import SINGLE, Packing, count_of, task_numbers
 from jobs.plan import Plan, describe
 from jobs.profiles import Profile
-from jobs.table import combinations_table, make_console
+from jobs.table import combinations_table, make_console, say
 
 
 def start(options: Options, plan: Plan) -> int:
@@ -21,8 +21,8 @@ def start(options: Options, plan: Plan) -> int:
     if options.mode == "debug":
         plan = plan.only(options.run)
     pending = plan.pending()
-    print(f"{plan.sweep.name}: {plan.sweep.description}".rstrip(": "))
-    print(describe(plan, len(pending)))
+    say(f"{plan.sweep.name}: {plan.sweep.description}".rstrip(": "))
+    say(describe(plan, len(pending)))
     if options.dry_run:
         console = make_console()
         packing = _packing(options)
@@ -96,8 +96,8 @@ def train_here(
             else packing.describe(len(pending), len(tasks))
         )
         tasks_at_once = count_of(workers, "run" if packing.size == 1 else "task")
-        print(f"training {what} here, {tasks_at_once} at a time (Ctrl-C: save and go on later)")
-        print("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
+        say(f"training {what} here, {tasks_at_once} at a time (Ctrl-C: save and go on later)")
+        say("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
         with Display(make_console()) as display:
             pool = LocalPool(layout, workers, code, packing.mode)
             try:
@@ -107,9 +107,9 @@ def train_here(
     exit_code = 0
     if post and len(failures) < total:
         exit_code = run_postprocessing(layout, code)
-    print(describe_results(layout))
+    say(describe_results(layout))
     if failures:
-        print(list_failures(failures))
+        say(list_failures(failures))
     return 1 if failures else exit_code
 
 

@@ -141,7 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
     )
     add("--profile", metavar="NAME|FILE", help="--array: cluster profile of slurm/profiles/")
-    add("--workers", metavar="N", type=int, help="--local: tasks at once (default: cores / pack)")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="--local: tasks at once (default: cores / pack, and 4 at most a GPU)",
+    )
     add(
         "--pack",
         metavar="K",

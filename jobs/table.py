@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,13 +17,31 @@ from jobs.names import varying_fields
 
 _EDGE = 20  # rows shown at each end of a long table
 _PLAIN_WIDTH = 160  # columns, where the output is no terminal
+_NARROWEST = 20  # columns of a terminal
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Be quiet and go on: what runs does not end because nobody reads on (``| head``)."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that does not squeeze tables into 80 columns when it writes to a file."""
+    """A console that does not squeeze tables into 80 columns when it writes to a file.
+
+    Nor into the few that COLUMNS may say.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PLAIN_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False)
+    console = _Console(stderr=stderr, highlight=False)
+    if not stream.isatty() or console.width < _NARROWEST:
+        console.width = _PLAIN_WIDTH
+    return console
+
+
+def say(text: str) -> None:
+    """Print ``text`` as it is, if anybody still reads."""
+    make_console().out(text, highlight=False)
 
 
 def combinations_table(

@@ -109,7 +109,7 @@ def test_a_gpu_that_slurm_gave_and_torch_does_not_find_ends_the_run(
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    with pytest.raises(UserError, match="no GPU: Slurm gave this task [12] on"):
+    with pytest.raises(UserError, match=r"no GPU: Slurm gave this task [12] on"):
         run_here(tmp_path, tiny())
     names = [f"run{number}" for number in (1, 2)]
     pack = [(name, tiny().canonical_json()) for name in names]
