@@ -90,7 +90,7 @@ def _failure(ffmpeg: str, reason: str) -> UserError:
     """``ffmpeg`` could not make a video; it may be one of the user's choice."""
     chosen = os.environ.get(_CHOICE) == ffmpeg
     remedy = f". {_CHOICE} chose it: unset that to use the one that comes with imageio-ffmpeg"
-    return UserError(f"no video: {ffmpeg} failed: {reason}{remedy if chosen else ''}")
+    return UserError(f"no video: ffmpeg failed ({ffmpeg}): {reason}{remedy if chosen else ''}")
 
 
 def _has_content(path: Path) -> bool:
