@@ -131,7 +131,8 @@ def test_nothing_lives_on_after_an_interruption(tmp_path, how):
     error = process.communicate()[1]
     assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
     said = "interrupted: what was trained is saved, the same command goes on"
-    assert error.strip() == ("" if how == "killed" else said)
+    # a busy machine may say before that it waits
+    assert error.splitlines()[-1:] == ([] if how == "killed" else [said])
 
 
 ENDLESS = {
