@@ -179,8 +179,9 @@ def test_nothing_is_called_saved_that_is_not(tmp_path):
     assert process.stderr is not None
     assert process.stderr.readline() == "waiting for 1 task to save\n"
     process.send_signal(signal.SIGINT)  # waits no longer
-    _, error = process.communicate(timeout=60)
+    process.wait(timeout=60)
     os.kill(pid, signal.SIGCONT)
+    _, error = process.communicate(timeout=60)
     (run,) = read_index(SweepLayout(tmp_path / "out"))
     assert process.returncode == 130
     assert f"interrupted: {run.name} did not save in time" in error

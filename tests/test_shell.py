@@ -27,7 +27,7 @@ base:
 grid: {training.learning_rate: [1.0e-3, 1.0e-4]}
 """
 
-FALSE_MODULES = ("numpy", "torch", "queue", "select", "tempfile", "json")
+FALSE_MODULES = ("numpy", "torch", "queue", "select", "tarfile", "tempfile", "json")
 POISON = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "MATPLOTLIBRC": "/nowhere/matplotlibrc",
@@ -51,6 +51,8 @@ POISON = {
     "OMP_NUM_THREADS": "nonsense",
     "MKL_NUM_THREADS": "0",
     "HDF5_PLUGIN_PATH": "/nowhere",
+    "HDF5_USE_FILE_LOCKING": "nonsense",
+    "KMP_AFFINITY": "nonsense",
     "CUDA_VISIBLE_DEVICES": "NoDevFiles",
 }
 
