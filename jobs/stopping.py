@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from inr.signals import SIGNALS
@@ -22,8 +20,7 @@ def is_ignored(number: signal.Signals) -> bool:
 class StopRequest:
     """False until a signal asks to stop, then true for good. A context manager.
 
-    Handlers only set a flag, so further signals, and signals during a write, change nothing. But
-    see `at_once`.
+    Handlers only set a flag, so further signals, and signals during a write, change nothing.
 
     Args:
         last: the process ends after this: signals are ignored from the end of the block on, so that
@@ -37,23 +34,10 @@ class StopRequest:
         self._last = last
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
-        self._at_once = False
 
     def __call__(self) -> bool:
         """Whether to stop."""
         return self.received is not None
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """A signal ends the block where it is: for work of which nothing is kept."""
-        self._at_once = True
-        try:
-            yield
-        except KeyboardInterrupt:
-            if self.received is None:
-                raise
-        finally:
-            self._at_once = False
 
     def __enter__(self) -> StopRequest:
         for each in SIGNALS:
@@ -75,5 +59,3 @@ class StopRequest:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
             self.received = signal.Signals(number)
-            if self._at_once:
-                raise KeyboardInterrupt
