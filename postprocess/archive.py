@@ -73,7 +73,7 @@ def write_sources(file: h5py.File, sources: Iterable[tuple[str, int, dict[str, A
 def read_sources(path: Path) -> dict[str, Source]:
     """What an archive holds, by key; nothing if it is missing, damaged or of another version."""
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("archive") != VERSION:
                 return {}
             listed = json.loads(file["sources"][:].tobytes())

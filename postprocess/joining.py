@@ -116,7 +116,7 @@ def _copy_segments(segments: Sequence[_Segment], target: int, columns: dict[str,
     """Copy all columns of segments of one archive."""
     archive = segments[0].archive
     copies: list[_Copy] = []
-    with h5py.File(archive, "r", locking="best-effort") as file:
+    with h5py.File(archive, "r", locking=False) as file:
         for name in SERIES:
             extents = _extents(h5d.open(file.id, f"series/{name}".encode()))
             for segment in segments:

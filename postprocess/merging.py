@@ -149,7 +149,7 @@ def _write(
     runs = _runs_frame([_row(layout, *pair) for pair in zip(entries, sources, strict=True)])
     _require_one(layout, runs)
     with replace_atomically(layout.merged) as temporary:
-        with h5py.File(temporary, "w") as file:
+        with h5py.File(temporary, "w", locking=False) as file:
             columns = reserve(file, sources)
             _write_frame(file.create_group("runs", track_order=True), runs)
             bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]

@@ -45,7 +45,7 @@ def write_part(part: Part, crashed: dict[int, str]) -> Iterator[None]:
         UserError: the archive cannot be written.
     """
     part_file = replace_atomically(part.path, durable=False)  # a merge can read the runs again
-    with part_file as temporary, h5py.File(temporary, "w") as file:
+    with part_file as temporary, h5py.File(temporary, "w", locking=False) as file:
         writer = SeriesWriter(file)
         sources = []
         for number, run in enumerate(part.runs):

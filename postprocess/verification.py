@@ -15,7 +15,7 @@ import numpy as np
 from h5py import h5d, h5s
 
 from inr.layout import RunLayout
-from inr.results import ResultsError, open_run, read_attribute
+from inr.results import ResultsError, UnreadableError, open_run, read_attribute
 from postprocess.archive import SERIES, series_type
 from postprocess.isolation import Batch, run_isolated, usable_cores
 from postprocess.records import READABLE, read_complete
@@ -95,7 +95,8 @@ def _verdict(path: Path, frames: bool) -> dict[str, Any]:
             return says
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
-        return {"status": "broken", "reason": reason}
+        status = "unreadable" if isinstance(error, UnreadableError) else "broken"
+        return {"status": status, "reason": reason}
 
 
 def _says(file: h5py.File) -> dict[str, Any]:
