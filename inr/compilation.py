@@ -160,10 +160,10 @@ def share_cache(directory: Path) -> str | None:
     return None
 
 
-def processor() -> str:
+def processor(described: Path = Path("/proc/cpuinfo")) -> str:
     """A name for this kind of processor: equal where code compiled for one runs on the other."""
     try:
-        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
+        first, _, _ = described.read_text(encoding="utf-8").partition("\n\n")
     except OSError:  # not Linux
         first = ""
     pairs = (line.partition(":") for line in first.splitlines())

@@ -106,18 +106,22 @@ class RunLock:
             self._lease.acquire(blocking=False)
         except Timeout:
             return False
+        if self._right.exists():  # left by one that died when it had removed the lock
+            with suppress(LockHeldError), RunLock(self._right):
+                pass
         return True
+
+    @property
+    def _right(self) -> Path:
+        """Lock of the right to remove this one. It may be left by a process that died, as any."""
+        return self.path.with_name(f".{self.path.name.lstrip('.')}.takeover")
 
     def _is_dead(self, heartbeat: float) -> bool:
         return not is_alive(read_owner(self.path), clock_of(self.path.parent) - heartbeat)
 
     def _remove(self, heartbeat: float) -> bool:
-        """Remove the lock of a dead owner, unless somebody else is doing so.
-
-        That right is a lock of its own, which too may have been left by a process that died.
-        """
-        name = f".{self.path.name.lstrip('.')}.takeover"
-        with suppress(LockHeldError), RunLock(self.path.with_name(name)):
+        """Remove the lock of a dead owner, unless somebody else is doing so."""
+        with suppress(LockHeldError), RunLock(self._right):
             if _heartbeat(self.path) == heartbeat and self._is_dead(heartbeat):
                 self.path.unlink()
                 self.last_life = heartbeat

@@ -188,6 +188,13 @@ def test_one_that_died_in_taking_over_is_taken_over_too(path: Path) -> None:
     assert not list(path.parent.iterdir())
 
 
+def test_what_one_left_that_died_in_taking_over_is_removed(path: Path) -> None:
+    leave(path.with_name(".run.lock.takeover"), start=1)
+    with RunLock(path):
+        pass
+    assert not list(path.parent.iterdir())
+
+
 def test_one_that_is_taking_over_is_respected(path: Path) -> None:
     leave(path, start=1)
     with RunLock(path.with_name(".run.lock.takeover")):
