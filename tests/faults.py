@@ -179,8 +179,8 @@ def launch(root: Path, sweep: Path, story: Story, plan: Callable[[], None], kill
                     os.kill(pids[0], signal.SIGKILL)
                 for pid in pids:
                     os.waitpid(pid, 0)
-        except UserError as error:
-            story.add("failed", "launcher", str(error))
+        except (UserError, OSError) as error:  # as inr.errors.run_main says them
+            story.add("failed", "launcher", one_line(error))
 
     _, status = os.waitpid(forked(launcher), 0)
     assert os.waitstatus_to_exitcode(status) == 0, "the launcher failed without a reason"
