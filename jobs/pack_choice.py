@@ -11,12 +11,13 @@ import json
 import os
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.files import replace_atomically
+from inr.files import write_text
 from inr.layout import SweepLayout
 from inr.packing import pack_key
 from jobs.attempt import given_cpus
@@ -119,8 +120,8 @@ def _remember(layout: SweepLayout, key: str, timing: Timing) -> None:
     # two tasks that do so at once: one is lost, and measured again
     timings = read_timings(layout) | {key: timing}
     document = {each: asdict(known) for each, known in timings.items()}
-    with replace_atomically(layout.pack_timings, durable=False) as temporary:
-        temporary.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    with suppress(UserError):  # then it is measured again
+        write_text(layout.pack_timings, json.dumps(document, indent=1))
 
 
 def _key(config: RunConfig, members: int, device: str) -> str:
