@@ -8,7 +8,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study install test fuzz test-crash browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with 
 
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
 	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+
+test-faults: $(INSTALLED_DEV) ## Train 100 sweeps on a file system that fails, and compare every byte
+	FAULT_SWEEPS=100 $(BIN)/python -m pytest tests/test_faults.py
 
 CHROMIUM := chromium chromium-driver
 

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from inr.files import append_line, retried
+
 EndStatus = Literal[
     "complete", "diverged", "stopped", "failed", "out_of_memory", "disk_full", "killed"
 ]
@@ -54,14 +56,19 @@ class Attempt:
     members: int = 1
 
 
-def read_attempts(path: Path) -> list[Attempt]:
-    """All attempts, oldest first; none if there is no file. Damaged lines are passed over."""
+def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
+    """All attempts, oldest first; none if there is no file. Damaged lines are passed over.
+
+    Nor are there any in a file that cannot be read, or `OSError` is raised if ``strict``.
+    """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        content = retried(path.read_bytes)
+    except OSError as error:
+        if strict and not isinstance(error, FileNotFoundError):
+            raise
         return []
     attempts: dict[int, dict[str, Any]] = {}
-    for line in lines:
+    for line in content.decode("utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
             event, number = record.pop("event"), int(record["number"])
@@ -114,7 +121,7 @@ class AttemptLog:
         cpu_before: float = 0.0,
     ) -> None:
         self.path = path
-        earlier = read_attempts(path)
+        earlier = read_attempts(path, strict=True)
         self.number = earlier[-1].number + 1 if earlier else 1
         if earlier and not earlier[-1].status:
             self._end_killed(earlier[-1], last_life)
@@ -159,11 +166,4 @@ class AttemptLog:
         )
 
     def _append(self, **record: Any) -> None:
-        line = json.dumps(record) + "\n"
-        # one write to a file opened for appending: lines never mix
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append_line(self.path, json.dumps(record))

@@ -7,7 +7,11 @@ series in ``run.h5`` is cut back to the rows it had when the checkpoint was writ
 
 from __future__ import annotations
 
+import io
 import pickle
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inr.files import replace_atomically
+from inr.errors import UserError
+from inr.files import retried, write_bytes
 
 SCHEMA = "inr-checkpoint/2"
 
@@ -52,18 +57,39 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
     Raises `UserError` if it cannot be written.
     """
-    with replace_atomically(path) as temporary:
-        torch.save({"schema": SCHEMA, **vars(checkpoint)}, temporary)
+    buffer = io.BytesIO()
+    torch.save({"schema": SCHEMA, **vars(checkpoint)}, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
-def read_checkpoint(path: Path, run_id: str, device: torch.device) -> Checkpoint | None:
-    """The checkpoint of run ``run_id``; None if there is none that can be used."""
+def read_checkpoint(path: Path, run_id: str) -> Checkpoint | None:
+    """The checkpoint of run ``run_id``, in main memory; None if there is none or it is damaged.
+
+    Raises:
+        UserError: it cannot be read: the file system fails, or access is denied.
+        RuntimeError: too little memory.
+    """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        content = retried(path.read_bytes)
+    except FileNotFoundError:
+        return None
+    except OSError as error:  # it may be sound: nothing may take its place
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not _is_sound(content):
+        return None  # damaged outside our control: the run starts over, which loses time only
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if state.pop("schema") != SCHEMA or state["run_id"] != run_id:
             return None
         return Checkpoint(**state)
-    except FileNotFoundError:
+    except (KeyError, TypeError, AttributeError, ValueError, EOFError, pickle.UnpicklingError):
         return None
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError):
-        return None  # damaged outside our control: the run starts over, which loses time only
+
+
+def _is_sound(archive: bytes) -> bool:
+    """Whether a file of torch, a zip archive, is whole: every part has its checksum."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError):
+        return False

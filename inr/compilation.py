@@ -10,7 +10,9 @@ same bits.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import warnings
@@ -25,6 +27,12 @@ from inr.config import CompileMode, ModelConfig
 from inr.signals import signals_held
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+
+# What the compiler looks at, on x86 and on ARM, of all that /proc/cpuinfo tells.
+_CPU_FACTS = frozenset(
+    {"vendor_id", "cpu family", "model", "model name", "flags"}
+    | {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"}
+)
 
 COLD_SECONDS = 20.0  # of compiling with an empty cache
 REPAID = 1.5  # how many times over compiling must repay itself
@@ -113,6 +121,9 @@ def _note(reason: str) -> str:
 def share_cache(directory: Path) -> str | None:
     """Let this process, and those it starts, keep compiled code in ``directory``.
 
+    Every kind of processor has a part of its own: code is compiled for the one at hand, and would
+    die on an older one with an illegal instruction.
+
     Compiled code is run when it is read back, so the directory is the user's alone (mode 700).
     One that somebody else owns or may write to is not used. A cache that the user has chosen by
     the environment variable stays. Call before anything is compiled.
@@ -122,12 +133,27 @@ def share_cache(directory: Path) -> str | None:
     """
     if os.environ.get(CACHE_VARIABLE):
         return None
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = directory.stat()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+    except OSError as error:
+        return f"{directory} is not used to keep compiled code: {error.strerror}"
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return (
             f"{directory} is not used to keep compiled code: others may write to it. "
             "Make it yours alone (chmod 700) or remove it"
         )
-    os.environ[CACHE_VARIABLE] = str(directory.resolve())
+    os.environ[CACHE_VARIABLE] = str(directory.resolve() / processor())
     return None
+
+
+def processor(described: Path = Path("/proc/cpuinfo")) -> str:
+    """A name for this kind of processor: equal where code compiled for one runs on the other."""
+    try:
+        first, _, _ = described.read_text(encoding="utf-8").partition("\n\n")
+    except OSError:  # not Linux
+        first = ""
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = [f"{name.strip()}:{value}" for name, _, value in pairs if name.strip() in _CPU_FACTS]
+    told = "\n".join([platform.processor(), *facts])
+    return f"{platform.machine()}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

@@ -1,14 +1,74 @@
-"""Write files so that a reader, or a crash, sees either the old content or the new."""
+"""Write files so that a reader, or a crash, sees either the old content or the new.
+
+Network file systems fail for a moment now and then. What is precious is tried again, here alone.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from inr.errors import UserError
+
+Result = TypeVar("Result")
+
+# Errors of a network, or of a server that starts again. A full disk does not pass by itself.
+PASSING_ERRORS = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.EIO,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENOLCK,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        getattr(errno, "EREMOTEIO", errno.EIO),  # of Linux, as the next
+        getattr(errno, "ECOMM", errno.EIO),
+    }
+)
+_WAITS = (0.05, 0.2, 1.0, 3.0)  # seconds before each further try
+
+# What `fsync` of a directory gives where a file system has no such thing.
+_NO_FSYNC = frozenset(
+    {errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
+)
+
+
+def retried(action: Callable[[], Result]) -> Result:
+    """The result of ``action``, which is tried again after each of `PASSING_ERRORS`.
+
+    Raises what the last try raises, and any other error at once.
+    """
+    for wait in _WAITS:
+        try:
+            return action()
+        except (OSError, UserError) as error:
+            if not is_passing(error):
+                raise
+        time.sleep(wait)
+    return action()
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, says nothing of the file, and may be gone later."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in PASSING_ERRORS:
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager
@@ -23,16 +83,90 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Raises:
         UserError: the file cannot be written: no permission, disk full, ``path`` is a directory.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)  # fails here, with a clear reason, if anywhere
+    with _replacement(path, durable) as temporary:
         yield temporary
         if durable:
             _flush(temporary)
-        temporary.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of a file as `replace_atomically` does, and raise what it raises."""
+
+    def write() -> None:  # all of it again: what could not be flushed is no longer in memory
+        temporary.write_bytes(content)
+        _flush(temporary)
+
+    with _replacement(path, durable=True) as temporary:
+        retried(write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the content of a text file atomically."""
+    write_bytes(path, text.encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, and have it on disk. One that was cut off before it spoils it not.
+
+    After a passing error the line may be there twice.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    retried(lambda: _append(path, f"{line}\n".encode()))
+
+
+def _append(path: Path, line: bytes) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        # one write to a file opened for appending: lines never mix
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file that is not needed any more; nothing happens if that cannot be done."""
+    with suppress(OSError):
+        retried(lambda: path.unlink(missing_ok=True))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete temporaries of ``path`` that a killed writer left. Only for the file's one writer."""
+    for leftover in path.parent.glob(f".{path.stem}.????????{path.suffix}"):
+        remove(leftover)
+
+
+def clock_of(directory: Path) -> float:
+    """Now, seconds since the epoch, by the clock that stamps files in ``directory``."""
+    try:
+        return retried(lambda: _touched(directory))
+    except OSError:  # not writable for us: our own clock must do
+        return time.time()
+
+
+def _touched(directory: Path) -> float:
+    with tempfile.TemporaryFile(dir=directory) as file:
+        return os.fstat(file.fileno()).st_mtime
+
+
+@contextmanager
+def _replacement(path: Path, durable: bool) -> Iterator[Path]:
+    """As `replace_atomically`, but the data are flushed by whoever writes them."""
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        retried(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+        retried(temporary.touch)  # fails here, with a clear reason, if anywhere
+        yield temporary
+        number = retried(temporary.stat).st_ino
+        retried(lambda: _move(temporary, path, number))
         if durable:
-            _flush(path.parent)
+            retried(lambda: _flush_directory(path.parent))
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise UserError(f"{path}: cannot be written: {reason}") from error
@@ -41,16 +175,13 @@ def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
-def remove_leftovers(path: Path) -> None:
-    """Delete temporaries of ``path`` that a killed writer left. Only for the file's one writer."""
-    for leftover in path.parent.glob(f".{path.stem}.????????{path.suffix}"):
-        leftover.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace the content of a text file atomically."""
-    with replace_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _move(temporary: Path, path: Path, number: int) -> None:
+    """Rename; a server may have done so already, and its answer been lost."""
+    try:
+        temporary.replace(path)
+    except FileNotFoundError:
+        if path.stat().st_ino != number:
+            raise
 
 
 def _flush(path: Path) -> None:
@@ -59,3 +190,11 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush_directory(path: Path) -> None:
+    try:
+        _flush(path)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise

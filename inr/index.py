@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inr.errors import UserError
+from inr.files import retried
 from inr.layout import SweepLayout
 
 SCHEMA = "inr-index/1"
@@ -57,7 +58,7 @@ def read_submissions(layout: SweepLayout) -> list[Submission]:
 
 def _read(layout: SweepLayout) -> tuple[list[IndexEntry], list[Submission]]:
     try:
-        document = json.loads(layout.index.read_text(encoding="utf-8"))
+        document = json.loads(retried(layout.index.read_bytes))
         if document["schema"] != SCHEMA:
             raise UserError(
                 f"{layout.index}: schema {document['schema']!r}, expected {SCHEMA!r}. "
@@ -67,6 +68,8 @@ def _read(layout: SweepLayout) -> tuple[list[IndexEntry], list[Submission]]:
         return runs, [Submission(**entry) for entry in document.get("submissions", [])]
     except FileNotFoundError:
         raise UserError(f"{layout.index}: missing. Launch the sweep first") from None
+    except OSError as error:
+        raise UserError(f"{layout.index}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{layout.index}: broken ({error}). Delete it and launch the sweep again: "

@@ -1,48 +1,31 @@
 """One writer per run: a lock file that also works on NFS and Lustre, with a heartbeat.
 
-The lock is made with a hard link, and taken over by a rename, which are atomic on network file
-systems where `flock` may not be supported. Its owner touches it every `HEARTBEAT_SECONDS`; the
-time of that touch, as the file system tells it, is the run's sign of life.
+The lock is a lease of `filelock`: a file that only one process can create, which its owner touches
+every `HEARTBEAT_SECONDS`. The time of that touch is the run's sign of life. The lock of a dead
+owner is removed here: `filelock` would exchange two names for that, which NFS, Lustre, BeeGFS and
+CephFS cannot do, and leaves a lock file for ever whose owner died before it wrote its name.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import secrets
 import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+from filelock import LeaseCompromise, OwnerRecord, SoftFileLease, Timeout
+
+# the only way to tell what is recorded of an owner: host with its namespace of processes, boot
+from filelock._identity import host_name, owner_is_stale
+
 from inr.errors import UserError
+from inr.files import clock_of, retried
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 90.0  # a lock on another host without a heartbeat for so long is dead
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a lock.
-
-    Attributes:
-        host: machine.
-        pid: process there.
-        started: start of that process in clock ticks since boot; tells it from a later process
-            of the same number.
-        job: Slurm job, or "".
-        token: tells this lock from every other one.
-    """
-
-    host: str
-    pid: int
-    started: int
-    job: str
-    token: str
 
 
 class LockHeldError(UserError):
@@ -53,36 +36,43 @@ class RunLock:
     """Exclusive right to write the files of a run. A context manager.
 
     A lock whose owner is dead is taken over. An owner on this host is dead when its process is
-    gone; one on another host when its heartbeat is older than `STALE_SECONDS`.
+    gone; one on another host, or in another namespace of processes, when its heartbeat is older
+    than `STALE_SECONDS`, and so is one whose name cannot be read.
+
+    The process ends at once, with code 1, when another process has the lock, or when for nearly
+    `STALE_SECONDS` no heartbeat was possible, after which another may take it.
 
     Args:
         path: the lock file, in the directory that it protects.
-        job: Slurm job of this process, for people and for `jobs/manage.py`.
         wait: seconds to wait for an owner that lives.
+
+    Attributes:
+        last_life: last heartbeat of a dead owner before us, seconds since the epoch, or None.
 
     Raises:
         LockHeldError: another process holds the lock and lives.
         UserError: the lock cannot be written.
     """
 
-    def __init__(self, path: Path, job: str = "", wait: float = 0.0) -> None:
+    def __init__(self, path: Path, wait: float = 0.0) -> None:
         self.path = path
         self.wait = wait
-        host, pid = platform.node(), os.getpid()
-        started = _process_start(pid) or 0
-        self.owner = Owner(host, pid, started, job, token=secrets.token_hex(8))
-        self.last_life: float | None = None  # heartbeat of a dead owner before us, seconds, epoch
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.last_life: float | None = None
+        self._left = threading.Event()
+        self._lease = SoftFileLease(
+            path,
+            lease_duration=STALE_SECONDS,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            on_compromise=self._doubt,
+            thread_local=False,
+        )
 
     def __enter__(self) -> RunLock:
         deadline = time.monotonic() + self.wait
-        while not self._try():
+        while not self.take():
             if time.monotonic() >= deadline:
                 raise LockHeldError(self._refusal())
             time.sleep(min(1.0, HEARTBEAT_SECONDS))
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
         return self
 
     def __exit__(
@@ -91,103 +81,119 @@ class RunLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        if self._thread:
-            self._thread.join()
-        if read_owner(self.path) == self.owner:
-            self.path.unlink(missing_ok=True)
+        self.release()
 
-    def _try(self) -> bool:
-        """Take the lock if it is free or its owner is dead."""
-        claim = self.path.with_name(f".{self.path.name}.{self.owner.token}")
+    def release(self) -> None:
+        """Give the lock back; nothing happens without it."""
+        self._left.set()
+        with suppress(OSError):  # it is dead when this process ends
+            retried(self._lease.release)
+
+    def take(self) -> bool:
+        """Take the lock if it is free or its owner is dead, without waiting; whether it is ours."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            claim.write_text(json.dumps(asdict(self.owner)), encoding="utf-8")
-            taken = _link(claim, self.path) or self._take_over(claim, self.path)
-            return taken or _link(claim, self.path)  # it may have been released meanwhile
+            return retried(self._take)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(f"{self.path}: the lock cannot be written: {reason}") from error
-        finally:
-            with suppress(OSError):
-                claim.unlink()
 
-    def _take_over(self, claim: Path, held: Path) -> bool:
-        """Put ``claim`` in the place of the lock ``held`` if the owner of that is dead.
-
-        The lock is never absent meanwhile, so nobody can slip in. Who may replace it is decided
-        by a lock of its own, named after the dead owner; that too may have been left by a process
-        that died, and be taken over.
-        """
+    def _take(self) -> bool:
+        heartbeat = _heartbeat(self.path)
+        if heartbeat is not None and not (self._is_dead(heartbeat) and self._remove(heartbeat)):
+            return False
+        self._left.clear()
         try:
-            heartbeat = held.stat().st_mtime
-            owner = read_owner(held)
-        except FileNotFoundError:
-            return False  # released
-        now = claim.stat().st_mtime  # by the clock of the file system
-        if is_alive(owner, now - heartbeat):
+            self._lease.acquire(blocking=False)
+        except Timeout:
             return False
-        name = f".{held.name.lstrip('.')}.after-{owner.token if owner else 'none'}"
-        successor = held.with_name(name)
-        if not (_link(claim, successor) or self._take_over(claim, successor)):
-            return False
-        if read_owner(held) != owner:  # somebody was faster
-            successor.unlink()
-            return False
-        successor.rename(held)
-        self.last_life = heartbeat
+        if self._right.exists():  # left by one that died when it had removed the lock
+            with suppress(LockHeldError), RunLock(self._right):
+                pass
         return True
+
+    @property
+    def _right(self) -> Path:
+        """Lock of the right to remove this one. It may be left by a process that died, as any."""
+        return self.path.with_name(f".{self.path.name.lstrip('.')}.takeover")
+
+    def _is_dead(self, heartbeat: float) -> bool:
+        return not is_alive(read_owner(self.path), clock_of(self.path.parent) - heartbeat)
+
+    def _remove(self, heartbeat: float) -> bool:
+        """Remove the lock of a dead owner, unless somebody else is doing so."""
+        with suppress(LockHeldError), RunLock(self._right):
+            if _heartbeat(self.path) == heartbeat and self._is_dead(heartbeat):
+                self.path.unlink()
+                self.last_life = heartbeat
+            return True
+        return False
 
     def _refusal(self) -> str:
         owner = read_owner(self.path)
         if owner is None:
             return f"{self.path}: held by another process. Try again"
-        job = f", Slurm job {owner.job}" if owner.job else ""
         return (
-            f"{self.path.parent}: in use by process {owner.pid} on {owner.host}{job}. "
+            f"{self.path.parent}: in use by process {owner.pid} on {host_of(owner)}. "
             "Wait until it ends, or stop it first"
         )
 
-    def _beat(self) -> None:
-        while not self._stop.wait(HEARTBEAT_SECONDS):
-            with suppress(OSError):  # a file system that hiccups; the next beat will tell
-                if read_owner(self.path) != self.owner:
-                    # silent for so long that another process took over: not one more write
-                    print(f"{self.path}: lost to another process, ending", file=sys.stderr)
-                    os._exit(1)
-                os.utime(self.path)
+    def _doubt(self, loss: LeaseCompromise) -> None:
+        """Go on while nobody else is known to have the lock and may not yet take it; then end.
+
+        Called instead of the next heartbeats when one has failed for long, or found another file:
+        which may be ours, where a file system has given it another number.
+        """
+        left = STALE_SECONDS - 3 * HEARTBEAT_SECONDS if loss.reason == "owner-changed" else 0.0
+        deadline = time.monotonic() + left
+        while not self._left.is_set():
+            owner = read_owner(self.path)
+            if owner is not None and owner.token == loss.token:
+                with suppress(OSError):
+                    os.utime(self.path)
+                    deadline = time.monotonic() + STALE_SECONDS - HEARTBEAT_SECONDS
+            elif owner is not None or time.monotonic() >= deadline:
+                # silent for so long that another process took over, or may: not one more write
+                why = "lost to another process" if owner else f"lost ({loss.reason})"
+                print(f"{self.path}: {why}, ending", file=sys.stderr, flush=True)
+                os._exit(1)
+            self._left.wait(HEARTBEAT_SECONDS)
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Give ``source`` the second name ``target``; False if that exists already."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    return True
-
-
-def read_owner(path: Path) -> Owner | None:
+def read_owner(path: Path) -> OwnerRecord | None:
     """Who holds the lock at ``path``; None if nobody does or the file is unreadable."""
-    try:
-        return Owner(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return SoftFileLease(path).owner
 
 
-def is_alive(owner: Owner | None, silence: float) -> bool:
+def is_here(owner: OwnerRecord) -> bool:
+    """Whether the owner's process number means something here: host and namespace are ours."""
+    return owner.hostname == host_name()
+
+
+def host_of(owner: OwnerRecord) -> str:
+    """The owner's host, without its namespace of processes."""
+    return owner.hostname.partition("?")[0]
+
+
+def is_alive(owner: OwnerRecord | None, silence: float) -> bool:
     """Whether the owner of a lock lives, ``silence`` seconds after its last heartbeat."""
-    if owner is not None and owner.host == platform.node():
-        return _process_start(owner.pid) == owner.started
+    if owner is not None and is_here(owner):
+        stale = owner_is_stale(owner.pid, owner.hostname, owner.start)
+        return not (stale or _is_zombie(owner.pid))
     return silence < STALE_SECONDS
 
 
-def _process_start(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None if there is no such process."""
-    try:
+def _is_zombie(pid: int) -> bool:
+    """Whether a process is dead and waits for its parent, which in a container may be for ever."""
+    with suppress(OSError):
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        # the command before it, in parentheses, may itself hold spaces and parentheses
+        return stat.rpartition(")")[2].split()[0] in "ZX"
+    return False
+
+
+def _heartbeat(path: Path) -> float | None:
+    """The last heartbeat of a lock, seconds since the epoch; None if there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
         return None
-    # the second field is the command in parentheses, which may itself hold spaces and parentheses
-    state, *fields = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else int(fields[18])

@@ -15,6 +15,7 @@ from inr.batches import make_batches, sequence_points, sequence_targets
 from inr.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.config import RunConfig
 from inr.examination import Examination
+from inr.files import remove
 from inr.model import initialize
 from inr.optimizers import clip_gradients, make_optimizer
 from inr.packing import order_needed
@@ -207,9 +208,12 @@ class Member:
         write_checkpoint(self.recorder.layout.checkpoint, checkpoint)
 
     def _resume(self) -> bool:
-        """Go back to the checkpoint; False when there is none to go on from."""
+        """Go back to the checkpoint; False when there is none to go on from.
+
+        Raises `UserError` if it, or the series, cannot be read now: neither may be replaced.
+        """
         path = self.recorder.layout.checkpoint
-        state = read_checkpoint(path, self.config.run_id, self.device)
+        state = read_checkpoint(path, self.config.run_id)
         if state is None or not self.recorder.start(state.step, state.rows):
             return False
         with torch.no_grad():
@@ -217,7 +221,8 @@ class Member:
                 parameter.copy_(saved)
         self.optimizer.load_state_dict(state.optimizer)
         self.scheduler.load_state_dict(state.scheduler)
-        self.balance.load_state_dict(state.balancing)
+        # the optimiser moves its own
+        self.balance.load_state_dict({k: v.to(self.device) for k, v in state.balancing.items()})
         self.step, self.seconds, self.compiled = state.step, state.seconds, state.compiled
         return True
 
@@ -228,5 +233,5 @@ class Member:
         save(layout.model, TrainedNetwork(self.config, self.network, exam.shape))
         heldout = exam.held_out(self.network)
         self.recorder.finish(status, exam.times, self.prediction, exam.target, heldout)
-        layout.checkpoint.unlink(missing_ok=True)
+        remove(layout.checkpoint)
         self.status = status

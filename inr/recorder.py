@@ -22,7 +22,7 @@ import numpy as np
 from inr import provenance
 from inr.config import RunConfig
 from inr.diffusion import Fields
-from inr.files import remove_leftovers, replace_atomically
+from inr.files import remove_leftovers, retried, write_bytes
 from inr.layout import RunLayout
 from inr.results import (
     BASE_SERIES,
@@ -33,6 +33,7 @@ from inr.results import (
     Quantity,
     ResultsError,
     Role,
+    UnreadableError,
     frame_units,
     open_run,
     plain,
@@ -85,10 +86,11 @@ class Recorder:
     def start(self, step: int = 0, rows: int = 0) -> bool:
         """Begin a series, or go on after its first ``rows`` rows, ``step`` steps into the run.
 
-        Returns False, and changes nothing, when there are no such rows to go on from.
+        Returns False, and changes nothing, when there are no such rows to go on from. Raises
+        `UnreadableError` if that cannot be told now.
         """
         if rows:
-            series = self._earlier_series()
+            series = retried(self._earlier_series)
             if series is None or len(series["step"]) < rows or series["step"][rows - 1] > step:
                 return False
             self._series = {key: column[:rows].tolist() for key, column in series.items()}
@@ -106,6 +108,8 @@ class Recorder:
             with open_run(self.layout.results) as file:
                 same_run = plain(file.attrs["run_id"]) == self.config.run_id
                 return read_series(file) if same_run else None
+        except UnreadableError:
+            raise
         except ResultsError:
             return None
 
@@ -218,8 +222,7 @@ def _replacing(path: Path) -> Iterator[h5py.File]:
         yield file
         file.flush()
         image = file.id.get_file_image()
-    with replace_atomically(path) as temporary:
-        temporary.write_bytes(image)
+    write_bytes(path, image)
 
 
 def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:

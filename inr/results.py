@@ -21,7 +21,10 @@ The writer is `inr.recorder`.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ import numpy as np
 from h5py import h5a, h5t
 
 from inr.errors import UserError
+from inr.files import PASSING_ERRORS, retried
 
 SCHEMA = "inr-run/1"
 SWEEP_SCHEMA = "inr-sweep/1"
@@ -127,26 +131,43 @@ class ResultsError(UserError):
     """A results file is missing, broken, unfinished or of another schema."""
 
 
+class UnreadableError(ResultsError):
+    """A results file cannot be read now: the file system fails. The file may be sound."""
+
+
 @contextmanager
 def open_run(path: Path) -> Iterator[h5py.File]:
     """Open a ``run.h5`` for reading.
 
     Raises `ResultsError` when the file is missing, is no HDF5 file, has another schema or no
-    series, or when reading inside the ``with`` block fails.
+    series, or when reading inside the ``with`` block fails; `UnreadableError` when that says
+    nothing of the file.
     """
-    if not path.is_file():
-        raise ResultsError(f"{path}: missing")
     try:
-        with h5py.File(path, "r", locking="best-effort") as file:
+        # no lock: a file is replaced, never changed, and some file systems have no locks
+        with retried(lambda: h5py.File(path, "r", locking=False)) as file:
             schema = read_attribute(file, "schema")
             if schema != SCHEMA:
                 raise ResultsError(f"{path}: schema {schema!r}, expected {SCHEMA!r}")
             yield file
     except ResultsError:
         raise
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ResultsError(f"{path}: missing") from error
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         # h5py reports damage with any of these, depending on which structure is hit
+        if failure := _failure_to_read(error):
+            raise UnreadableError(f"{path}: cannot be read: {failure.strerror}") from failure
         raise ResultsError(f"{path}: broken: {' '.join(str(error).split())}") from error
+
+
+def _failure_to_read(error: Exception) -> OSError | None:
+    """What failed in the file system, if that failed and not the file; HDF5 says so in words."""
+    told = re.search(r"errno = (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number in PASSING_ERRORS or number in (errno.EACCES, errno.EPERM):
+        return OSError(number, os.strerror(number))
+    return None
 
 
 def is_complete(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from inr.config import RunConfig
 from inr.coordinates import COORDINATES, Coordinates
 from inr.diffusion import Fields
 from inr.errors import UserError
-from inr.files import replace_atomically
+from inr.files import retried, write_bytes
 from inr.model import Network
 from inr.predict import predict, predict_points
 
@@ -94,8 +95,9 @@ def save(path: Path, trained: TrainedNetwork) -> None:
         "weights": [weight.detach().cpu() for weight in trained.network.weights],
         "biases": [bias.detach().cpu() for bias in trained.network.biases],
     }
-    with replace_atomically(path) as temporary:
-        torch.save(state, temporary)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
@@ -104,10 +106,14 @@ def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
     Raises `UserError` if the file is missing, damaged or of another kind.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: missing. Give the model.pt of a run")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        content = retried(path.read_bytes)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+        reason = "missing" if missing else f"cannot be read: {error.strerror}"
+        raise UserError(f"{path}: {reason}. Give the model.pt of a run") from error
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if state["schema"] != SCHEMA:
             raise UserError(f"{path}: schema {state['schema']!r}, expected {SCHEMA!r}")
         config = RunConfig.model_validate_json(state["config"])
@@ -127,4 +133,4 @@ def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
             f"{path}: not a network of this software ({type(error).__name__}). "
             "Give the model.pt of a run"
         ) from error
-    return TrainedNetwork(config, network, (height, width))
+    return TrainedNetwork(config, network.to(torch.device(device)), (height, width))

@@ -17,6 +17,7 @@ from typing import Self, TypeVar
 from inr.attempts import AttemptLog, EndStatus
 from inr.config import RunConfig
 from inr.cpus import core_count
+from inr.files import remove
 from inr.layout import RunLayout
 from inr.lock import RunLock
 from inr.provenance import slurm_job_id
@@ -60,6 +61,7 @@ class RunAttempt:
         config: the run.
         share: what it has of its task.
         wait: seconds to wait for another process that is writing this run.
+        lock: the run's, if it is held already.
 
     Attributes:
         finished: "complete" or "diverged" when there is nothing to do, else None.
@@ -71,12 +73,20 @@ class RunAttempt:
     """
 
     def __init__(
-        self, run: RunLayout, name: str, config: RunConfig, share: Share, wait: float = 0.0
+        self,
+        run: RunLayout,
+        name: str,
+        config: RunConfig,
+        share: Share,
+        wait: float = 0.0,
+        lock: RunLock | None = None,
     ) -> None:
         self.run, self.name, self.config = run, name, config
         self.finished: str | None = None
         self.number = 0
-        self._share, self._wait = share, wait
+        self._share = share
+        self._lock = lock or RunLock(run.lock, wait)
+        self._held = lock is not None
         self._log: AttemptLog | None = None
         self._steps: list[int] = []
         self._open = ExitStack()
@@ -87,10 +97,13 @@ class RunAttempt:
             f"{self.name} ({self.config.run_id}), Slurm job {slurm_job_id() or 'none'}", flush=True
         )
         with ExitStack() as stack:
-            lock = stack.enter_context(RunLock(self.run.lock, slurm_job_id(), self._wait))
+            if self._held:
+                stack.callback(self._lock.release)
+            else:
+                stack.enter_context(self._lock)
             self.finished = outcome(self.run, self.config.run_id)
             if self.finished is None:
-                self._begin(lock.last_life)
+                self._begin(self._lock.last_life)
             self._open = stack.pop_all()
         return self
 
@@ -121,7 +134,7 @@ class RunAttempt:
 
     def end(self, status: EndStatus, reason: str = "") -> None:
         """Write down how the attempt ended."""
-        self._reserve.unlink(missing_ok=True)
+        remove(self._reserve)
         if self._log is not None:
             self._log.end(status, reason, self._steps)
             self._log = None
@@ -130,9 +143,10 @@ class RunAttempt:
         """Write down why it failed: traceback, kind and reason. Nothing if it ended before."""
         if self._log is None:
             return
-        self._reserve.unlink(missing_ok=True)
+        remove(self._reserve)
         with suppress(OSError):  # a full disk may hide the story, not the error itself
             self.run.error.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        with suppress(OSError):
             self.end(_kind(error), one_line(error))
 
     @property
@@ -154,7 +168,8 @@ class RunAttempt:
         )
         self.number = self._log.number
         try:
-            self._reserve.write_bytes(bytes(_RESERVE_BYTES))
+            with suppress(OSError):
+                self._reserve.write_bytes(bytes(_RESERVE_BYTES))
             self._log.start()
         except BaseException as error:
             self.fail(error)
@@ -163,8 +178,8 @@ class RunAttempt:
 
 def forget_last_attempt(run: RunLayout) -> None:
     """Remove what an earlier attempt said about itself, so that it cannot pass for this one."""
-    run.progress.unlink(missing_ok=True)
-    run.error.unlink(missing_ok=True)
+    remove(run.progress)
+    remove(run.error)
 
 
 def one_line(error: BaseException) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from filelock import OwnerRecord
+
+from inr.attempts import read_attempts
 from inr.errors import UsageError, UserError
 from inr.layout import SweepLayout
-from inr.lock import read_owner
+from inr.lock import host_of, is_alive, is_here, read_owner
 from jobs.judgement import ACTIVE, State
 from jobs.selection import find_run
 from jobs.status import RunStatus, SweepStatus, read_status
@@ -28,7 +30,7 @@ class _Targets:
     waiting: int = 0
     jobs: list[str] = field(default_factory=list)  # as scancel takes them
     post: int = 0  # of the jobs, those that merge and draw
-    processes: dict[int, str] = field(default_factory=dict)  # on this machine -> what it is
+    processes: dict[OwnerRecord, str] = field(default_factory=dict)  # of this machine -> what it is
     elsewhere: list[str] = field(default_factory=list)  # what only another machine can stop
 
     def describe(self) -> str:
@@ -38,7 +40,7 @@ class _Targets:
             parts.append(f"Slurm {' '.join(self.jobs[: len(self.jobs) - self.post])}")
         if self.post:
             parts.append(f"post-processing {' '.join(self.jobs[-self.post :])}")
-        parts += [f"{what} {pid}" for pid, what in self.processes.items()]
+        parts += [f"{what} {owner.pid}" for owner, what in self.processes.items()]
         return ", ".join(parts)
 
 
@@ -78,8 +80,8 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
         print("nothing was cancelled")
         return 1
     _scancel(targets.jobs)
-    for pid in targets.processes:
-        _interrupt(pid)
+    for owner in targets.processes:
+        _interrupt(owner)
     print("cancelled. What was computed stays: launch or retry goes on from the checkpoints")
     return 0
 
@@ -101,7 +103,7 @@ def _task_of(status: SweepStatus, run: RunStatus) -> Hashable:
     if queued is not None:
         return queued[0].submission.token, queued[0].index
     owner = read_owner(status.layout.run(run.name).lock)
-    return owner and (owner.host, owner.pid)
+    return owner and (owner.hostname, owner.pid)
 
 
 def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
@@ -140,18 +142,20 @@ def _add_process(targets: _Targets, status: SweepStatus, run: RunStatus, whole: 
     owner, what = (launcher, "launcher") if whole and launcher else (task, "process")
     if owner is None:
         return False
-    if task is not None and task.job:
+    attempts = read_attempts(layout.run(run.name).attempts)
+    if task is not None and attempts and attempts[-1].job:
         targets.elsewhere.append(
-            f"{run.name}: Slurm job {task.job} on {task.host} left the queue, and is about to end"
+            f"{run.name}: Slurm job {attempts[-1].job} on {host_of(task)} left the queue, "
+            "and is about to end"
         )
         return False
-    if owner.host != platform.node():
+    if not is_here(owner):
         targets.elsewhere.append(
-            f"{run.name}: {what} {owner.pid} on {owner.host} can be stopped only there: "
+            f"{run.name}: {what} {owner.pid} on {host_of(owner)} can be stopped only there: "
             f"kill -INT {owner.pid}"
         )
         return False
-    targets.processes[owner.pid] = what
+    targets.processes[owner] = what
     return True
 
 
@@ -188,12 +192,14 @@ def _scancel(jobs: Sequence[str]) -> None:
         raise UserError(f"scancel failed: {said[-1].removeprefix('scancel: error: ')}")
 
 
-def _interrupt(pid: int) -> None:
+def _interrupt(owner: OwnerRecord) -> None:
     """As Ctrl-C does: it saves its checkpoint and ends."""
+    if not is_alive(owner, 0.0):  # its number may be another process's by now
+        return
     try:
         # not Ctrl-C's signal: a shell switches that off for what it starts in the background
-        os.kill(pid, signal.SIGTERM)
+        os.kill(owner.pid, signal.SIGTERM)
     except ProcessLookupError:  # it has ended meanwhile
         return
     except PermissionError:
-        raise UserError(f"process {pid} belongs to another user") from None
+        raise UserError(f"process {owner.pid} belongs to another user") from None

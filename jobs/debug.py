@@ -19,10 +19,6 @@ def run_debug(plan: Plan) -> int:
     """
     (run,) = plan.runs
     files = plan.layout.run(run.name)
-    plan.write()
-    files.root.mkdir(parents=True, exist_ok=True)
-    forget_last_attempt(files)
-    files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
     last: Report | None = None
 
     def show(report: Report) -> None:
@@ -31,6 +27,9 @@ def run_debug(plan: Plan) -> int:
         display.show({run.name: report})
 
     with RunLock(files.lock), Display(make_console()) as display:
+        plan.write()
+        forget_last_attempt(files)
+        files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
         status = train(files, run.name, RunConfig.model_validate(run.config), show)
     print(f"{run.name}: {status}. {describe_report(last)}")
     print(f"results in {files.root}")

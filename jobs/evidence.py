@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from inr.attempts import Attempt, read_attempts
 from inr.layout import RunLayout, SweepLayout
-from inr.lock import is_alive, read_owner
+from inr.lock import host_of, is_alive, is_here, read_owner
 from jobs.finished import Finished
 from jobs.last_words import LastWords
 from jobs.placement import Place
@@ -96,7 +94,7 @@ def read_files(run: RunLayout, now: float) -> Evidence:
     return Evidence(
         alive=heartbeat is not None and is_alive(owner, heartbeat),
         heartbeat_seconds=heartbeat,
-        host=owner.host if owner else "",
+        host=host_of(owner) if owner else "",
         standing=read_progress(run.progress) if run.progress.name in files else None,
         silent_seconds=age(run.attempts) if silent is None else silent,
         attempts=attempts,
@@ -105,21 +103,14 @@ def read_files(run: RunLayout, now: float) -> Evidence:
 
 
 def is_launching(layout: SweepLayout, now: float) -> bool:
-    """Whether a launcher is at work on the sweep at ``now``, the clock of its file system."""
+    """Whether another launcher is at work on the sweep at ``now``, the clock of its file system."""
     try:
         silence = now - layout.launch_lock.stat().st_mtime
     except OSError:
         return False
-    return is_alive(read_owner(layout.launch_lock), silence)
-
-
-def clock_of(directory: Path) -> float:
-    """Now, seconds since the epoch, by the clock that stamps files in ``directory``."""
-    try:
-        with tempfile.TemporaryFile(dir=directory) as file:
-            return os.fstat(file.fileno()).st_mtime
-    except OSError:  # not writable for us: our own clock must do
-        return time.time()
+    owner = read_owner(layout.launch_lock)
+    this_process = owner is not None and is_here(owner) and owner.pid == os.getpid()
+    return not this_process and is_alive(owner, silence)
 
 
 def _last_line(path: Path) -> str:

@@ -105,8 +105,11 @@ class FinishedRuns:
         for run, verdict in zip(runs, verdicts, strict=True):
             finished = Finished(**verdict) if "run_id" in verdict else None
             reason = verdict.get("reason", "")
-            damage = f"{run.results}: broken: {reason}" if reason else ""
-            known.append(_Known(stamps[run], self._frames, finished, damage))
+            broken = "broken: " if verdict["status"] == "broken" else ""
+            damage = f"{run.results}: {broken}{reason}" if reason else ""
+            # what the file system did not let us read may be sound, and is read again next time
+            stamp = [] if verdict["status"] == "unreadable" else stamps[run]
+            known.append(_Known(stamp, self._frames, finished, damage))
         return known
 
     def _remember(self, fresh: dict[RunLayout, _Known]) -> None:
@@ -115,7 +118,7 @@ class FinishedRuns:
         settled = {
             self._key(run): known
             for run, known in fresh.items()
-            if now - known.stamp[-1] / 1e9 > _SETTLE_SECONDS
+            if known.stamp and now - known.stamp[-1] / 1e9 > _SETTLE_SECONDS
         }
         if not settled:
             return

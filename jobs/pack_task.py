@@ -6,16 +6,19 @@ Nothing heavy is imported before it is needed: the launcher imports this module 
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inr.config import RunConfig
+from inr.errors import UserError
 from inr.layout import SweepLayout
+from inr.lock import RunLock
 from jobs.attempt import RunAttempt, Share, given_cpus, one_line
 from jobs.children import children_at_once
 from jobs.devices import cuda_devices, require_gpu
@@ -101,14 +104,15 @@ def _train_fused(
     layout: SweepLayout, runs: Sequence[NamedConfig], wait: float, stop: StopRequest
 ) -> list[str]:
     """Train ``runs`` as one in this process. Returns how each ended."""
-    deadline = time.monotonic() + wait  # for all of them
     share = Share(members=len(runs), in_process=len(runs))
     ends: dict[str, str] = {}
     attempts: list[RunAttempt] = []
+    locks = claim({name: RunLock(layout.run(name).lock) for name, _ in runs}, wait)
     with ExitStack() as stack:
+        for lock in locks.values():
+            stack.callback(lock.release)
         for name, config in runs:
-            left = max(0.0, deadline - time.monotonic())
-            attempt = RunAttempt(layout.run(name), name, config, share, left)
+            attempt = RunAttempt(layout.run(name), name, config, share, lock=locks.get(name))
             try:
                 stack.enter_context(attempt)
             except Exception as error:  # of this run alone
@@ -120,6 +124,30 @@ def _train_fused(
                 attempts.append(attempt)
         ends |= _fit(layout, attempts, stop)
     return [ends[name] for name, _ in runs]
+
+
+def claim(locks: Mapping[str, RunLock], wait: float) -> dict[str, RunLock]:
+    """Take all locks at once, or wait without holding any: who else needs some could wait for us.
+
+    After ``wait`` seconds, those that are free. What cannot be written is not waited for.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        last = time.monotonic() >= deadline
+        taken: dict[str, RunLock] = {}
+        held = False
+        for name, lock in locks.items():
+            with suppress(UserError):
+                if lock.take():
+                    taken[name] = lock
+                elif not last:
+                    held = True
+                    break
+        if not held:
+            return taken
+        for lock in taken.values():
+            lock.release()
+        time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - not in step with the others
 
 
 def _fit(layout: SweepLayout, attempts: Sequence[RunAttempt], stop: StopRequest) -> dict[str, str]:

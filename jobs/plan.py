@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from inr.files import write_text
+from inr.files import remove_leftovers, retried, write_text
 from inr.index import IndexEntry, index_json, read_index
 from inr.layout import SweepLayout
 from inr.lock import RunLock
@@ -43,7 +43,7 @@ class Plan:
 
     def _is_finished(self, run: IndexEntry) -> bool:
         files = self.layout.run(run.name)
-        if not files.results.is_file():
+        if not retried(files.results.is_file):
             return False
         from jobs.outcome import outcome  # only now: it loads h5py
 
@@ -69,6 +69,8 @@ class Plan:
         entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
         in_order = sorted(entries.values(), key=lambda entry: entry.task)
         submissions = known_submissions(self.layout)
+        for path in (self.layout.specification, self.layout.index):
+            remove_leftovers(path)
         write_text(self.layout.specification, self.sweep.text())
         write_text(self.layout.index, index_json(self.layout.name, in_order, submissions))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -48,16 +48,17 @@ class Standing:
 
 
 def write_progress(path: Path, report: Report) -> None:
-    """Replace the file. Not flushed to disk: it is worth nothing after a crash."""
+    """Replace the file, if that can be done: it is worth nothing after a crash."""
     document = {
         "step": report.step,
         "steps": report.steps,
         "seconds": report.seconds,
         "errors": report.errors,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(document), encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.new")  # there is one writer
+    with suppress(OSError):
+        temporary.write_text(json.dumps(document), encoding="utf-8")
+        temporary.replace(path)
 
 
 def read_progress(path: Path) -> Standing | None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from inr.errors import UsageError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
+from inr.lock import LockHeldError, RunLock
 from jobs.judgement import ACTIVE, UNFINISHED, State
 from jobs.plan import launching
 from jobs.profiles import Profile, load_profile
@@ -48,32 +49,47 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
         UserError: the sweep is being launched, or Slurm refuses or does not answer.
     """
     status = read_status(layout)
+    if options.dry_run or not _choose(status, options):
+        _select(status, options)
+        return 0
+    with launching(layout.root):
+        return _start(read_status(layout), options)  # anew: now nobody else can change it
+
+
+def _select(
+    status: SweepStatus, options: Namespace
+) -> tuple[list[RunStatus], dict[str, IndexEntry], list[_Group]]:
+    """What is started again: the runs, the sweep's entries, groups to submit. Prints it."""
     chosen = _choose(status, options)
     print(_describe(status, chosen))
-    if not chosen:
-        return 0
     entries = {entry.run_id: entry for entry in status.entries}
     groups = [] if options.local else _group(status, chosen, entries, options)
     for group in groups:
         print(f"  {group.describe()}")
-    if options.dry_run:
-        return 0
+    return chosen, entries, groups
+
+
+def _start(status: SweepStatus, options: Namespace) -> int:
+    """Start runs again, under the lock of launchers. Returns the exit code."""
     from jobs.modes import submit_array, train_here
 
-    with launching(layout.root):
-        _set_aside_damaged(status, chosen)
-        if options.local:
-            runs = [entries[run.run_id] for run in chosen]
-            total = len(status.entries)
-            return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
-        for group in groups:
-            submit_array(
-                layout,
-                group.runs,
-                group.profile,
-                preflight=options.preflight,
-                post=options.post and group is groups[-1],
-            )
+    layout = status.layout
+    chosen, entries, groups = _select(status, options)
+    if not chosen:
+        return 0
+    _set_aside_damaged(status, chosen)
+    if options.local:
+        runs = [entries[run.run_id] for run in chosen]
+        total = len(status.entries)
+        return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
+    for group in groups:
+        submit_array(
+            layout,
+            group.runs,
+            group.profile,
+            preflight=options.preflight,
+            post=options.post and group is groups[-1],
+        )
     return 0
 
 
@@ -95,7 +111,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
     for run in chosen:
         files = status.layout.run(run.name)
         if run.run_id in status.damaged:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, LockHeldError), RunLock(files.lock):
                 files.results.replace(files.damaged)
 
 

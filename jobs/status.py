@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from inr.files import clock_of
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
-from jobs.evidence import Evidence, clock_of, is_launching, read_files
+from jobs.evidence import Evidence, is_launching, read_files
 from jobs.finished import Finished, FinishedRuns
 from jobs.judgement import ACTIVE, State, judge
 from jobs.last_words import read_last_words
@@ -62,7 +63,7 @@ class SweepStatus:
         entries: its runs.
         runs: their states, in the same order.
         placements: which Slurm task trains which run.
-        damaged: ids of the runs whose results file cannot be read.
+        damaged: ids of the runs whose results file is broken.
     """
 
     layout: SweepLayout
@@ -117,7 +118,9 @@ def read_status(layout: SweepLayout, finished: FinishedRuns | None = None) -> Sw
     seen = _ask_how_they_ended(layout, entries, seen, placements)
     runs = [run_status(entry, each) for entry, each in zip(entries, seen, strict=True)]
     damaged = frozenset(
-        entry.run_id for entry, each in zip(entries, seen, strict=True) if each.damage
+        entry.run_id
+        for entry, each in zip(entries, seen, strict=True)
+        if each.damage.startswith(f"{layout.run(entry.name).results}: broken")
     )
     return SweepStatus(layout, entries, runs, placements, damaged)
 

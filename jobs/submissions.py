@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inr.files import write_text
+from inr.errors import UserError
+from inr.files import retried, write_text
 from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from jobs.options import PackMode
@@ -133,9 +134,11 @@ def known_submissions(layout: SweepLayout) -> list[Submission]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A submission file; None if it is missing or broken."""
+    """A submission file; None if it is missing or broken. Raises `UserError` if unreadable."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = json.loads(retried(path.read_bytes))
+    except (FileNotFoundError, ValueError):
         return None
+    except OSError as error:  # nothing may be taken for not submitted
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None

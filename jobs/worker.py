@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from inr.errors import UserError, run_main
+from inr.files import retried
 from inr.layout import SweepLayout
 from inr.provenance import slurm_job_id
 from inr.signals import signals_held
@@ -66,7 +67,7 @@ def _find_work(layout: SweepLayout, token: str) -> _Work:
     path = layout.submission(token)
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(retried(path.read_bytes))
         by_id = {run["run_id"]: run for run in document["runs"]}
         runs = [by_id[run_id] for run_id in tasks_of(document)[index]]
         mode = cast(PackMode, document.get("pack_mode", "auto"))

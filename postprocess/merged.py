@@ -31,7 +31,7 @@ class MergedSweep:
 
     def series(self, *columns: str) -> pd.DataFrame:
         """The columns ``run``, ``step`` and ``columns`` of the long table; no other is read."""
-        with h5py.File(self.path, "r", locking="best-effort") as file:
+        with h5py.File(self.path, "r", locking=False) as file:
             group = file["series"]
             return pd.DataFrame({name: group[name][:] for name in ("run", "step", *columns)})
 
@@ -41,7 +41,7 @@ def is_current(layout: SweepLayout) -> bool:
     if not layout.summary.is_file():
         return False
     try:
-        with h5py.File(layout.merged, "r", locking="best-effort") as file:
+        with h5py.File(layout.merged, "r", locking=False) as file:
             stored = (file.attrs.get("schema"), file.attrs.get("fingerprint"))
     except OSError:  # missing or damaged
         return False
@@ -51,7 +51,7 @@ def is_current(layout: SweepLayout) -> bool:
 def read_merged(layout: SweepLayout) -> MergedSweep:
     """Read ``merged.h5`` as it is. Raises `UserError` when it is damaged."""
     try:
-        with h5py.File(layout.merged, "r", locking="best-effort") as file:
+        with h5py.File(layout.merged, "r", locking=False) as file:
             return MergedSweep(
                 path=layout.merged,
                 sweep=str(file.attrs["sweep"]),

@@ -13,8 +13,9 @@
     /problems/<column>  name, run_id, status, reason of the runs that could not be read
     /sources            what a later merge needs to copy a run from here, see `postprocess.archive`
 
-A run is `complete` or `diverged`, or it has a problem: `missing`, `unfinished` or `broken`. A run
-with a problem keeps its row in /runs (numbers NaN, texts empty) and has no series.
+A run is `complete` or `diverged`, or it has a problem: `missing`, `unfinished`, `unreadable` (the
+file system failed: it is read again the next time) or `broken`. A run with a problem keeps its row
+in /runs (numbers NaN, texts empty) and has no series.
 
 Several processes read the runs; those that have not changed are copied from the previous merged
 file.
@@ -51,7 +52,7 @@ from postprocess.archive import (
     write_sources,
 )
 from postprocess.isolation import Batch, run_isolated, usable_cores
-from postprocess.records import PROBLEMS, READABLE, Record, read_record
+from postprocess.records import PROBLEMS, READABLE, UNREADABLE, Record, read_record
 from postprocess.terminal import track
 
 _BATCH_RUNS = 16  # at most: what is in memory at once, and read again after a crash
@@ -125,7 +126,8 @@ def _write(
         if series is not None:
             table.append(number, series)
             length = series.shape[1]
-        sources.append((keys[number], length, row))
+        if row["status"] != UNREADABLE:  # that is read again the next time
+            sources.append((keys[number], length, row))
         rows.append(_row(layout, entries[number], row, length))
     table.flush()
     runs = _runs_frame(rows)
@@ -134,7 +136,8 @@ def _write(
     bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
     _write_frame(file.create_group("problems", track_order=True), bad)
     write_sources(file, sources)
-    file.attrs.update(_attributes(layout, _fingerprint(keys)))
+    complete = len(sources) == len(keys)
+    file.attrs.update(_attributes(layout, _fingerprint(keys) if complete else ""))
     return runs
 
 

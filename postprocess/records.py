@@ -20,6 +20,7 @@ from inr.results import (
     HELDOUT_TYPE,
     METRICS,
     ResultsError,
+    UnreadableError,
     open_run,
     read_attribute,
 )
@@ -27,7 +28,8 @@ from postprocess.accounting import account
 
 SERIES = (*BASE_SERIES, *METRICS)
 READABLE = ("complete", "diverged")
-PROBLEMS = ("missing", "unfinished", "broken")
+UNREADABLE = "unreadable"  # now: the file may be sound
+PROBLEMS = ("missing", "unfinished", UNREADABLE, "broken")
 
 
 Record = tuple[dict[str, Any], np.ndarray | None]
@@ -61,7 +63,7 @@ def _read_results(run: RunLayout, run_id: str) -> Record:
             return read_complete(file, run_id)
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
-        return _problem("broken", reason)
+        return _problem(UNREADABLE if isinstance(error, UnreadableError) else "broken", reason)
 
 
 def _problem(status: str, reason: str) -> Record:

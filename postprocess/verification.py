@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 
 from inr.layout import RunLayout
-from inr.results import ResultsError, open_run, read_attribute
+from inr.results import ResultsError, UnreadableError, open_run, read_attribute
 from postprocess.isolation import Batch, run_isolated, usable_cores
-from postprocess.records import READABLE, read_complete
+from postprocess.records import READABLE, UNREADABLE, read_complete
 from postprocess.video_frames import RunFrames
 
 _BATCH_RUNS = 64  # what is read again when a run crashes its reader
@@ -75,7 +75,8 @@ def _verdict(path: Path, frames: bool) -> dict[str, Any]:
             return says
     except ResultsError as error:
         reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
-        return {"status": "broken", "reason": reason}
+        status = UNREADABLE if isinstance(error, UnreadableError) else "broken"
+        return {"status": status, "reason": reason}
 
 
 def _says(file: h5py.File) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def examine(layout: RunLayout, wanted: RunConfig, rows_before: int) -> int:
     """Check the files of a killed run; the rows that its checkpoint counts."""
     checkpoint = None
     if layout.checkpoint.exists():
-        checkpoint = read_checkpoint(layout.checkpoint, wanted.run_id, torch.device("cpu"))
+        checkpoint = read_checkpoint(layout.checkpoint, wanted.run_id)
         assert checkpoint is not None, "unreadable checkpoint"
     if layout.results.exists():
         with open_run(layout.results) as file:

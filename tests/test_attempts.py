@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,13 @@ def test_damaged_lines_are_passed_over(damage: str, tmp_path: Path) -> None:
         file.write(damage)
     assert [each.number for each in read_attempts(path)] == [1]
     assert read_attempts(tmp_path / "missing") == []
+
+
+def test_a_group_can_go_on_where_the_umask_lets_it(tmp_path: Path) -> None:
+    path = tmp_path / "attempts.jsonl"
+    before = os.umask(0o002)
+    try:
+        log(path).start()
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o664

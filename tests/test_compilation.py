@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from inr.compilation import (
     CACHE_VARIABLE,
     CompileMode,
     prepare_passes,
+    processor,
     saved_seconds,
     share_cache,
     should_compile,
@@ -149,3 +151,61 @@ def test_a_cache_of_the_users_choice_stays(tmp_path: Path, monkeypatch: pytest.M
     assert share_cache(tmp_path / "unused") is None
     assert os.environ[CACHE_VARIABLE] == "/somewhere/else"
     assert not (tmp_path / "unused").exists()
+
+
+CPUINFO = """processor\t: 0
+model name\t: Intel(R) Xeon(R) Gold 6338
+flags\t\t: fpu avx2 avx512_vbmi
+cpu MHz\t\t: 2000.000
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "equal"),
+    [
+        (CPUINFO.replace("2000", "3200").replace("processor\t: 0", "processor\t: 7"), True),
+        (CPUINFO.replace("6338", "6148"), False),
+        (CPUINFO.replace(" avx512_vbmi", ""), False),
+        ("processor\t: 0\nCPU part\t: 0xd40\nFeatures\t: sve\n", False),
+    ],
+)
+def test_each_kind_of_processor_has_its_own_code(
+    other: str, equal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = tmp_path / "cpuinfo"
+    described.write_text(CPUINFO)
+    first = processor(described)
+    described.write_text(other)
+    assert (processor(described) == first) is equal
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    assert share_cache(tmp_path / "compiled") is None
+    assert Path(os.environ[CACHE_VARIABLE]) == tmp_path / "compiled" / processor()
+
+
+def test_a_cache_that_cannot_be_made_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "")
+    (tmp_path / "file").touch()
+    note = share_cache(tmp_path / "file" / "compiled")
+    assert note is not None
+    assert "not used to keep compiled code: Not a directory" in note
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_task_kills_no_compiler(number: signal.Signals) -> None:
+    received: list[int] = []
+    before = signal.signal(number, lambda given, frame: received.append(given))
+    try:
+
+        def compile_for_long(passes: Passes) -> None:
+            with subprocess.Popen(["sleep", "0.5"]) as compiler:  # as one of torch's
+                compiler.send_signal(number)
+                os.kill(os.getpid(), number)
+                assert compiler.wait() == 0
+
+        passes, note = prepare_passes("cpu", compile_for_long)
+    finally:
+        signal.signal(number, before)
+    assert received == [number]
+    assert (passes is not EAGER, note) == (True, None)

@@ -12,8 +12,10 @@ from synthetic import write_run
 
 import inr.train
 from inr.config import RunConfig
+from inr.errors import run_main
 from inr.index import index_json, read_index
 from inr.layout import SweepLayout
+from inr.lock import RunLock
 from jobs.afterwards import describe_results, run_postprocessing
 from jobs.launch import main
 from jobs.task import run_task
@@ -91,6 +93,26 @@ def test_debug_trains_one_run_here_again_and_again(tmp_path, capsys):
     layout = SweepLayout(tmp_path / "outputs" / "mine_debug")
     assert [entry.name for entry in read_index(layout)] == ["1_0_0_0/elu_uniform_1e-4"]
     assert layout.run("1_0_0_0/elu_uniform_1e-4").results.is_file()
+
+
+def test_debug_touches_nothing_that_another_process_trains(tmp_path, capsys):
+    text = """
+    grid: {training.seed: [0, 1]}
+    """
+    command = ["--debug", "--sweep", write_sweep(tmp_path, text), "--run", "1", *TINY]
+    output = tmp_path / "elsewhere"
+    layout = SweepLayout(output)
+    assert run_main(lambda: main([*command, "--output", str(output)])) == 0
+    run = layout.run(read_index(layout)[-1].name)
+    for path in (run.checkpoint, run.progress, run.error, layout.index, layout.specification):
+        path.write_bytes(path.read_bytes() if path.exists() else b"of the other")
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in output.rglob("*") if p.is_file()}
+    with RunLock(run.lock):
+        code = run_main(lambda: main([*command, "--output", str(output)]))
+    assert code == 1
+    assert "in use by process" in capsys.readouterr().err
+    after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in output.rglob("*") if p.is_file()}
+    assert after == before
 
 
 def test_debug_takes_a_name(tmp_path, capsys):

@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm, install
+from filelock import OwnerRecord
+from filelock._identity import host_name, process_start_token
 from synthetic import write_run
 
 from inr.attempts import AttemptLog
@@ -23,8 +27,12 @@ from inr.config import RunConfig
 from inr.errors import run_main
 from inr.index import IndexEntry, read_index, read_submissions
 from inr.layout import SweepLayout
-from jobs import launch, logs, manage, modes
+from inr.lock import RunLock
+from jobs import launch, logs, manage, modes, plan
+from jobs.cancel import _interrupt
 from jobs.manage_options import parse_options
+from jobs.retry import _set_aside_damaged
+from jobs.status import read_status
 from jobs.tails import tail
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -553,6 +561,55 @@ def test_damaged_results_are_set_aside(
     assert done in trained_here
     assert not files.results.exists()
     assert files.damaged.read_bytes() == damaged
+
+
+def test_retry_acts_on_what_it_sees_under_the_lock(
+    ended: SweepLayout,
+    slurm: FakeSlurm,
+    trained_here: list[IndexEntry],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another launcher may have trained a run between the look and the lock."""
+    files = ended.run(runs(ended)[2].name)
+    sound = files.results.read_bytes()
+    files.results.write_bytes(sound[:-1000])
+
+    @contextmanager
+    def launching(output: Path) -> Iterator[None]:
+        with plan.launching(output):
+            files.results.write_bytes(sound)
+            yield
+
+    monkeypatch.setattr("jobs.retry.launching", launching)
+    assert retry("--local", "--failed") == 0
+    assert runs(ended)[2] not in trained_here
+    assert files.results.read_bytes() == sound
+    assert not files.damaged.exists()
+
+
+def test_damaged_results_of_a_run_that_trains_stay(
+    ended: SweepLayout, slurm: FakeSlurm, trained_here: list[IndexEntry]
+) -> None:
+    files = ended.run(runs(ended)[2].name)
+    damaged = files.results.read_bytes()[:-1000]
+    files.results.write_bytes(damaged)
+    status = read_status(ended)
+    chosen = [run for run in status.runs if run.name == runs(ended)[2].name]
+    with RunLock(files.lock):
+        _set_aside_damaged(status, chosen)
+        assert files.results.read_bytes() == damaged
+    _set_aside_damaged(status, chosen)
+    assert files.damaged.read_bytes() == damaged
+
+
+def test_cancel_kills_no_later_process_of_the_same_number() -> None:
+    with subprocess.Popen(["sleep", "60"]) as other:
+        owner = OwnerRecord(other.pid, host_name(), "lease", start=1)
+        _interrupt(owner)
+        assert other.poll() is None
+        _interrupt(owner._replace(start=process_start_token(other.pid)))
+        assert other.wait(10) == -signal.SIGTERM
 
 
 # --- on a real cluster

@@ -20,8 +20,8 @@ import postprocess
 from inr.errors import UserError
 from inr.index import read_index
 from inr.layout import SweepLayout
-from inr.results import METRICS, SWEEP_SCHEMA, open_run, read_heldout, read_series
-from postprocess import archive, merging
+from inr.results import METRICS, SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
+from postprocess import archive, merging, records
 from postprocess.isolation import run_isolated
 from postprocess.merged import MergedSweep, ensure_merged, is_current, read_merged
 
@@ -239,6 +239,28 @@ def test_a_merge_that_is_cut_off_leaves_the_old_file_and_no_litter(sweep, read_r
         merging.merge(sweep, reuse=False)
     assert sweep.merged.read_bytes() == before
     assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]
+
+
+def test_a_run_that_cannot_be_read_now_is_read_the_next_time(sweep, monkeypatch):
+    failing = first_results(sweep)
+    really = records.open_run
+
+    def fail(path):
+        if path == failing:
+            raise UnreadableError(f"{path}: cannot be read: Stale file handle")
+        return really(path)
+
+    monkeypatch.setattr(merging, "run_isolated", in_this_process)
+    monkeypatch.setattr(records, "open_run", fail)
+    (problem,) = ensure_merged(sweep).problems.itertuples()
+    assert (problem.status, problem.reason) == ("unreadable", "cannot be read: Stale file handle")
+    monkeypatch.setattr(records, "open_run", really)
+    assert ensure_merged(sweep).problems.empty
+
+
+def in_this_process(work, batches):
+    for batch in batches:
+        yield list(work(batch.payload, {}))
 
 
 def test_what_a_killed_merge_left_is_removed(sweep):

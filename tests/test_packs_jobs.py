@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,7 @@ from jobs import launch as launcher
 from jobs import manage, worker
 from jobs.options import parse_options
 from jobs.outcome import outcome
-from jobs.pack_task import choose_mode, run_pack
+from jobs.pack_task import choose_mode, claim, run_pack
 from jobs.packs import Packing
 from jobs.stopping import StopRequest
 from jobs.submissions import Ledger
@@ -207,6 +209,40 @@ def test_cancel_of_a_run_whose_process_trains_others(
 
 
 # --- a task
+
+
+def test_a_pack_that_waits_holds_nothing(tmp_path: Path) -> None:
+    """Two packs that share runs would wait for each other."""
+    paths = [tmp_path / name for name in ("a", "b")]
+    taken: list[dict[str, RunLock]] = []
+
+    def take(names: Sequence[Path]) -> None:
+        taken.append(claim({path.name: RunLock(path) for path in names}, wait=60.0))
+
+    with RunLock(paths[1]):
+        one = Thread(target=take, args=(paths,))
+        one.start()
+        time.sleep(1.0)
+        with RunLock(paths[0], wait=5.0):  # free nearly all the time
+            pass
+        assert one.is_alive()
+    one.join()
+    assert set(taken[0]) == {"a", "b"}
+    other = Thread(target=take, args=(paths[::-1],))
+    other.start()
+    assert other.is_alive()
+    for lock in taken[0].values():
+        lock.release()
+    other.join()
+    assert set(taken[1]) == {"a", "b"}
+    for lock in taken[1].values():
+        lock.release()
+    (tmp_path / "file").touch()
+    locks = {"a": RunLock(paths[0]), "bad": RunLock(tmp_path / "file" / "lock")}
+    assert set(claim(locks, wait=60.0)) == {"a"}  # not waited for: it says itself what is wrong
+    with RunLock(paths[1]):
+        assert set(claim({path.name: RunLock(path) for path in paths[1:]}, wait=0.0)) == set()
+    locks["a"].release()
 
 
 def test_each_member_comes_to_its_own_end(
@@ -409,7 +445,7 @@ def test_every_story_is_told_when_the_task_is_ended(
 
 TASK = """
 import sys
-from jobs.pack_task import run_pack
+from jobs.pack_task import claim, run_pack
 root, *configs = sys.argv[1:]
 print(run_pack(root, [(f"run{i}", c) for i, c in enumerate(configs)], "processes"))
 """

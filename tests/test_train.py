@@ -374,6 +374,54 @@ def test_a_checkpoint_that_cannot_be_used_means_starting_over(damage: str, tmp_p
     assert series["loss"].tobytes() == whole["loss"].tobytes()
 
 
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    layout = RunLayout(tmp_path)
+    with Recorder(layout, quiet(), "stopped") as recorder:
+        fit(quiet(), recorder, device="cpu", should_stop=StopAfter(12))
+    return layout.checkpoint
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut off", "flipped", "pickle", "schema", "run"])
+def test_only_damage_is_damage(damage: str, checkpoint: Path) -> None:
+    content = checkpoint.read_bytes()
+    state = torch.load(checkpoint, weights_only=True)
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    if damage in ("empty", "cut off", "flipped"):
+        damaged = {"empty": b"", "cut off": content[:-100], "flipped": bytes(flipped)}
+        checkpoint.write_bytes(damaged[damage])
+    elif damage == "pickle":
+        torch.save(Path("other"), checkpoint)
+    else:
+        torch.save(state | {"schema" if damage == "schema" else "run_id": "other"}, checkpoint)
+    assert read_checkpoint(checkpoint, quiet().run_id) is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_what_fails_while_loading_is_no_damage(
+    error: Exception, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in checkpoint.parent.iterdir()}
+
+    def fail(*given: object, map_location: object = None, **named: object) -> None:
+        assert str(map_location) == "cpu"  # a crowded device has no say
+        raise error
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(type(error)):
+        run(quiet(), checkpoint.parent)
+    assert {path: path.read_bytes() for path in checkpoint.parent.iterdir()} == before
+
+
 def test_temporaries_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     leftover = tmp_path / ".run.0a1b2c3d.h5"
     leftover.touch()
