@@ -14,7 +14,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from filelock import LeaseCompromise, OwnerRecord, SoftFileLease, Timeout
 
@@ -75,12 +74,7 @@ class RunLock:
             time.sleep(min(1.0, HEARTBEAT_SECONDS))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.release()
 
     def release(self) -> None:
