@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -201,5 +202,10 @@ def _with_absolute_images(node: Any, path: str = "") -> Any:
 
 
 def _absolute(image: str) -> str:
-    """An image path that holds in any working directory; the built-in image has none."""
-    return image if image in ("", BUILT_IN_IMAGE) else str(Path(image).expanduser().resolve())
+    """An image path that holds in any working directory; the built-in image has none.
+
+    Never fails: a ``~user`` without a home stays as it is, and a NUL is refused with the image.
+    """
+    if image in ("", BUILT_IN_IMAGE) or "\0" in image:
+        return image
+    return os.path.realpath(os.path.expanduser(image))  # noqa: PTH111 - pathlib's may raise
