@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,23 @@ def _quiet() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _mute_libtiff() -> Iterator[None]:
+    """Without file descriptor 2: libtiff, inside Pillow, writes there about damaged files."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nothing to mute
+        yield
+        return
+    with open(os.devnull, "wb") as null:  # noqa: PTH123 - a device
+        os.dup2(null.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _reduced(rows: Rows, shape: tuple[int, int], side: int) -> np.ndarray:
@@ -168,16 +186,17 @@ def _decode_tiff(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int], in
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise Image.DecompressionBombError
         readers = [partial(_decode, path, side, index), partial(_tifffile, page, side)]
-        # libtiff, inside Pillow, complains on stderr about codecs of 50001 (WebP) and above
-        if page.bitspersample > 8 or page.sampleformat != 1 or page.compression >= 50001:
+        if page.bitspersample > 8 or page.sampleformat != 1:
             readers.reverse()
         try:
-            return readers[0]()
+            with _mute_libtiff():
+                return readers[0]()
         except Image.DecompressionBombError:
             raise
         except Exception as error:  # decoders raise whatever they like
             try:
-                return readers[1]()
+                with _mute_libtiff():
+                    return readers[1]()
             except Exception:
                 raise error from None
 

@@ -60,9 +60,7 @@ def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
         raise UserError(
             f"{name}: constant, every pixel is {grey.flat[0]:g}. Give an image with contrast"
         )
-    if grey.shape != (height, width):
-        shrinks = height < grey.shape[0]
-        grey = resize(grey, (height, width), order=1, mode="reflect", anti_aliasing=shrinks)
+    grey = _resize(grey, shape, (height, width))
     low, high = grey.min(), grey.max()
     if high - low <= _LEFT * contrast:
         raise UserError(
@@ -70,6 +68,21 @@ def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
             "the pixels. Raise data.size, or give an image with larger structures"
         )
     return np.asarray((grey - low) / (high - low) * 2 - 1)
+
+
+def _resize(grey: np.ndarray, shape: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:
+    """To [``wanted``], blurred as if at once from ``shape``, of which ``grey`` is means over boxes.
+
+    A box of k px is a blur of variance (k^2 - 1) / 12 px^2.
+    """
+    if grey.shape == wanted:
+        return grey
+    factors = np.maximum(1, np.divide(shape, wanted))
+    boxes = np.divide(shape, grey.shape)
+    sigma = np.sqrt(((factors - 1) / 2) ** 2 - (boxes**2 - 1) / 12) / boxes
+    shrinks = max(wanted) < max(grey.shape)
+    smooth = {"anti_aliasing": shrinks, "anti_aliasing_sigma": sigma if shrinks else None}
+    return np.asarray(resize(grey, wanted, order=1, mode="reflect", **smooth))
 
 
 def _describe(shape: tuple[int, ...]) -> str:
