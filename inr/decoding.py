@@ -174,15 +174,19 @@ def _decode_tiff(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int], in
     from tifffile import TiffFile  # only now: no other format needs it
 
     with TiffFile(path) as file:
-        pages = [
-            (index, page)
+        pictures = (
+            (index, page.aspage())
             for index, page in enumerate(file.pages)
-            if not (page.is_reduced or page.is_mask)  # type: ignore[union-attr]
-        ] or [(0, file.pages[0])]
-        index, page = pages[0][0], pages[0][1].aspage()
-        planes = dict(zip(file.series[0].axes, file.series[0].shape, strict=True))
-        if len(pages) > 1 or any(n > 1 for axis, n in planes.items() if axis not in "YXS"):
+            if not (page.aspage().is_reduced or page.aspage().is_mask)
+        )
+        # two at most: an index of pages may have a loop
+        found = list(itertools.islice(pictures, 2)) or [(0, file.pages.first)]
+        if len(found) > 1:
             raise StackError(_STACK)
+        planes = zip(file.series[0].axes, file.series[0].shape, strict=True)
+        if any(length > 1 for axis, length in planes if axis not in "YXS"):
+            raise StackError(_STACK)
+        index, page = found[0]
         if page.imagewidth * page.imagelength > MAX_PIXELS:
             raise Image.DecompressionBombError
         readers = [partial(_decode, path, side, index), partial(_tifffile, page, side)]
