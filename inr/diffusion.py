@@ -135,14 +135,10 @@ class Diffusion:
             )
 
     def spread(self, times: Float[np.ndarray, " frame"]) -> tuple[float, float]:
-        r"""Standard deviations over all pixels of the frames, from the series alone.
+        """Standard deviations over all pixels of the frames, from the series alone.
 
-        .. math:: \left( \frac{\sum c^2 e^{-2 \lambda s}}{\sum c^2} \right)^{1/2}, \quad
-                  \frac{\kappa}{h^2} \left( \frac{1}{H W} \sum c^2 \lambda^2 e^{-2 \lambda s}
-                  \right)^{1/2}
-
-        averaged over the frames, without the constant mode: of the value, relative to the
-        image's own, and of the time derivative. The gradient and the Laplacian exceed the value.
+        Of the value, relative to the image's own, and of the time derivative. Those of the
+        gradient and the Laplacian are larger than the value's.
         """
         energy = self._coefficients**2
         energy[0, 0] = 0
