@@ -45,8 +45,10 @@ class DataConfig(Group):
     )
     size: int = Field(256, ge=MIN_SIDE, le=8192, description="longer side after resizing, px")
     frames: int = Field(10, ge=2, le=10_000, description="frames, evenly spaced in diffusion time")
-    sigma_start: float = Field(0.7, ge=0, description="Gaussian blur of the first frame, px")
-    sigma_end: float = Field(4.0, gt=0, description="Gaussian blur of the last frame, px")
+    sigma_start: float = Field(
+        0.7, ge=0, le=1e6, description="Gaussian blur of the first frame, px"
+    )
+    sigma_end: float = Field(4.0, gt=0, le=1e6, description="Gaussian blur of the last frame, px")
 
     @model_validator(mode="after")
     def _time_runs_forward(self) -> DataConfig:

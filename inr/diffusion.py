@@ -23,10 +23,16 @@ from jaxtyping import Float
 from scipy.fft import dctn, idct, idctn, idst
 
 from inr.config import DataConfig
+from inr.errors import UserError
 from inr.images import load_image
 
 # cosines along one axis and their first and second derivatives, each [position, mode]
 Basis = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+# standard deviation over the frames / that of the image. A checkerboard of single pixels keeps
+# less than this at the default blur, in its corners
+_LEAST_CONTRAST = 1 / 40
+_LEAST_RATE = 1e-6  # standard deviation of the time derivative: float32 rounds 1 by 6e-8
 
 _CHUNK = 4096  # points per block: bounds memory at a few blocks of points x max(H, W)
 
@@ -103,8 +109,47 @@ class Diffusion:
 
     @classmethod
     def from_config(cls, data: DataConfig) -> Diffusion:
-        """The diffusion that a configuration describes. Raises `UserError` for a bad image."""
-        return cls(load_image(data.image, data.size), data.sigma_start, data.sigma_end)
+        """The diffusion that a configuration describes.
+
+        Raises `UserError` for a bad image, or if nothing of it is left to learn at this blur.
+        """
+        diffusion = cls(load_image(data.image, data.size), data.sigma_start, data.sigma_end)
+        diffusion._check(data)
+        return diffusion
+
+    def _check(self, data: DataConfig) -> None:
+        """Refuse a sequence whose variances, which errors are divided by, are next to nothing."""
+        contrast, rate = self.spread(frame_times(data.frames))
+        name = data.image if data.image.isprintable() else ascii(data.image)
+        blur = f"data.sigma_start {data.sigma_start:g} and data.sigma_end {data.sigma_end:g} px"
+        if contrast < _LEAST_CONTRAST:
+            raise UserError(
+                f"{name}: nothing is left of the image at this blur: {blur} keep {contrast:.2g} of "
+                f"its contrast at data.size {data.size}, at least {_LEAST_CONTRAST:g} is needed. "
+                "Lower data.sigma_start, or give an image with larger structures"
+            )
+        if rate < _LEAST_RATE:
+            raise UserError(
+                f"{name}: {blur} are too close together: the time derivative varies by {rate:.2g}, "
+                f"float32 needs at least {_LEAST_RATE:g}. Raise data.sigma_end"
+            )
+
+    def spread(self, times: Float[np.ndarray, " frame"]) -> tuple[float, float]:
+        """Standard deviations over all pixels of the frames, from the series alone.
+
+        Of the value, relative to the image's own, and of the time derivative. Those of the
+        gradient and the Laplacian are larger than the value's.
+        """
+        energy = self._coefficients**2
+        energy[0, 0] = 0
+        rates = self._frequency_y[:, None] ** 2 + self._frequency_x**2
+        left = np.zeros_like(energy)
+        for s in self.diffusion_time(times):  # frame by frame: memory of one
+            left += np.exp(-2 * rates * s)
+        left *= energy / len(times)
+        contrast = np.sqrt(left.sum() / energy.sum())
+        rate = self.kappa / self.pixel_size**2 * np.sqrt((left * rates**2).mean())
+        return float(contrast), float(rate)
 
     def diffusion_time(self, time: np.ndarray | float) -> np.ndarray:
         """Diffusion time s (px^2) at network time ``time``."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Float
-from skimage.color import rgb2gray, rgba2rgb
+from PIL import Image, UnidentifiedImageError
 from skimage.data import camera
 from skimage.transform import resize
 
 from inr.config import MIN_SIDE
+from inr.decoding import MAX_PIXELS, StackError, decode
 from inr.errors import UserError
 
 BUILT_IN = "camera"
+# a file of at least twice so many px comes reduced: so many times what is wanted, never fewer
+_SPARE, _LEAST = 4, 1024
+_LEFT = 1e-3  # of the contrast, after resizing: less is what an anti-aliased fine pattern leaves
 
 
 def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
@@ -22,90 +27,106 @@ def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
 
     Args:
         image: ``"camera"`` (the 512 x 512 photograph that ships with scikit-image) or the path of
-            an 8- or 16-bit, float, grey or colour file. Colour becomes luminance, transparency is
-            laid on white. Pillow reads 16-bit colour PNG at 8 bits; use TIFF to keep all 16.
+            a still picture: see `inr.decoding`. 16 bits and floats are kept, but Pillow reads
+            16-bit colour PNG at 8 bits; use TIFF to keep all 16.
         size: longer side after resizing, in px. Shrinking is anti-aliased.
 
     Raises:
-        UserError: the file is missing, unreadable, empty, too narrow, constant, an animation, or
-            has NaN or infinite pixels.
+        UserError: the file is missing, unreadable, empty, too large, too narrow, constant, has
+            nothing left at this size, is an animation, or has NaN or infinite pixels.
     """
-    pixels = camera() if image == BUILT_IN else _read(image)
-    grey = _luminance(pixels, image)
+    name = image if image.isprintable() else ascii(image)
+    if image == BUILT_IN:
+        grey = camera().astype(np.float64)
+        shape = grey.shape
+    else:
+        grey, shape = _read(image, name, size)
     if not np.isfinite(grey).all():
         bad = int((~np.isfinite(grey)).sum())
-        raise UserError(f"{image}: {bad} pixels are NaN or infinite. Give an image without")
-    if min(grey.shape) < 2:
+        raise UserError(f"{name}: {bad} pixels are NaN or infinite. Give an image without")
+    if min(shape) < 2:
         raise UserError(
-            f"{image}: {_describe(grey.shape)}, too narrow to diffuse. Give at least 2 px each way"
+            f"{name}: {_describe(shape)}, too narrow to diffuse. Give at least 2 px each way"
         )
-    resized = _resize(grey, size)
-    if min(resized.shape) < MIN_SIDE:
+    scale = size / max(shape)
+    height, width = (max(1, round(side * scale)) for side in shape)
+    if min(height, width) < MIN_SIDE:
         raise UserError(
-            f"{image}: {_describe(grey.shape)} becomes {_describe(resized.shape)} at data.size "
+            f"{name}: {_describe(shape)} becomes {_describe((height, width))} at data.size "
             f"{size}; every side needs at least {MIN_SIDE} px. Raise data.size or crop the image"
         )
-    low, high = resized.min(), resized.max()
-    if high - low <= 1e-9 * max(abs(low), abs(high)):
+    contrast = np.ptp(grey)
+    if contrast <= 1e-9 * np.abs(grey).max():
         raise UserError(
-            f"{image}: constant, every pixel is {grey.flat[0]:g}. Give an image with contrast"
+            f"{name}: constant, every pixel is {grey.flat[0]:g}. Give an image with contrast"
         )
-    return np.asarray((resized - low) / (high - low) * 2 - 1)
+    grey = _resize(grey, shape, (height, width))
+    low, high = grey.min(), grey.max()
+    if high - low <= _LEFT * contrast:
+        raise UserError(
+            f"{name}: nothing is left of the image at data.size {size}: its pattern is finer than "
+            "the pixels. Raise data.size, or give an image with larger structures"
+        )
+    return np.asarray((grey - low) / (high - low) * 2 - 1)
+
+
+def _resize(grey: np.ndarray, shape: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:
+    """To [``wanted``], blurred as if at once from ``shape``, of which ``grey`` is means over boxes.
+
+    A box of k px is a blur of variance (k^2 - 1) / 12 px^2.
+    """
+    if grey.shape == wanted:
+        return grey
+    factors = np.maximum(1, np.divide(shape, wanted))
+    boxes = np.divide(shape, grey.shape)
+    sigma = np.sqrt(((factors - 1) / 2) ** 2 - (boxes**2 - 1) / 12) / boxes
+    shrinks = max(wanted) < max(grey.shape)
+    smooth = {"anti_aliasing": shrinks, "anti_aliasing_sigma": sigma if shrinks else None}
+    return np.asarray(resize(grey, wanted, order=1, mode="reflect", **smooth))
 
 
 def _describe(shape: tuple[int, ...]) -> str:
     return f"{shape[1]} x {shape[0]} px"
 
 
-def _read(image: str) -> np.ndarray:
-    # checked before imageio sees it: imageio would also take URLs and folders
-    path = Path(image)
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
-        raise UserError(
-            f"{image}: {what}. Give the path of an image file, or '{BUILT_IN}' for the built-in one"
-        )
-    if path.stat().st_size == 0:
-        raise UserError(f"{image}: empty file. Give an image file")
+def _read(image: str, name: str, size: int) -> tuple[np.ndarray, tuple[int, int]]:
+    _check_file(image, name)
     try:
-        # from memory: on a failure imageio would leave the file open
-        return np.asarray(iio.imread(path.read_bytes(), extension=path.suffix or ".png"))
+        return decode(Path(image), max(_SPARE * size, _LEAST))
+    except StackError as error:
+        raise UserError(f"{name}: {error}") from None
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"{name}: too large, at most {MAX_PIXELS:,} pixels (16,384 x 16,384) are read. "
+            "Shrink or crop the image"
+        ) from None
+    except UnidentifiedImageError:
+        reason = "no decoder knows its format"
     except Exception as error:  # decoders raise whatever they like on damaged files
-        reason = " ".join(str(error).split())[:200].replace("`", "")
-        if reason.startswith("Could not find a backend"):  # imageio speaks of its own parts
-            reason = "no decoder knows its format"
-        raise UserError(
-            f"{image}: cannot be read as an image ({reason}). Give a PNG, JPEG, TIFF or the like"
-        ) from error
+        reason = getattr(error, "strerror", None) or f"{error}" or type(error).__name__
+        reason = " ".join(reason.split())[:200].replace("`", "")
+    raise UserError(
+        f"{name}: cannot be read as an image ({reason}). Give a PNG, JPEG, TIFF or the like"
+    )
 
 
-def _luminance(pixels: np.ndarray, image: str) -> np.ndarray:
-    """Grey values of a picture [row, column] or [row, column, channel] with 1 to 4 channels."""
-    if pixels.ndim == 4 and len(pixels) == 1:
-        pixels = pixels[0]
-    if pixels.ndim == 2:
-        return pixels.astype(np.float64)
-    channels = pixels.shape[-1]
-    if pixels.ndim != 3 or channels > 4:
+def _check_file(image: str, name: str) -> None:
+    """Raise `UserError` unless it is a regular file: a pipe would be waited for."""
+    problem = ""
+    try:
+        status = os.stat(image)  # noqa: PTH116 - a path with a NUL is a ValueError for both
+        if stat.S_ISDIR(status.st_mode):
+            problem = "is a directory"
+        elif not stat.S_ISREG(status.st_mode):
+            problem = "is not a regular file"
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "does not exist"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    if problem:
         raise UserError(
-            f"{image}: {pixels.ndim}-dimensional, shape {pixels.shape}. Give one still image, "
-            "not an animation or a stack"
+            f"{name}: {problem}. Give the path of an image file, or '{BUILT_IN}' for the "
+            "built-in one"
         )
-    if channels <= 2:
-        grey = pixels[..., 0].astype(np.float64)
-        if channels == 1:
-            return grey
-        white = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-        alpha = pixels[..., 1] / white
-        return np.asarray(grey * alpha + white * (1 - alpha))
-    colour = rgba2rgb(pixels) if channels == 4 else pixels
-    # float64 first: rgb2gray keeps float32 input at float32
-    return np.asarray(rgb2gray(colour.astype(np.float64)))
-
-
-def _resize(grey: np.ndarray, size: int) -> np.ndarray:
-    scale = size / max(grey.shape)
-    shape = tuple(max(1, round(side * scale)) for side in grey.shape)
-    if shape == grey.shape:
-        return grey
-    return np.asarray(resize(grey, shape, order=1, mode="reflect", anti_aliasing=scale < 1))
+    if status.st_size == 0:
+        raise UserError(f"{name}: empty file. Give an image file")

@@ -41,6 +41,14 @@ def make_sequence(config: RunConfig) -> ImageSequence:
     return _SEQUENCES[config.training.protocol](config.data)
 
 
+def check_sequence(config: RunConfig) -> None:
+    """Raise `UserError` if the image of a run cannot be used, without making the sequence."""
+    if config.training.protocol == "corrected":
+        Diffusion.from_config(config.data)
+    else:
+        _grey_levels(config.data)
+
+
 def _corrected(data: DataConfig) -> ImageSequence:
     diffusion = Diffusion.from_config(data)
     times = COORDINATES["corrected"].frame_times(data.frames)
@@ -53,7 +61,7 @@ def _corrected(data: DataConfig) -> ImageSequence:
     )
 
 
-def _original(data: DataConfig) -> ImageSequence:
+def _grey_levels(data: DataConfig) -> np.ndarray:
     levels = original.to_grey_levels(load_image(data.image, data.size))
     height, width = levels.shape
     if height != width:
@@ -61,6 +69,12 @@ def _original(data: DataConfig) -> ImageSequence:
             f"{data.image}: {width} x {height} px, but training.protocol original needs a square "
             "image. Crop it, or set training.protocol to corrected"
         )
+    return levels
+
+
+def _original(data: DataConfig) -> ImageSequence:
+    levels = _grey_levels(data)
+    height, width = levels.shape
     return ImageSequence(
         shape=(height, width),
         target=original.targets(original.euler_frames(levels, data.frames)),

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inr.config import RunConfig
+from inr.config import DataConfig, RunConfig
 from inr.errors import UsageError
 from inr.files import remove_leftovers, retried, write_text
 from inr.index import IndexEntry, index_json, read_index
@@ -135,13 +135,21 @@ def _check_output(layout: SweepLayout) -> None:
 
 
 def _check_images(configs: Sequence[RunConfig]) -> None:
-    """Load every image once at every size, so that a bad one is refused before anything starts."""
-    wanted = {(config.data.image, config.data.size): None for config in configs}
-    for image, size in wanted:
-        if image != BUILT_IN_IMAGE:
-            from inr.images import load_image  # only now: it loads scikit-image
+    """Refuse an image that cannot be used, or of which no blur leaves anything, before a start."""
+    usual = DataConfig()
+    wanted = {}
+    for config in configs:
+        data = config.data
+        if (data.image, data.sigma_start, data.sigma_end) != (
+            BUILT_IN_IMAGE,
+            usual.sigma_start,
+            usual.sigma_end,
+        ):
+            wanted[data, config.training.protocol] = config
+    for config in wanted.values():
+        from inr.sequences import check_sequence  # only now: it loads scikit-image
 
-            load_image(image, size)
+        check_sequence(config)
 
 
 def describe(plan: Plan, pending: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,4 +188,4 @@ def _with_absolute_images(node: Any, path: str = "") -> Any:
 
 def _absolute(image: str) -> str:
     """An image path that holds in any working directory; the built-in image has none."""
-    return image if image in ("", BUILT_IN_IMAGE) else str(user_path(image).resolve())
+    return image if image in ("", BUILT_IN_IMAGE) else os.path.realpath(user_path(image))

@@ -124,6 +124,56 @@ CASES = {
     "constant-image": Case(
         IMAGE, ("i.png", "constant"), code=1, files={"i.png": png(np.full((20, 20), 7))}
     ),
+    "image-of-nobody": Case(
+        f"{LOCAL} --set data.image=~nosuch/p.png", ("~nosuch/p.png", "does not exist"), code=1
+    ),
+    "image-is-a-device": Case(
+        f"{LOCAL} --set data.image=/dev/zero", ("/dev/zero", "not a regular file"), code=1
+    ),
+    "image-with-a-long-name": Case(
+        f"{LOCAL} --set data.image={'a' * 300}.png", ("aaa.png", "too long"), code=1
+    ),
+    "image-with-a-NUL": Case(
+        MINE, (r"a\x00.png", "NUL"), files=sweep('base: {data.image: "a\\0.png"}')
+    ),
+    "image-with-a-line-break": Case(
+        MINE,
+        (r"a\nb.png", "does not exist"),
+        code=1,
+        files=sweep('base: {data.image: "a\\nb.png"}'),
+    ),
+    "nothing-left-at-this-blur": Case(
+        f"{LOCAL} --set data.sigma_start=400 data.sigma_end=500",
+        ("camera", "nothing is left of the image at this blur", "data.sigma_start 400", "Lower"),
+        code=1,
+    ),
+    "nothing-left-of-a-checkerboard": Case(
+        IMAGE,
+        ("i.png", "nothing is left of the image at this blur"),
+        code=1,
+        files={"i.png": png(np.indices((64, 64)).sum(0) % 2 * 255)},
+    ),
+    "nothing-left-in-one-combination": Case(
+        MINE,
+        ("nothing is left", "data.sigma_end 900"),
+        code=1,
+        files=sweep("base: {data: {size: 32, sigma_end: 900}}\ngrid: {data.sigma_start: [1, 800]}"),
+    ),
+    "fine-pattern-at-this-size": Case(
+        IMAGE,
+        ("i.png", "nothing is left of the image at data.size 64"),
+        code=1,
+        files={"i.png": png(np.indices((200, 200)).sum(0) % 2 * 255)},
+    ),
+    "not-square-for-the-original": Case(
+        f"{LOCAL} --sweep s.yaml",
+        ("40 x 20 px", "square"),
+        code=1,
+        files={
+            "i.png": png(np.arange(800).reshape(20, 40) % 251),
+            **sweep("base: {data: {image: i.png, size: 40}, training.protocol: original}"),
+        },
+    ),
     "tiny-size": Case(f"{LOCAL} --set data.size=4", ("data.size=4", "greater than or equal to")),
     # where results go
     "output-is-a-file": Case(f"{LOCAL} --output f", ("--output f", "is a file"), files={"f": "x"}),

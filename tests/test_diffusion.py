@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.data import camera
 
 from inr.config import DataConfig
 from inr.diffusion import Diffusion, Fields, frame_times, pixel_coordinates
+from inr.errors import UserError
 from inr.images import load_image
+from inr.metrics import evaluate, target_statistics
 
 SHAPES = [
     pytest.param((12, 12), id="square"),
@@ -189,3 +194,62 @@ def test_kappa_links_network_time_to_the_blur() -> None:
     diffusion = Diffusion.from_config(DataConfig(size=32, sigma_start=1.0, sigma_end=3.0))
     assert diffusion.kappa == pytest.approx((4.5 - 0.5) / 2 * (2 / 32) ** 2)
     assert np.sqrt(2 * diffusion.diffusion_time(np.array([-1.0, 1.0]))) == pytest.approx([1, 3])
+
+
+@pytest.mark.parametrize("sigmas", [(0.7, 4.0), (3.0, 20.0), (0.0, 0.5)])
+def test_spread_is_that_of_the_frames(sigmas: tuple[float, float]) -> None:
+    image = noise((14, 33))
+    diffusion, times = Diffusion(image, *sigmas), frame_times(7)
+    fields = diffusion.on_pixels(times)
+    expected = fields.value.std() / image.std(), fields.time_derivative.std()
+    assert diffusion.spread(times) == pytest.approx(expected, rel=1e-9)
+    assert fields.laplacian.std() > fields.value.std()
+    assert fields.gradient.std() > fields.value.std()
+
+
+def picture(kind: str, side: int, folder: Path) -> str:
+    if kind == "camera":
+        return kind
+    rows, columns = np.indices((side, side))
+    path = folder / f"{kind}.png"
+    Image.fromarray((((rows + columns) % 2) * 255).astype(np.uint8)).save(path)
+    return str(path)
+
+
+DEGENERATE = [
+    ("camera", 64, {"sigma_start": 400.0, "sigma_end": 401.0}, "nothing is left .*this blur"),
+    ("camera", 64, {"sigma_start": 64.0, "sigma_end": 65.0}, "nothing is left"),
+    ("camera", 12, {"sigma_start": 30.0, "sigma_end": 40.0}, "nothing is left"),
+    *[("checkerboard", side, {}, "nothing is left") for side in (12, 16, 63, 64, 256)],
+    ("checkerboard", 64, {"frames": 2}, "nothing is left"),
+    ("camera", 64, {"sigma_end": 0.7 + 1e-12}, "too close together"),
+]
+
+
+@pytest.mark.parametrize(("kind", "side", "data", "message"), DEGENERATE)
+def test_a_blur_that_leaves_nothing_is_refused(
+    kind: str, side: int, data: dict[str, float], message: str, tmp_path: Path
+) -> None:
+    image = picture(kind, side, tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        Diffusion.from_config(DataConfig(image=image, size=side, **data))
+    assert str(caught.value).startswith(f"{image}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "data"),
+    [(12, {}), (64, {"sigma_start": 20.0, "sigma_end": 30.0}), (64, {"sigma_end": 1e6})],
+)
+def test_a_heavy_blur_that_leaves_something_is_not(size: int, data: dict[str, float]) -> None:
+    Diffusion.from_config(DataConfig(size=size, **data))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_contrast_along_one_direction_is_enough(axis: int, tmp_path: Path) -> None:
+    path = tmp_path / "ramp.png"
+    Image.fromarray((np.indices((64, 64))[axis] * 4).astype(np.uint8)).save(path)
+    data = DataConfig(image=str(path), size=64)
+    fields = Diffusion.from_config(data).on_pixels(frame_times(2))
+    metrics = evaluate(fields, fields, target_statistics(fields), kappa=1.0)
+    assert metrics["nmse_gradient"] == 0
