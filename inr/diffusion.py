@@ -15,7 +15,6 @@ inside. Network time tau in [-1, 1] is linear in s from sigma_start^2 / 2 to sig
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,23 +25,18 @@ from inr.config import DataConfig
 from inr.errors import UserError
 from inr.images import load_image
 
-# cosines along one axis and their first and second derivatives, each [position, mode]
-Basis = tuple[np.ndarray, np.ndarray, np.ndarray]
-
 # standard deviation over the frames / that of the image. A checkerboard of single pixels keeps
 # less than this at the default blur, in its corners
 _LEAST_CONTRAST = 1 / 40
 _LEAST_RATE = 1e-6  # standard deviation of the time derivative: float32 rounds 1 by 6e-8
-
-_CHUNK = 4096  # points per block: bounds memory at a few blocks of points x max(H, W)
 
 
 @dataclass(frozen=True)
 class Fields:
     """An image sequence and its derivatives, in network coordinates.
 
-    On grids every array is [frame, row, column] and the gradient [frame, 2, row, column]; at single
-    points they are [point] and [point, 2]. The gradient holds d/dx (columns), then d/dy (rows).
+    Every array is [frame, row, column], the gradient [frame, 2, row, column]: d/dx (columns), then
+    d/dy (rows).
     """
 
     value: np.ndarray
@@ -181,38 +175,22 @@ class Diffusion:
         times: Float[np.ndarray, " frame"],
     ) -> Fields:
         """Fields on any rectangular grid at any times: two small matrix products a frame."""
-        frames = [
-            _combine(
-                self._basis(x, self._frequency_x, self.diffusion_time(time)),
-                self._basis(y, self._frequency_y, self.diffusion_time(time)),
-                lambda along_x, along_y: along_y @ self._coefficients @ along_x.T,
-            )
-            for time in times
-        ]
+        frames = []
+        for s in self.diffusion_time(times):
+            along_x = self._basis(x, self._frequency_x, s)
+            along_y = self._basis(y, self._frequency_y, s)
+            # by the orders of the derivatives along x and y
+            u = {
+                (i, j): along_y[j] @ self._coefficients @ along_x[i].T
+                for i, j in ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2))
+            }
+            frames.append((u[0, 0], np.stack([u[1, 0], u[0, 1]]), u[2, 0] + u[0, 2]))
         value, gradient, laplacian = (np.stack(parts) for parts in zip(*frames, strict=True))
         return Fields(value, gradient, laplacian, self.kappa * laplacian)
 
-    def at(self, points: Float[np.ndarray, "point 3"]) -> Fields:
-        """Fields at single points (x, y, time), each at its own place and time."""
-        blocks = []
-        for start in range(0, len(points), _CHUNK):
-            x, y, time = points[start : start + _CHUNK].T
-            s = self.diffusion_time(time)[:, None]
-            blocks.append(
-                _combine(
-                    self._basis(x, self._frequency_x, s),
-                    self._basis(y, self._frequency_y, s),
-                    lambda along_x, along_y: np.einsum(
-                        "nk,nk->n", along_y @ self._coefficients, along_x
-                    ),
-                )
-            )
-        value, gradient, laplacian = (
-            np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True)
-        )
-        return Fields(value, gradient.T, laplacian, self.kappa * laplacian)
-
-    def _basis(self, position: np.ndarray, frequency: np.ndarray, s: np.ndarray) -> Basis:
+    def _basis(
+        self, position: np.ndarray, frequency: np.ndarray, s: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Damped cosines along one axis and their first two derivatives, each [position, mode]."""
         count = len(frequency)
         norm = np.full(count, np.sqrt(2 / count))
@@ -223,15 +201,6 @@ class Diffusion:
         amplitude = norm * np.exp(-(frequency**2) * s)
         cosine = amplitude * np.cos(phase)
         return cosine, -k * amplitude * np.sin(phase), -(k**2) * cosine
-
-
-def _combine(
-    basis_x: Basis, basis_y: Basis, product: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value, gradient [2, ...] and Laplacian from the bases along x and y."""
-    (x0, x1, x2), (y0, y1, y2) = basis_x, basis_y
-    gradient = np.stack([product(x1, y0), product(x0, y1)])
-    return product(x0, y0), gradient, product(x2, y0) + product(x0, y2)
 
 
 def _cosines(spectrum: np.ndarray) -> np.ndarray:
