@@ -338,7 +338,7 @@ def test_a_request_to_stop_is_obeyed_after_the_step(
     layout = RunLayout(tmp_path)
     with Recorder(layout, config, "stopped") as recorder:
         assert fit(config, recorder, device="cpu", should_stop=StopAfter(steps - 1)) == "stopped"
-    saved = read_checkpoint(layout.checkpoint, config.run_id, torch.device("cpu"))
+    saved = read_checkpoint(layout.checkpoint, config.run_id)
     assert saved is not None
     assert saved.step == steps
     whole = series_of(run(config, tmp_path / "whole"))
