@@ -81,6 +81,11 @@ def _attempt(record: dict[str, Any]) -> Attempt | None:
         return None
 
 
+def amend(path: Path, number: int, status: EndStatus, reason: str) -> None:
+    """Say of an attempt that has ended, or was killed, how and why it ended."""
+    _append(path, event="end", number=number, status=status, reason=reason)
+
+
 def cpu_seconds() -> float:
     """CPU time of this process, and of its children that have ended, s."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -96,6 +101,7 @@ class AttemptLog:
         cpus: cores given to the task.
         gpus: GPUs given to the task.
         last_life: last sign of life of an attempt that was killed, seconds since the epoch.
+        last_step: the step that it reached.
         members: how many runs the task trains at once.
         in_process: how many of them this process trains; its CPU time counts to equal parts.
         cpu_before: CPU time of this process that does not count, s.
@@ -109,6 +115,7 @@ class AttemptLog:
         gpus: int,
         last_life: float | None = None,
         *,
+        last_step: int = 0,
         members: int = 1,
         in_process: int = 1,
         cpu_before: float = 0.0,
@@ -117,7 +124,7 @@ class AttemptLog:
         earlier = read_attempts(path)
         self.number = earlier[-1].number + 1 if earlier else 1
         if earlier and not earlier[-1].status:
-            self._end_killed(earlier[-1], last_life)
+            self._end_killed(earlier[-1], last_life, last_step)
         self._start = time.monotonic()
         self._static = {"job": job, "cpus": cpus, "gpus": gpus, "members": members}
         self._in_process, self._cpu_before = in_process, cpu_before
@@ -147,7 +154,7 @@ class AttemptLog:
             cpu_seconds=round(used / self._in_process, 3),
         )
 
-    def _end_killed(self, attempt: Attempt, last_life: float | None) -> None:
+    def _end_killed(self, attempt: Attempt, last_life: float | None, last_step: int) -> None:
         begun = datetime.fromisoformat(attempt.started).timestamp()
         lived = max(0.0, last_life - begun) if last_life else 0.0
         self._append(
@@ -155,15 +162,20 @@ class AttemptLog:
             number=attempt.number,
             status="killed",
             reason="ended without a word: killed, out of memory, or its node failed",
+            last_step=last_step,
             wall_seconds=round(lived, 3),
         )
 
     def _append(self, **record: Any) -> None:
-        line = json.dumps(record) + "\n"
-        # one write to a file opened for appending: lines never mix
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _append(self.path, **record)
+
+
+def _append(path: Path, **record: Any) -> None:
+    line = json.dumps(record) + "\n"
+    # one write to a file opened for appending: lines never mix
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from inr.errors import run_main
 from inr.layout import SweepLayout
+from jobs.requeue import go_on
 from jobs.snapshot import import_path
+from jobs.stopping import StopRequest
 
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDER = "postprocess"
@@ -41,10 +44,14 @@ _STEPS = (
 def main() -> int:
     """Merge and draw the sweep named on the command line, whatever became of its runs."""
     (root,) = sys.argv[1:]
-    return run_postprocessing(SweepLayout(Path(root)))
+    with StopRequest() as stop:
+        code = run_postprocessing(SweepLayout(Path(root)), stop=stop)
+        return 0 if stop() and go_on(stop.received) else code
 
 
-def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
+def run_postprocessing(
+    layout: SweepLayout, code: Path | None = None, stop: Callable[[], bool] = lambda: False
+) -> int:
     """Merge the runs, draw figures and videos, write the report.
 
     Stops at the first failure of a step that later ones need.
@@ -52,9 +59,10 @@ def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
     Args:
         layout: the sweep.
         code: the snapshot to use; None: the code that runs.
+        stop: whether a step that failed was told to stop, as this process was.
 
     Returns:
-        The exit code of the last command that later ones needed.
+        The exit code of the last command that later ones needed, or that was told to stop.
     """
     code = code or _ROOT
     environment = os.environ | {"PYTHONPATH": import_path(code)}
@@ -67,6 +75,8 @@ def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
         command = [sys.executable, "-P", str(script), str(layout.root), *step.options]
         exit_code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
         if exit_code != 0:
+            if stop():
+                return exit_code
             print(f"note: {script.name} failed; run it again when the reason is gone", flush=True)
             if not step.optional:
                 return exit_code

@@ -173,7 +173,7 @@ def _judge_attempt(evidence: Evidence) -> tuple[State, str]:
         case "complete" | "diverged":
             return State.FAILED, evidence.damage or "it finished, but its run.h5 is not there"
         case "stopped" if word is None or word[0] is State.FAILED:
-            preempted = "USR2" in last.reason
+            preempted = "USR2" in last.reason or "preempted" in last.reason
             return (State.PREEMPTED if preempted else State.CANCELLED), f"stopped, {last.reason}"
     return word or (State.LOST, f"killed without a word on {last.host}, or the node failed")
 

@@ -46,7 +46,7 @@ _FOR_THE_MOMENT = ("not available", "down", "drain", "reserved", "busy")
 # Options of `extra` that are about the resources of a training task.
 _TRAINING_ONLY = re.compile(r"exclusive|gres|tres.*|gpu.*|.*-per-(gpu|cpu|task)|mem-.*")
 # A signal that comes before Python listens must not end the task; what is ignored stays so.
-_DEAF = 'trap "" USR2; exec "$@"'
+_DEAF = 'trap "" USR2 TERM; exec "$@"'
 
 
 class RefusedError(UserError):
@@ -152,7 +152,7 @@ def array_script(
         executor.parameters["map_count"] = count
     root = str(layout.root.resolve())
     command = f"{_python(code)} -m jobs.worker {shlex.quote(root)} {token}"
-    return JobScript(profile, executor, f"bash -c {shlex.quote(_DEAF)} bash {command}")
+    return JobScript(profile, executor, _deaf(command))
 
 
 def post_script(
@@ -172,7 +172,11 @@ def post_script(
     }
     root = shlex.quote(str(layout.root.resolve()))
     command = f"{_python(code)} -m jobs.afterwards {root}"
-    return JobScript(profile, _executor(layout, parameters), command)
+    return JobScript(profile, _executor(layout, parameters), _deaf(command))
+
+
+def _deaf(command: str) -> str:
+    return f"bash -c {shlex.quote(_DEAF)} bash {command}"
 
 
 def require_slurm() -> None:

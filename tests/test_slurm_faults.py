@@ -7,12 +7,15 @@ the right reason.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import pytest
@@ -114,15 +117,142 @@ def test_signal_before_the_first_step(tmp_path: Path) -> None:
     end_well(sweep)
 
 
+def urgent_job(nodes: int = 2) -> None:
+    """Submit a job that needs whole nodes, and goes before those of scavenge and spot."""
+    size = [f"--nodes={nodes}", "--exclusive", "--mem=0", "--time=1"]
+    ask("sbatch", "--partition=urgent", "--account=lab", *size, "--output=none", "--wrap=sleep 1")
+
+
+@contextmanager
+def grace(partition: str, seconds: int) -> Iterator[None]:
+    """Preempted jobs of a partition have that much time."""
+    shown = ask("scontrol", "show", "partition", partition)
+    before = re.search(r"GraceTime=(\d+)", shown)
+    assert before
+    ask("scontrol", "update", f"partition={partition}", f"GraceTime={seconds}")
+    try:
+        yield
+    finally:
+        ask("scontrol", "update", f"partition={partition}", f"GraceTime={before[1]}")
+
+
+@contextmanager
+def signal_of_the_job() -> Iterator[None]:
+    """Preempted jobs get the signal that they asked for."""
+    conf = Path(os.environ["SLURM_CONF"])
+    before = conf.read_text()
+    conf.write_text(f"{before}\nSlurmctldParameters=preempt_send_user_signal\n")
+    ask("scontrol", "reconfigure")
+    try:
+        yield
+    finally:
+        conf.write_text(before)
+        ask("scontrol", "reconfigure")
+
+
 def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, partition="scavenge")
-    sweep.launch()
+    """In partitions that requeue and that cancel: arrays, plain jobs, packs of both kinds."""
+    one, two = {"seeds": 1}, {"seeds": 2}
+    fused = ("--pack", "2", "--pack-mode", "fused")
+    processes = ("--pack", "2", "--pack-mode", "processes")
+    room: dict[str, Any] = {"memory": "1500MB"}
+    sweeps = [
+        (Sweep(tmp_path / "array", two, partition="scavenge"), ()),
+        (Sweep(tmp_path / "plain", one, partition="spot"), ()),
+        (Sweep(tmp_path / "fused", two, partition="spot", **room), fused),
+        (Sweep(tmp_path / "processes", two, partition="scavenge", cpus=2, **room), processes),
+    ]
+    for sweep, options in sweeps:
+        sweep.launch(*options)
+    for sweep, _ in sweeps:
+        sweep.wait_until_training(0)
+    urgent_job()
+    for sweep, options in sweeps:
+        if not options:
+            end_well(sweep)
+        sweep.wait_until_left()
+        assert {run["state"] for run in sweep.states().values()} == {"done"}
+        first, *_, last = sweep.attempts(0)
+        assert (first.status, first.reason) == ("stopped", "preempted, asked to by SIGTERM")
+        assert (last.status, last.first_step) == ("complete", first.last_step)
+        assert first.last_step > 0
+
+
+def test_preemption_with_the_signal_that_the_job_asked_for(tmp_path: Path) -> None:
+    with signal_of_the_job():
+        sweep = Sweep(tmp_path, partition="spot")
+        sweep.launch()
+        for position in (0, 1):
+            sweep.wait_until_training(position)
+        urgent_job()
+        end_well(sweep)
     for position in (0, 1):
-        sweep.wait_until_training(position)
-    urgent = ["--partition=urgent", "--account=lab", "--nodes=2", "--exclusive", "--mem=0"]
-    ask("sbatch", *urgent, f"--output={tmp_path}/urgent.log", "--wrap", "sleep 2")
-    end_well(sweep)
-    assert all(len(sweep.attempts(position)) == 2 for position in (0, 1))
+        first, last = sweep.attempts(position)
+        assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
+        assert (last.status, last.first_step) == ("complete", first.last_step)
+
+
+def test_preemption_before_training(tmp_path: Path) -> None:
+    """While `setup` runs, where the first signal reaches nobody, and while torch is loaded."""
+    early = Sweep(tmp_path / "early", {"seeds": 1}, partition="spot", setup=["sleep 5"])
+    loading = Sweep(tmp_path / "loading", {"seeds": 1}, partition="spot")
+    with grace("spot", 8):
+        for sweep in (early, loading):
+            sweep.launch()
+        wait_for(lambda: ask("squeue", "-h", "-p", "spot", "-o", "%T") == "RUNNING\nRUNNING")
+        wait_for(lambda: loading.files(0).attempts.exists())
+        urgent_job()
+        for sweep in (early, loading):
+            end_well(sweep)
+
+
+def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
+    cancelled = Sweep(tmp_path / "cancelled", {"seeds": 1}, partition="spot")
+    stopped = Sweep(tmp_path / "stopped", {"seeds": 1})  # by its user, with the signal of a grace
+    for sweep in (cancelled, stopped):
+        sweep.launch()
+        sweep.wait_until_training(0)
+    ask("scancel", "--signal=TERM", stopped.job_ids[0])
+    pid = cancelled.wait_until_training(0)
+    os.kill(pid, signal.SIGSTOP)  # it cannot save at once
+    urgent_job()
+    job = cancelled.job_ids[0]
+    wait_for(lambda: "PreemptTime=2" in ask("scontrol", "show", "job", job))
+    ask("scancel", job)
+    for sweep in (cancelled, stopped):
+        sweep.wait_until_left()
+        ((name, run),) = sweep.states().items()
+        assert run["state"] == "cancelled", (name, run)
+        assert len(sweep.attempts(0)) == 1
+
+
+def test_preempted_post_processing_goes_on(tmp_path: Path) -> None:
+    short = {"training.steps": 200, "record.metrics_every": 50}
+    sweep = Sweep(tmp_path, {"seeds": 1, "set": short}, post_partition="spot")
+    subprocess.run(sweep.command("--no-preflight"), check=True, capture_output=True)
+    running = ("squeue", "-h", "-p", "spot", "-t", "RUNNING", "-o", "%i")
+    wait_for(lambda: ask(*running) != "")
+    (log,) = (sweep.layout.submitit / f"{ask(*running)}_0_log.{end}" for end in ("out",))
+    wait_for(lambda: log.exists() and "merging" in log.read_text())
+    urgent_job()
+    wait_for(lambda: ask("squeue", "-h", "--me") == "")
+    assert "requeued job" in log.read_text()
+    assert sweep.layout.report.is_file()
+
+
+def test_requeues_without_progress_come_to_an_end(tmp_path: Path) -> None:
+    """A limit so near that Slurm's warning comes before the first step, every time."""
+    started = (
+        f"grep -qs '\"number\": '$((${{SLURM_RESTART_COUNT:-0}} + 1)) {tmp_path}/out/runs/*/*/a*"
+    )
+    warn = f"(until {started}; do sleep 0.1; done; scancel --signal=USR2 $SLURM_JOB_ID) &"
+    sweep = Sweep(tmp_path, {"seeds": 1}, setup=[warn])
+    sweep.launch()
+    sweep.wait_until_left()
+    ((_, run),) = sweep.states().items()
+    assert run["state"] == "failed"
+    assert "3 attempts in a row ended without a new step" in run["reason"]
+    assert [each.last_step for each in sweep.attempts(0)] == [0, 0, 0]
 
 
 def test_time_limit(tmp_path: Path) -> None:
