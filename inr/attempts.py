@@ -36,6 +36,7 @@ class Attempt:
         first_step, last_step: the step it went on from, and the one it reached; 0 when not known.
         wall_seconds, cpu_seconds: what it used; 0 when not known.
         members: how many runs the task trained at once; they share ``cpus`` and ``gpus``.
+        node: Slurm's name of the host, or "".
     """
 
     number: int
@@ -52,6 +53,7 @@ class Attempt:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     members: int = 1
+    node: str = ""
 
 
 def read_attempts(path: Path) -> list[Attempt]:
@@ -136,6 +138,7 @@ class AttemptLog:
             number=self.number,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             host=platform.node(),
+            node=os.environ.get("SLURMD_NODENAME", ""),
             pid=os.getpid(),
             **self._static,
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -19,11 +18,11 @@ from inr.attempts import Attempt, EndStatus, amend, read_attempts
 from inr.errors import UserError
 from inr.layout import RunLayout
 from inr.provenance import slurm_job_id
+from jobs.commands import SlurmUnavailable, ask_slurm
 from jobs.progress_file import read_progress
 from jobs.stopping import signals_held
 
 MOST_FRUITLESS = 3  # attempts in a row without a new step, then a job is not requeued any more
-_TIMEOUT_SECONDS = 30
 _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
 
@@ -51,7 +50,7 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
                 _amend(runs, "stopped", cause)
             require_progress(runs)
             _requeue()
-        except _SlurmError as error:
+        except SlurmUnavailable as error:
             reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
             raise UserError(f"{error}. What was trained is saved: `retry` goes on") from None
@@ -72,16 +71,12 @@ def require_progress(runs: Iterable[RunLayout]) -> None:
     raise UserError(reason)
 
 
-class _SlurmError(Exception):
-    """A command of Slurm is not there, fails or does not answer."""
-
-
 def _why_it_ends(received: signal.Signals | None) -> str:
     """Why Slurm ends this task, as a reason of attempts; "" when its user wants it to end."""
     by = f"asked to by {_name(received)}"
     try:
-        answer = _scontrol("show", "job", "--oneliner", slurm_job_id())
-    except _SlurmError:
+        answer = ask_slurm("scontrol", "show", "job", "--oneliner", slurm_job_id())
+    except SlurmUnavailable:
         if received == signal.SIGUSR2:
             return by  # nobody else sends it; whether Slurm requeues will be seen
         raise
@@ -102,29 +97,11 @@ def _why_it_ends(received: signal.Signals | None) -> str:
 
 def _requeue() -> None:
     try:
-        _scontrol("requeue", slurm_job_id())
-    except _SlurmError as error:
+        ask_slurm("scontrol", "requeue", slurm_job_id())
+    except SlurmUnavailable as error:
         if "pending" not in str(error).lower():  # it is on its way back
             raise
     print(f"requeued job {slurm_job_id()}", flush=True)
-
-
-def _scontrol(*arguments: str) -> str:
-    """Answer of ``scontrol``. Raises `_SlurmError`."""
-    try:
-        answer = subprocess.run(  # noqa: S603
-            ["scontrol", *arguments],  # noqa: S607
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise _SlurmError(f"scontrol does not answer on this node ({error})") from None
-    if answer.returncode:
-        raise _SlurmError(f"Slurm refuses ({' '.join(answer.stderr.split())})")
-    return answer.stdout
 
 
 def _attempts_of_job(run: RunLayout) -> list[Attempt]:

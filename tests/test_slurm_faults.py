@@ -152,23 +152,24 @@ def signal_of_the_job() -> Iterator[None]:
 
 def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
     """In partitions that requeue and that cancel: arrays, plain jobs, packs of both kinds."""
-    one, two = {"seeds": 1}, {"seeds": 2}
-    fused = ("--pack", "2", "--pack-mode", "fused")
-    processes = ("--pack", "2", "--pack-mode", "processes")
+    steps = {"training.steps": 20_000, "record.metrics_every": 10_000}
+    one, two = ({"seeds": count, "set": steps} for count in (1, 2))
     room: dict[str, Any] = {"memory": "1500MB"}
-    sweeps = [
-        (Sweep(tmp_path / "array", two, partition="scavenge"), ()),
-        (Sweep(tmp_path / "plain", one, partition="spot"), ()),
-        (Sweep(tmp_path / "fused", two, partition="spot", **room), fused),
-        (Sweep(tmp_path / "processes", two, partition="scavenge", cpus=2, **room), processes),
+    sweeps = [  # the slowest to start first
+        (Sweep(tmp_path / "processes", two, partition="scavenge", cpus=2, **room), "processes"),
+        (Sweep(tmp_path / "fused", two, partition="spot", **room), "fused"),
+        (Sweep(tmp_path / "array", two, partition="scavenge"), ""),
+        (Sweep(tmp_path / "plain", one, partition="spot"), ""),
     ]
-    for sweep, options in sweeps:
-        sweep.launch(*options)
+    for sweep, mode in sweeps:
+        sweep.launch(*(("--pack", "2", "--pack-mode", mode) if mode else ()))
+        if mode:
+            sweep.wait_until_training(0)
     for sweep, _ in sweeps:
         sweep.wait_until_training(0)
     urgent_job()
-    for sweep, options in sweeps:
-        if not options:
+    for sweep, mode in sweeps:
+        if not mode:
             end_well(sweep)
         sweep.wait_until_left()
         assert {run["state"] for run in sweep.states().values()} == {"done"}
@@ -207,23 +208,25 @@ def test_preemption_before_training(tmp_path: Path) -> None:
 
 
 def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
-    cancelled = Sweep(tmp_path / "cancelled", {"seeds": 1}, partition="spot")
+    asked, slow = tmp_path / "asked", tmp_path / "bin" / "scontrol"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ntouch {asked}\nsleep 4\nexec {shutil.which("scontrol")} "$@"\n')
+    slow.chmod(0o755)
+    path = f"export PATH={slow.parent}:$PATH"
+    cancelled = Sweep(tmp_path / "grace", {"seeds": 1}, partition="spot", setup=[path])
     stopped = Sweep(tmp_path / "stopped", {"seeds": 1})  # by its user, with the signal of a grace
     for sweep in (cancelled, stopped):
         sweep.launch()
         sweep.wait_until_training(0)
     ask("scancel", "--signal=TERM", stopped.job_ids[0])
-    pid = cancelled.wait_until_training(0)
-    os.kill(pid, signal.SIGSTOP)  # it cannot save at once
     urgent_job()
-    job = cancelled.job_ids[0]
-    wait_for(lambda: "PreemptTime=2" in ask("scontrol", "show", "job", job))
-    ask("scancel", job)
+    wait_for(asked.exists)
+    ask("scancel", *cancelled.job_ids)
     for sweep in (cancelled, stopped):
         sweep.wait_until_left()
         ((name, run),) = sweep.states().items()
         assert run["state"] == "cancelled", (name, run)
-        assert len(sweep.attempts(0)) == 1
+        assert [each.status for each in sweep.attempts(0)] == ["stopped"]
 
 
 def test_preempted_post_processing_goes_on(tmp_path: Path) -> None:
