@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -22,6 +24,7 @@ from jobs.commands import SlurmUnavailable, ask_slurm
 from jobs.progress_file import read_progress
 from jobs.stopping import signals_held
 
+WAIT_SECONDS = 300.0  # longer than most graces
 MOST_FRUITLESS = 3  # attempts in a row without a new step, then a job is not requeued any more
 _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
@@ -53,6 +56,8 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
         except SlurmUnavailable as error:
             reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
+            print(f"{reason}. Waiting for Slurm to end this task", file=sys.stderr, flush=True)
+            time.sleep(WAIT_SECONDS)  # what Slurm itself ends for others it requeues, if it may
             raise UserError(f"{error}. What was trained is saved: `retry` goes on") from None
     return True
 

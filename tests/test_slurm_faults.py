@@ -207,6 +207,28 @@ def test_preemption_before_training(tmp_path: Path) -> None:
             end_well(sweep)
 
 
+def test_preemption_where_tasks_cannot_ask(tmp_path: Path) -> None:
+    """They wait for Slurm to requeue them, or to end them for good."""
+    broken = tmp_path / "bin" / "scontrol"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
+    broken.chmod(0o755)
+    options: dict[str, Any] = {"setup": [f"export PATH={broken.parent}:$PATH"]}
+    requeued = Sweep(tmp_path / "requeued", {"seeds": 1}, partition="scavenge", **options)
+    ended = Sweep(tmp_path / "ended", {"seeds": 1}, partition="spot", **options)
+    with grace("scavenge", 4), grace("spot", 4):
+        for sweep in (requeued, ended):
+            sweep.launch()
+            sweep.wait_until_training(0)
+        urgent_job()
+        ended.wait_until_left()
+        ((_, run),) = ended.states().items()
+        assert run["state"] == "preempted", run
+        end_well(requeued)
+    first, _ = requeued.attempts(0)
+    assert first.reason.startswith("perhaps preempted, asked to by SIGTERM, but not requeued: ")
+
+
 def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
     asked, slow = tmp_path / "asked", tmp_path / "bin" / "scontrol"
     slow.parent.mkdir()
@@ -302,6 +324,30 @@ def test_slurmd_killed_and_brought_back(tmp_path: Path) -> None:
     with without("slurmd-n1"):
         time.sleep(3)
     end_well(sweep)
+
+
+def test_retry_avoids_a_node_that_failed(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path)
+    ask("scontrol", "update", "node=n2", "state=drain", "reason=test")
+    try:
+        sweep.launch()
+        for position in (0, 1):
+            sweep.wait_until_training(position)
+        ask("scontrol", "update", "node=n1", "state=down", "reason=test")
+        requeued = ("squeue", "-h", "-r", "-j", sweep.job_ids[0], "-t", "PENDING", "-o", "%i")
+        wait_for(lambda: len(ask(*requeued).splitlines()) == 2)
+        ask("scancel", sweep.job_ids[0])
+        sweep.wait_until_left()
+        wait_for(lambda: {run["state"] for run in sweep.states().values()} == {"cancelled"})
+    finally:
+        for node in ("n1", "n2"):
+            subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], check=False)
+    said = sweep.manage("retry", "--no-preflight", "--no-post")
+    assert "n1 excluded, where at least 2 runs failed for the node's reasons" in said
+    end_well(sweep)
+    for position in (0, 1):
+        first, *_, last = sweep.attempts(position)
+        assert (first.node, last.node, last.status) == ("n1", "n2", "complete")
 
 
 def test_slurmctld_restarted(tmp_path: Path) -> None:

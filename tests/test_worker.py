@@ -8,6 +8,7 @@ import pytest
 from inr.attempts import AttemptLog, read_attempts
 from inr.errors import UserError
 from inr.layout import RunLayout
+from jobs import requeue
 from jobs.progress_file import Standing, write_progress
 from jobs.requeue import MOST_FRUITLESS, go_on, require_progress
 
@@ -20,6 +21,7 @@ ENDING = RUNNING.replace("RUNNING", "COMPLETING")
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch):
     """Writes a stand-in for `scontrol`: what it shows of the job, and how it requeues."""
+    monkeypatch.setattr(requeue, "WAIT_SECONDS", 0.0)
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
@@ -115,6 +117,7 @@ def test_a_refusal_is_written_down_and_says_what_to_do(scontrol, run):
 
 
 def test_where_there_is_no_scontrol(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(requeue, "WAIT_SECONDS", 0.0)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     attempt(run, last=5, job="9")
