@@ -26,6 +26,7 @@ from jobs.stopping import signals_held
 
 WAIT_SECONDS = 300.0  # longer than most graces
 MOST_FRUITLESS = 3  # attempts in a row without a new step, then a job is not requeued any more
+_REQUEUED = "requeued"
 _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
 
@@ -51,8 +52,9 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
                 return False
             if received != signal.SIGUSR2:
                 _amend(runs, "stopped", cause)
-            require_progress(runs)
-            _requeue()
+            if not cause.startswith(_REQUEUED):
+                require_progress(runs)
+                _requeue()
         except SlurmUnavailable as error:
             reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
@@ -89,7 +91,7 @@ def _why_it_ends(received: signal.Signals | None) -> str:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
     preempted = job.get("PreemptTime", "None")
     if int(job.get("Restarts", 0)) > restarts:
-        return f"requeued, {by}"  # by Slurm or its administrator, on its way already
+        return f"{_REQUEUED}, {by}"  # by Slurm or its administrator
     if job.get("Reason") == "TimeLimit":
         return f"time limit, {by}"
     if job.get("JobState") in _ENDING:

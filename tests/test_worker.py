@@ -83,7 +83,7 @@ def test_what_slurm_ends_goes_on(scontrol, run, tmp_path, received, shown, cause
     scontrol(shown)
     attempt(run, last=5, reason="as it was")
     assert go_on(received, [run])
-    assert (tmp_path / "asked").exists()
+    assert (tmp_path / "asked").exists() == ("requeued" not in str(cause))
     (only,) = read_attempts(run.attempts)
     assert (only.status, only.last_step, only.reason) == ("stopped", 5, cause or "as it was")
 
