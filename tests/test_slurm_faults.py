@@ -117,6 +117,9 @@ def test_signal_before_the_first_step(tmp_path: Path) -> None:
     end_well(sweep)
 
 
+LONGER = {"training.steps": 20_000, "record.metrics_every": 10_000}
+
+
 def urgent_job(nodes: int = 2) -> None:
     """Submit a job that needs whole nodes, and goes before those of scavenge and spot."""
     size = [f"--nodes={nodes}", "--exclusive", "--mem=0", "--time=1"]
@@ -152,8 +155,7 @@ def signal_of_the_job() -> Iterator[None]:
 
 def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
     """In partitions that requeue and that cancel: arrays, plain jobs, packs of both kinds."""
-    steps = {"training.steps": 20_000, "record.metrics_every": 10_000}
-    one, two = ({"seeds": count, "set": steps} for count in (1, 2))
+    one, two = ({"seeds": count, "set": LONGER} for count in (1, 2))
     room: dict[str, Any] = {"memory": "1500MB"}
     sweeps = [  # the slowest to start first
         (Sweep(tmp_path / "processes", two, partition="scavenge", cpus=2, **room), "processes"),
@@ -181,7 +183,7 @@ def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
 
 def test_preemption_with_the_signal_that_the_job_asked_for(tmp_path: Path) -> None:
     with signal_of_the_job():
-        sweep = Sweep(tmp_path, partition="spot")
+        sweep = Sweep(tmp_path, {"seeds": 2, "set": LONGER}, partition="spot")
         sweep.launch()
         for position in (0, 1):
             sweep.wait_until_training(position)
@@ -214,8 +216,9 @@ def test_preemption_where_tasks_cannot_ask(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
     broken.chmod(0o755)
     options: dict[str, Any] = {"setup": [f"export PATH={broken.parent}:$PATH"]}
-    requeued = Sweep(tmp_path / "requeued", {"seeds": 1}, partition="scavenge", **options)
-    ended = Sweep(tmp_path / "ended", {"seeds": 1}, partition="spot", **options)
+    longer = {"seeds": 1, "set": LONGER}
+    requeued = Sweep(tmp_path / "requeued", longer, partition="scavenge", **options)
+    ended = Sweep(tmp_path / "ended", longer, partition="spot", **options)
     with grace("scavenge", 4), grace("spot", 4):
         for sweep in (requeued, ended):
             sweep.launch()
@@ -235,8 +238,9 @@ def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
     slow.write_text(f'#!/bin/sh\ntouch {asked}\nsleep 4\nexec {shutil.which("scontrol")} "$@"\n')
     slow.chmod(0o755)
     path = f"export PATH={slow.parent}:$PATH"
-    cancelled = Sweep(tmp_path / "grace", {"seeds": 1}, partition="spot", setup=[path])
-    stopped = Sweep(tmp_path / "stopped", {"seeds": 1})  # by its user, with the signal of a grace
+    endless = {"seeds": 1, "set": {"training.steps": 500_000, "record.metrics_every": 250_000}}
+    cancelled = Sweep(tmp_path / "grace", endless, partition="spot", setup=[path])
+    stopped = Sweep(tmp_path / "stopped", endless)  # by its user, with the signal of a grace
     for sweep in (cancelled, stopped):
         sweep.launch()
         sweep.wait_until_training(0)
@@ -327,7 +331,7 @@ def test_slurmd_killed_and_brought_back(tmp_path: Path) -> None:
 
 
 def test_retry_avoids_a_node_that_failed(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+    sweep = Sweep(tmp_path, {"seeds": 2, "set": LONGER})
     ask("scontrol", "update", "node=n2", "state=drain", "reason=test")
     try:
         sweep.launch()

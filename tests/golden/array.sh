@@ -35,4 +35,4 @@ cd /data && . 'my env'
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 bash -c 'trap "" USR2; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.worker '/SWEEP' TOKEN
+srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 bash -c 'trap "" USR2 TERM; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.worker '/SWEEP' TOKEN

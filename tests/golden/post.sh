@@ -29,4 +29,4 @@ cd /data && . 'my env'
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/SWEEP/submitit/%j_%t_log.out' --error '/SWEEP/submitit/%j_%t_log.err' --cpus-per-task=1 env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.afterwards '/SWEEP'
+srun --unbuffered --output '/SWEEP/submitit/%j_%t_log.out' --error '/SWEEP/submitit/%j_%t_log.err' --cpus-per-task=1 bash -c 'trap "" USR2 TERM; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.afterwards '/SWEEP'
