@@ -154,6 +154,9 @@ CASES: dict[str, tuple[Evidence, State, str]] = {
     "preempted, not requeued": (
         seen(attempt("stopped", "preempted, asked to by SIGTERM"), ended=task("COMPLETED")),
         State.PREEMPTED, "stopped, preempted, asked to by SIGTERM"),
+    "preempted, to Slurm a time limit": (
+        seen(attempt("stopped", "preempted, asked to by SIGTERM"), ended=task("TIMEOUT")),
+        State.PREEMPTED, "stopped, preempted, asked to by SIGTERM"),
     "preempted and on its way": (
         seen(attempt("stopped", "preempted, asked to by SIGTERM"),
              queued=task("PENDING", "BeginTime")),
