@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,24 +61,6 @@ def test_preemption_signal(tmp_path: Path) -> None:
     assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
     assert (last.status, last.first_step) == ("complete", first.last_step)
     assert first.last_step > 0
-
-
-@pytest.mark.parametrize("mode", ["fused", "processes"])
-def test_preemption_signal_to_a_pack(tmp_path: Path, mode: str) -> None:
-    sweep = Sweep(tmp_path, memory="1500MB", cpus=2)
-    sweep.launch("--pack", "2", "--pack-mode", mode)
-    for position in (0, 1):
-        sweep.wait_until_training(position)
-    ask("scancel", "--signal=USR2", sweep.job_ids[0])
-    sweep.wait_until_left()
-    assert {run["state"] for run in sweep.states().values()} == {"done"}
-    for position in (0, 1):
-        first, last = sweep.attempts(position)
-        assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
-        assert (last.status, last.first_step) == ("complete", first.last_step)
-        assert (first.job, last.job, last.members) == (*sweep.job_ids, *sweep.job_ids, 2)
-        assert first.last_step > 0
-    assert "nothing to train" in sweep.launch("--pack", "2")
 
 
 def test_preemption_signal_to_a_pack_whose_runs_take_turns(tmp_path: Path) -> None:
@@ -153,7 +135,8 @@ def signal_of_the_job() -> Iterator[None]:
         ask("scontrol", "reconfigure")
 
 
-def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
+@pytest.mark.parametrize("received", ["SIGTERM", "SIGUSR2"])
+def test_preemption_by_a_job_of_higher_priority(tmp_path: Path, received: str) -> None:
     """In partitions that requeue and that cancel: arrays, plain jobs, packs of both kinds."""
     one, two = ({"seeds": count, "set": LONGER} for count in (1, 2))
     room: dict[str, Any] = {"memory": "1500MB"}
@@ -163,71 +146,57 @@ def test_preemption_by_a_job_of_higher_priority(tmp_path: Path) -> None:
         (Sweep(tmp_path / "array", two, partition="scavenge"), ""),
         (Sweep(tmp_path / "plain", one, partition="spot"), ""),
     ]
-    for sweep, mode in sweeps:
-        sweep.launch(*(("--pack", "2", "--pack-mode", mode) if mode else ()))
-        if mode:
+    with signal_of_the_job() if received == "SIGUSR2" else nullcontext():
+        for sweep, mode in sweeps:
+            sweep.launch(*(("--pack", "2", "--pack-mode", mode) if mode else ()))
+            if mode:
+                sweep.wait_until_training(0)
+        for sweep, _ in sweeps:
             sweep.wait_until_training(0)
-    for sweep, _ in sweeps:
-        sweep.wait_until_training(0)
-    urgent_job()
+        urgent_job()
+        for sweep, mode in sweeps:
+            if not mode:
+                end_well(sweep)
+            sweep.wait_until_left()
+            assert {run["state"] for run in sweep.states().values()} == {"done"}
+    asked = f"asked to by {received}"
     for sweep, mode in sweeps:
-        if not mode:
-            end_well(sweep)
-        sweep.wait_until_left()
-        assert {run["state"] for run in sweep.states().values()} == {"done"}
         first, *_, last = sweep.attempts(0)
-        assert (first.status, first.reason) == ("stopped", "preempted, asked to by SIGTERM")
+        assert first.status == "stopped"
+        assert first.reason == (asked if received == "SIGUSR2" else f"preempted, {asked}")
         assert (last.status, last.first_step) == ("complete", first.last_step)
+        assert (last.job, last.members) == (first.job, 2 if mode else 1)
         assert first.last_step > 0
 
 
-def test_preemption_with_the_signal_that_the_job_asked_for(tmp_path: Path) -> None:
-    with signal_of_the_job():
-        sweep = Sweep(tmp_path, {"seeds": 2, "set": LONGER}, partition="spot")
-        sweep.launch()
-        for position in (0, 1):
-            sweep.wait_until_training(position)
-        urgent_job()
-        end_well(sweep)
-    for position in (0, 1):
-        first, last = sweep.attempts(position)
-        assert (first.status, first.reason) == ("stopped", "asked to by SIGUSR2")
-        assert (last.status, last.first_step) == ("complete", first.last_step)
+def test_preemption_that_is_not_answered_in_time(tmp_path: Path) -> None:
+    """While `setup` runs the signal reaches nobody; while torch is loaded; without scontrol.
 
-
-def test_preemption_before_training(tmp_path: Path) -> None:
-    """While `setup` runs, where the first signal reaches nobody, and while torch is loaded."""
-    early = Sweep(tmp_path / "early", {"seeds": 1}, partition="spot", setup=["sleep 5"])
-    loading = Sweep(tmp_path / "loading", {"seeds": 1}, partition="spot")
-    with grace("spot", 8):
-        for sweep in (early, loading):
-            sweep.launch()
-        wait_for(lambda: ask("squeue", "-h", "-p", "spot", "-o", "%T") == "RUNNING\nRUNNING")
-        wait_for(lambda: loading.files(0).attempts.exists())
-        urgent_job()
-        for sweep in (early, loading):
-            end_well(sweep)
-
-
-def test_preemption_where_tasks_cannot_ask(tmp_path: Path) -> None:
-    """They wait for Slurm to requeue them, or to end them for good."""
+    Where tasks cannot ask, they wait for Slurm to requeue them, or to end them for good.
+    """
+    one: dict[str, Any] = {"seeds": 1, "set": LONGER}
     broken = tmp_path / "bin" / "scontrol"
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
     broken.chmod(0o755)
-    options: dict[str, Any] = {"setup": [f"export PATH={broken.parent}:$PATH"]}
-    longer = {"seeds": 1, "set": LONGER}
-    requeued = Sweep(tmp_path / "requeued", longer, partition="scavenge", **options)
-    ended = Sweep(tmp_path / "ended", longer, partition="spot", **options)
-    with grace("scavenge", 4), grace("spot", 4):
+    deaf = [f"export PATH={broken.parent}:$PATH"]
+    requeued = Sweep(tmp_path / "requeued", one, partition="scavenge", setup=deaf)
+    ended = Sweep(tmp_path / "ended", one, partition="spot", setup=deaf)
+    early = Sweep(tmp_path / "early", one, partition="spot", setup=["sleep 5"])
+    loading = Sweep(tmp_path / "loading", one, partition="spot")
+    with grace("scavenge", 8), grace("spot", 8):
         for sweep in (requeued, ended):
             sweep.launch()
             sweep.wait_until_training(0)
+        for sweep in (early, loading):
+            sweep.launch()
+        wait_for(loading.files(0).attempts.exists)
         urgent_job()
         ended.wait_until_left()
         ((_, run),) = ended.states().items()
         assert run["state"] == "preempted", run
-        end_well(requeued)
+        for sweep in (early, loading, requeued):
+            end_well(sweep)
     first, _ = requeued.attempts(0)
     assert first.reason.startswith("perhaps preempted, asked to by SIGTERM, but not requeued: ")
 
@@ -257,16 +226,16 @@ def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
 
 def test_preempted_post_processing_goes_on(tmp_path: Path) -> None:
     short = {"training.steps": 200, "record.metrics_every": 50}
-    sweep = Sweep(tmp_path, {"seeds": 1, "set": short}, post_partition="spot")
+    sweep = Sweep(tmp_path, {"seeds": 1, "set": short}, post_partition="spot", post_memory="1500MB")
     subprocess.run(sweep.command("--no-preflight"), check=True, capture_output=True)
     running = ("squeue", "-h", "-p", "spot", "-t", "RUNNING", "-o", "%i")
     wait_for(lambda: ask(*running) != "")
-    (log,) = (sweep.layout.submitit / f"{ask(*running)}_0_log.{end}" for end in ("out",))
+    log = sweep.layout.submitit / f"{ask(*running)}_0_log.out"
     wait_for(lambda: log.exists() and "merging" in log.read_text())
     urgent_job()
-    wait_for(lambda: ask("squeue", "-h", "--me") == "")
-    assert "requeued job" in log.read_text()
-    assert sweep.layout.report.is_file()
+    wait_for(lambda: "requeued job" in log.read_text())
+    sweep.layout.summary.unlink(missing_ok=True)
+    wait_for(sweep.layout.summary.is_file)
 
 
 def test_requeues_without_progress_come_to_an_end(tmp_path: Path) -> None:
