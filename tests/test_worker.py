@@ -133,7 +133,8 @@ def test_where_there_is_no_scontrol(run, tmp_path, monkeypatch):
         ([("stopped", 0, 0)] * 3, True),
         ([("stopped", 0, 9), *[("stopped", 9, 9)] * 2], False),
         ([("stopped", 0, 9), *[("stopped", 9, 9)] * 3], True),
-        ([*[("stopped", 9, 9)] * 2, ("stopped", 9, 10)], False),
+        ([*[("stopped", 9, 9)] * 2, ("stopped", 9, 11)], False),
+        ([("stopped", n, n + 1) for n in (0, 1, 2)], True),
         ([("killed", 0, 9), ("killed", 0, 8), ("killed", 0, 9)], False),
         ([("killed", 0, 9), ("killed", 0, 8), ("killed", 0, 9), ("killed", 0, 7)], True),
         ([("killed", 0, 90), *[("stopped", n, n + 9) for n in (0, 9, 18)]], False),
@@ -162,7 +163,7 @@ def test_a_pack_goes_on_while_one_of_its_runs_does(scontrol, run, tmp_path):
     other.root.mkdir()
     for step in range(3):
         attempt(run)
-        attempt(other, first=step, last=step + 1)
+        attempt(other, first=9 * step, last=9 * step + 9)
     require_progress([run, other, waiting])
     with pytest.raises(UserError):
         require_progress([run, waiting])
