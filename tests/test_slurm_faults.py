@@ -102,6 +102,11 @@ def test_signal_before_the_first_step(tmp_path: Path) -> None:
 LONGER = {"training.steps": 20_000, "record.metrics_every": 10_000}
 
 
+def beside(directory: Path, name: str) -> Path:
+    """Where one of several sweeps of a test lies, so that all tests share what is undisturbed."""
+    return directory.with_name(f"{directory.name}_{name}")
+
+
 def urgent_job(nodes: int = 2) -> None:
     """Submit a job that needs whole nodes, and goes before those of scavenge and spot."""
     size = [f"--nodes={nodes}", "--exclusive", "--mem=0", "--time=1"]
@@ -141,10 +146,13 @@ def test_preemption_by_a_job_of_higher_priority(tmp_path: Path, received: str) -
     one, two = ({"seeds": count, "set": LONGER} for count in (1, 2))
     room: dict[str, Any] = {"memory": "1500MB"}
     sweeps = [  # the slowest to start first
-        (Sweep(tmp_path / "processes", two, partition="scavenge", cpus=2, **room), "processes"),
-        (Sweep(tmp_path / "fused", two, partition="spot", **room), "fused"),
-        (Sweep(tmp_path / "array", two, partition="scavenge"), ""),
-        (Sweep(tmp_path / "plain", one, partition="spot"), ""),
+        (
+            Sweep(beside(tmp_path, "processes"), two, partition="scavenge", cpus=2, **room),
+            "processes",
+        ),
+        (Sweep(beside(tmp_path, "fused"), two, partition="spot", **room), "fused"),
+        (Sweep(beside(tmp_path, "array"), two, partition="scavenge"), ""),
+        (Sweep(beside(tmp_path, "plain"), one, partition="spot"), ""),
     ]
     with signal_of_the_job() if received == "SIGUSR2" else nullcontext():
         for sweep, mode in sweeps:
@@ -180,10 +188,10 @@ def test_preemption_that_is_not_answered_in_time(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
     broken.chmod(0o755)
     deaf = [f"export PATH={broken.parent}:$PATH"]
-    requeued = Sweep(tmp_path / "requeued", one, partition="scavenge", setup=deaf)
-    ended = Sweep(tmp_path / "ended", one, partition="spot", setup=deaf)
-    early = Sweep(tmp_path / "early", one, partition="spot", setup=["sleep 5"])
-    loading = Sweep(tmp_path / "loading", one, partition="spot")
+    requeued = Sweep(beside(tmp_path, "requeued"), one, partition="scavenge", setup=deaf)
+    ended = Sweep(beside(tmp_path, "ended"), one, partition="spot", setup=deaf)
+    early = Sweep(beside(tmp_path, "early"), one, partition="spot", setup=["sleep 5"])
+    loading = Sweep(beside(tmp_path, "loading"), one, partition="spot")
     with grace("scavenge", 8), grace("spot", 8):
         for sweep in (requeued, ended):
             sweep.launch()
@@ -208,8 +216,8 @@ def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
     slow.chmod(0o755)
     path = f"export PATH={slow.parent}:$PATH"
     endless = {"seeds": 1, "set": {"training.steps": 500_000, "record.metrics_every": 250_000}}
-    cancelled = Sweep(tmp_path / "grace", endless, partition="spot", setup=[path])
-    stopped = Sweep(tmp_path / "stopped", endless)  # by its user, with the signal of a grace
+    cancelled = Sweep(beside(tmp_path, "grace"), endless, partition="spot", setup=[path])
+    stopped = Sweep(beside(tmp_path, "stopped"), endless)  # by its user, with the signal of a grace
     for sweep in (cancelled, stopped):
         sweep.launch()
         sweep.wait_until_training(0)
