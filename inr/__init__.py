@@ -6,6 +6,9 @@ read results never import torch.
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["TrainedNetwork", "load"]
+
+# PYTHONPATH adds packages, and replaces none of this environment: it comes last, but for this one.
+_ADDED = {os.path.realpath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
+_ADDED -= {str(Path(__file__).resolve().parents[1])}
+sys.path.sort(key=lambda path: os.path.realpath(path) in _ADDED)
 
 
 def __dir__() -> list[str]:

@@ -16,12 +16,13 @@ from jobs.arrays import (
     max_array_size,
     plan_arrays,
 )
+from jobs.commands import SlurmUnavailable
 from jobs.packs import SINGLE, Packing
 from jobs.profiles import Profile
 from jobs.sbatch import JobScript, RefusedError, array_script, post_script
-from jobs.slurm_queue import SlurmUnavailable, TaskState, find_by_comment, queued
+from jobs.slurm_queue import TaskState, find_job, queued
 from jobs.snapshot import snapshot_folder, take_snapshot
-from jobs.submissions import Ledger, comment
+from jobs.submissions import Ledger, submission_of
 
 ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
 
@@ -117,14 +118,14 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
     """
     ledger = Ledger(layout)
-    runs = {comment(s.token): ledger.contents(s).tasks for s in ledger.submissions}
+    runs = {s.token: ledger.contents(s).tasks for s in ledger.submissions}
     wanted = {run.run_id for run in pending}
     known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
     if wanted.isdisjoint(known) and all(submission.job_id for submission in ledger.submissions):
         return set()
     try:
         _settle(ledger)
-        tasks = _steady(ledger.submissions)
+        tasks = _steady(ledger.submissions, layout.name)
     except SlurmUnavailable as error:
         raise SlurmUnavailable(
             f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
@@ -132,9 +133,9 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         ) from None
     return {
         run_id
-        for task in tasks
-        if task.index < len(runs[task.comment])
-        for run_id in runs[task.comment][task.index]
+        for submission, task in tasks
+        if task.index < len(runs[submission.token])
+        for run_id in runs[submission.token][task.index]
     }
 
 
@@ -154,7 +155,7 @@ def submit_postprocessing(
         return None
     code = code or take_snapshot(layout)
     # an earlier one may still wait: two must not merge at the same time
-    waiting = {task.job_id for task in _in_queue(ledger.submissions)}
+    waiting = {task.job_id for _, task in _in_queue(ledger.submissions, layout.name)}
     after = [job for job in jobs if job in waiting]
     (submission,) = ledger.announce([()], profile.source, code, after=about)
     try:
@@ -189,7 +190,7 @@ def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submissi
 
 def _look_up(submission: Submission) -> str | None:
     try:
-        return find_by_comment(comment(submission.token))
+        return find_job(submission.token)
     except SlurmUnavailable:
         return None
 
@@ -198,7 +199,7 @@ def _settle(ledger: Ledger) -> None:
     """Give every submission its job id, and forget those without a job."""
     lost = []
     for submission in [s for s in ledger.submissions if s.job_id is None]:
-        job_id = find_by_comment(comment(submission.token))
+        job_id = find_job(submission.token)
         if job_id is None:
             lost.append(submission)
         else:
@@ -206,19 +207,19 @@ def _settle(ledger: Ledger) -> None:
     ledger.forget(lost)
 
 
-def _in_queue(submissions: Sequence[Submission]) -> list[TaskState]:
-    """Their tasks that wait or run. The comment tells them from jobs of another cluster's past."""
-    jobs = {submission.job_id: comment(submission.token) for submission in submissions}
-    return [task for task in queued() if jobs.get(task.job_id) == task.comment]
+def _in_queue(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:
+    """Their tasks that wait or run, each with the submission that made it."""
+    owners = ((submission_of(task, submissions, sweep), task) for task in queued())
+    return [(owner, task) for owner, task in owners if owner]
 
 
-def _steady(submissions: Sequence[Submission]) -> list[TaskState]:
+def _steady(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:
     """Their tasks in the queue, once none of them is about to leave it or to come back."""
     deadline = time.monotonic() + ENDING_SECONDS
     told = False
     while True:
-        tasks = _in_queue(submissions)
-        ending = [task for task in tasks if task.state == "COMPLETING"]
+        tasks = _in_queue(submissions, sweep)
+        ending = [task for _, task in tasks if task.state == "COMPLETING"]
         if not ending or time.monotonic() > deadline:
             return tasks
         if not told:

@@ -18,7 +18,7 @@ _FOREIGN = re.compile(
     r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SACCTMGR|SCONTROL|SCANCEL|SINFO|SPRIO|SSHARE"
     r"|SSTAT|SREPORT|SATTACH|SBCAST|STRIGGER|SCRONTAB|SUBMITIT|PMI|PMI2|PMIX|OMPI|PRTE|HYDRA"
     r"|OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB)_.*"
-    r"|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK|ENVIRONMENT"
+    r"|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
 )
 # Which cluster, and a right to use it. Not SLURM_CLUSTERS: a job is looked for where it was sent.
 _KEPT = ("SLURM_CONF", "SLURM_JWT")
@@ -28,7 +28,7 @@ class SlurmUnavailable(UserError):  # noqa: N818 - it names a state of the world
     """There is no Slurm here, or it does not answer."""
 
 
-class SlurmTimeout(SlurmUnavailable):  # noqa: N818
+class SlurmTimeout(SlurmUnavailable):
     """A program was started and gave no answer in time: it may have done what it was asked."""
 
 
@@ -96,8 +96,10 @@ def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0
             timeout=timeout,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        raise SlurmTimeout(f"{program} gave no answer within {timeout:g} seconds") from None
+    except subprocess.TimeoutExpired as error:
+        said = Answer(program, 0, "", (error.stderr or b"").decode("utf-8", "replace"))
+        words = f" ({said.reason})" if said.err.strip() else ""
+        raise SlurmTimeout(f"{program} gave no answer within {timeout:g} seconds{words}") from None
     except OSError as error:
         raise SlurmUnavailable(f"{command} cannot be started: {error.strerror}") from None
     return Answer(program, done.returncode, done.stdout, done.stderr)

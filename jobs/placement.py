@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from inr.index import Submission
 from inr.layout import SweepLayout
-from jobs.slurm_queue import SlurmUnavailable, TaskState, accounted, queued
-from jobs.submissions import Ledger, comment
+from jobs.commands import SlurmUnavailable
+from jobs.slurm_queue import TaskState, accounted, queued
+from jobs.submissions import Ledger, submission_of
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,10 @@ class Placements:
         self.answers = True
         self.notes: list[str] = []
         ledger = Ledger(layout)
-        # by the comment, not the number: a cluster set up anew counts from 1 again
-        tokens = {comment(each.token): each.token for each in ledger.submissions}
         self._queue = {
-            (tokens[task.comment], task.index): task
-            for task in (self._ask_queue() if tokens else [])
-            if task.comment in tokens
+            (owner.token, task.index): task
+            for task in (self._ask_queue() if ledger.submissions else [])
+            if (owner := submission_of(task, ledger.submissions, layout.name))
         }
         ids = {token: task.job_id for (token, _), task in self._queue.items()}
         self.submissions = [

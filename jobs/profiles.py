@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,10 +46,13 @@ RESERVED = {
     "error": None,
     "open-mode": None,
     "signal": None,
-    "comment": None,
+    "comment": "comment",
     "dependency": None,
     "requeue": None,
     "no-requeue": None,
+    # what would change sbatch's answer, the cluster asked, or what a task is
+    **dict.fromkeys(("parsable", "quiet", "verbose", "test-only", "wait", "wrap", "help"), None),
+    **dict.fromkeys(("clusters", "cluster", "chdir", "ntasks", "uid", "gid", "ignore-pbs"), None),
 }
 
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
@@ -74,6 +78,13 @@ def _check_extra(extra: dict[str, Any]) -> dict[str, Any]:
         if "\n" in str(value):
             raise ValueError(f"{option}: must be a single line")
     return extra
+
+
+def shell_words(command: object) -> object:
+    """A list of words as one line of shell. Anything else is left as it is."""
+    if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+        return shlex.join(command)
+    return command
 
 
 Word = Annotated[str, Field(pattern=r"^\S+$")]  # one shell word: no option can hide in it
@@ -111,6 +122,16 @@ class Profile(BaseModel):
     )
     setup: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
         (), description="a list of shell commands, each complete in itself"
+    )
+    container: Annotated[str, BeforeValidator(shell_words), Field(pattern=r"^\S[^\n]*$")] | None = (
+        Field(
+            None,
+            description="what runs the words after it in an image, as "
+            '"apptainer exec --nv image.sif": a line of shell, or a list of words',
+        )
+    )
+    comment: Annotated[str, Field(pattern=r"^[^\n]*\S[^\n]*$")] | None = Field(
+        None, description="one line: the comment that the cluster demands on a job"
     )
     post_time: Annotated[StrictInt, Field(ge=1), BeforeValidator(minutes)] = Field(
         60, description='for post-processing: minutes, "HH:MM:SS" or "D-HH:MM:SS" (in quotes)'

@@ -26,6 +26,8 @@ from jobs.stopping import signals_held
 
 WAIT_SECONDS = 300.0  # longer than most graces
 MOST_FRUITLESS = 3  # attempts in a row without a new step, then a job is not requeued any more
+# The variable whose value is the exit code that makes the batch script requeue the job.
+REQUEUE = "INR_REQUEUE_CODE"
 _REQUEUED = "requeued"
 _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
@@ -56,6 +58,9 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
                 require_progress(runs)
                 _requeue()
         except SlurmUnavailable as error:
+            if received == signal.SIGUSR2 and REQUEUE in os.environ:
+                print("requeued by the script of the job", flush=True)
+                sys.exit(int(os.environ[REQUEUE]))
             reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
             print(f"{reason}. Waiting for Slurm to end this task", file=sys.stderr, flush=True)

@@ -146,7 +146,7 @@ def test_status_without_slurm(
 ) -> None:
     first, *_ = runs(layout)
     fail(layout, first, "failed", "ValueError: no")
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert call("status", "out", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [run["state"] for run in document["runs"]] == ["failed"] + ["waiting"] * 3
@@ -316,7 +316,7 @@ def test_post_processing_alone_can_be_cancelled(layout: SweepLayout, slurm: Fake
 def test_cancel_when_slurm_does_not_answer(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert call("cancel", "out", "--yes") == 1
     assert "Try again when it answers" in capsys.readouterr().err
     assert not cancelled()
@@ -528,7 +528,7 @@ def test_retry_when_slurm_is_gone_for_good(
     assert retry("--local", "--without-slurm") == 2
     assert "Take that back with `manage.py cancel out`, then retry" in capsys.readouterr().err
 
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert retry("--local") == 0
     text = capsys.readouterr().out
     assert "2 runs under way left alone. Slurm does not answer" in text

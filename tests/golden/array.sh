@@ -28,6 +28,7 @@
 #SBATCH --time=30
 
 # setup
+unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU
 module load cuda
 [ $? -eq 0 ] || { echo 'setup failed: module load cuda' >&2; exit 1; }
 cd /data && . 'my env'
