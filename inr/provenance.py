@@ -69,6 +69,8 @@ def git(*arguments: str) -> str | None:
         answer = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607
             cwd=ROOT,
+            # not of the repository that a hook or a shell is about
+            env={name: value for name, value in os.environ.items() if name[:4] != "GIT_"},
             capture_output=True,
             text=True,
             errors="replace",

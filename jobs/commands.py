@@ -13,12 +13,13 @@ from inr.errors import UserError
 TIMEOUT_SECONDS = 60.0
 
 # What a launcher's shell may hold and no job may get: defaults of Slurm's programs, which win over
-# the script; the step, the devices and the threads of a job that the launcher itself runs in.
+# the script; the step, the devices and the threads of a job that the launcher itself runs in;
+# the window of its notebook.
 _FOREIGN = re.compile(
     r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SACCTMGR|SCONTROL|SCANCEL|SINFO|SPRIO|SSHARE"
     r"|SSTAT|SREPORT|SATTACH|SBCAST|STRIGGER|SCRONTAB|SUBMITIT|PMI|PMI2|PMIX|OMPI|PRTE|HYDRA"
     r"|OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB)_.*"
-    r"|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
+    r"|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK|MPLBACKEND"
 )
 # Which cluster, and a right to use it. Not SLURM_CLUSTERS: a job is looked for where it was sent.
 _KEPT = ("SLURM_CONF", "SLURM_JWT")

@@ -50,9 +50,6 @@ RESERVED = {
     "dependency": None,
     "requeue": None,
     "no-requeue": None,
-    # what would change sbatch's answer, the cluster asked, or what a task is
-    **dict.fromkeys(("parsable", "quiet", "verbose", "test-only", "wait", "wrap", "help"), None),
-    **dict.fromkeys(("clusters", "cluster", "chdir", "ntasks", "uid", "gid", "ignore-pbs"), None),
 }
 
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)")
