@@ -86,8 +86,8 @@ class JobScript:
             answer = run_slurm("sbatch", "--parsable", str(path), timeout=_SBATCH_SECONDS)
         except SlurmUnavailable as error:
             hint = advice_on(str(error), self.profile)
-            message = f"{error}. {hint}".removesuffix(". ")
-            raise RefusedError(message, not isinstance(error, SlurmTimeout)) from None
+            certain = not isinstance(error, SlurmTimeout)
+            raise RefusedError(f"{error}. {hint}".removesuffix(". "), certain) from None
         job_id = read_job_id(answer.out, answer.err)
         if answer.code == 0 and job_id:
             return job_id
@@ -122,12 +122,18 @@ class _Executor(submitit.SlurmExecutor):
 
 
 def array_script(
-    layout: SweepLayout, profile: Profile, token: str, code: Path, count: int, parallelism: int
+    layout: SweepLayout,
+    profile: Profile,
+    token: str,
+    code: Path,
+    count: int,
+    parallelism: int,
+    after: str = "",
 ) -> JobScript:
     """The job of the ``count`` tasks of submission ``token``, ``parallelism`` at a time.
 
-    An array, or a plain job for a single task. Raises `UsageError` for a path that Slurm cannot
-    write logs to.
+    An array, or a plain job for a single task; it starts when job ``after`` has ended, if given.
+    Raises `UsageError` for a path that Slurm cannot write logs to.
     """
     parameters = _common(layout, profile, token, plain=count == 1) | {
         "partition": profile.partition,
@@ -138,6 +144,7 @@ def array_script(
         "cpus_per_task": profile.cpus,
         "mem": profile.memory,
         "array_parallelism": parallelism,
+        "dependency": f"afterany:{after}" if after else None,
         # since Slurm 22.05 srun does not inherit this from sbatch
         "srun_args": [f"--cpus-per-task={profile.cpus}"],
         "additional_parameters": _extra(profile) | {"requeue": True},
@@ -224,11 +231,11 @@ def _command(code: Path, profile: Profile, module: str, *arguments: str) -> str:
 
 def python_command(code: Path, profile: Profile) -> str:
     """Shell words that start Python with the code of the snapshot ``code``."""
-    path = shlex.quote(f"PYTHONPATH={code.resolve()}")
     before, python = "env", shlex.quote(sys.executable)
     if profile.container:  # an image has a Python of its own, and perhaps no scontrol
         before, python = f"{profile.container} env {REQUEUE}={_REQUEUE_CODE}", "python3"
     # -P: a job starts where it was submitted, and must not import what happens to lie there
+    path = shlex.quote(f"PYTHONPATH={code.resolve()}")
     return f'{before} {path}"${{PYTHONPATH:+:$PYTHONPATH}}" {python} -P -u'
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,9 +21,10 @@ from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from jobs.options import PackMode
 from jobs.packs import Group, tasks_of
-from jobs.slurm_queue import TaskState
+from jobs.slurm_queue import TaskState, queued
 
 SCHEMA = "inr-submission/1"
+ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
 
 
 def comment(token: str) -> str:
@@ -44,6 +46,29 @@ def submission_of(
     names = (sweep, post_name(sweep))
     numbers = {each.job_id: each for each in submissions}
     return numbers.get(task.job_id) if task.name.strip() in names else None
+
+
+def in_queue(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:
+    """Their tasks that wait or run, each with the submission that made it."""
+    tasks = queued()
+    return [(s, task) for task in tasks if (s := submission_of(task, submissions, sweep))]
+
+
+def steady_queue(
+    submissions: Sequence[Submission], sweep: str
+) -> list[tuple[Submission, TaskState]]:
+    """Their tasks in the queue, once none of them is about to leave it or to come back."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    told = False
+    while True:
+        tasks = in_queue(submissions, sweep)
+        ending = [task for _, task in tasks if task.state == "COMPLETING"]
+        if not ending or time.monotonic() > deadline:
+            return tasks
+        if not told:
+            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
+            told = True
+        time.sleep(1)
 
 
 def post_name(sweep: str) -> str:

@@ -260,6 +260,18 @@ def test_long_sweep_is_split_at_the_clusters_limit(listed: SweepLayout, slurm: P
     assert leftovers(listed) == []
 
 
+def test_no_more_tasks_run_at_once_than_allowed(listed: SweepLayout, slurm: Path) -> None:
+    few = profile(max_array_size=2, parallelism=2)
+    text = preview(listed, entries(7), few)
+    assert "# array 2: tasks: 2\n" in text
+    assert text.count("--array=0-1%1\n") + text.count("%j_0_log.out") / 2 >= 2
+    assert text.count("--dependency=afterany:JOB\n") == 1
+    submit(listed, entries(7), few)
+    scripts = [(slurm / f"{number}.sh").read_text() for number in (1, 2, 3, 4)]
+    waits = [re.findall(r"--dependency=(\S+)", script) for script in scripts]
+    assert waits == [[], [], ["afterany:41"], ["afterany:42"]]
+
+
 def test_profile_overrides_the_clusters_limit(listed: SweepLayout, slurm: Path) -> None:
     assert len(submit(listed, entries(6), profile(max_array_size=2))) == 3
 

@@ -19,7 +19,7 @@ from inr.errors import UserError
 from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.lock import RunLock
-from jobs import cluster, sbatch
+from jobs import sbatch, submissions
 from jobs.launch import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -279,7 +279,7 @@ def test_job_gets_nothing_of_the_shell_that_only_concerns_another_job(layout, sl
 def test_tasks_that_are_ending_are_waited_for(layout, slurm, monkeypatch, capsys):
     assert main(command(2, "--no-post")) == 0
     slurm.queue.write_text(slurm.queue.read_text().replace("PENDING", "COMPLETING"))
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: slurm.take_away("41"))
+    monkeypatch.setattr(submissions.time, "sleep", lambda seconds: slurm.take_away("41"))
     assert main(command(2, "--no-post")) == 0
     assert "waiting for 2 tasks that are about to end" in capsys.readouterr().out
     assert len(slurm.submitted()) == 2
@@ -317,6 +317,18 @@ def test_postprocessing_is_submitted_once(layout, slurm):
     # new tasks: again, and after the one that still waits
     assert main(command(4)) == 0
     assert dependency(slurm.submitted()[-1]) == "afterany:41:42:43"
+
+
+@pytest.mark.parametrize(
+    ("state", "jobs"), [("CANCELLED by 0", 3), ("FAILED", 3), ("COMPLETED", 2), ("RUNNING", 2)]
+)
+def test_postprocessing_that_failed_is_submitted_again(tmp_path, layout, slurm, state, jobs):
+    assert main(command(3)) == 0
+    slurm.take_away("42")
+    program = tmp_path / "bin" / "sacct"
+    program.write_text(f"#!/bin/sh\nprintf '42\\037{state}\\037\\037n1\\037out_post\\037\\n'\n")
+    assert main(command(3)) == 0
+    assert len(slurm.submitted()) == jobs
 
 
 def test_postprocessing_that_was_not_reached_is_made_up_for(layout, slurm):
