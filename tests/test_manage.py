@@ -341,7 +341,7 @@ import pathlib, signal, sys, time
 from inr.lock import RunLock
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
-    with RunLock(pathlib.Path(sys.argv[1])):
+    with RunLock(pathlib.Path(sys.argv[1]), *sys.argv[2:]):
         print("holds", flush=True)
         time.sleep(60)
 except KeyboardInterrupt:
@@ -370,6 +370,33 @@ def test_cancel_of_a_local_launch(layout: SweepLayout, slurm: FakeSlurm, chosen:
         for holder in holders:
             holder.kill()
             holder.communicate()
+    assert not cancelled()
+
+
+@pytest.mark.parametrize(("job", "stops"), [("900_3", True), ("77", True), ("41_0", False)])
+def test_cancel_of_a_launch_inside_an_allocation(
+    layout: SweepLayout,
+    slurm: FakeSlurm,
+    capsys: pytest.CaptureFixture[str],
+    job: str,
+    stops: bool,
+) -> None:
+    slurm.take_away("41")
+    slurm.take_away("42")
+    lock = str(layout.run(runs(layout)[0].name).lock)
+    command = [sys.executable, "-c", TASK, lock, job]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"holds\n"
+            assert call("cancel", "out", "--yes") == 0
+            said = capsys.readouterr().out
+            assert ("about to end" in said) is not stops
+            if stops:
+                assert holder.wait(timeout=10) == 3
+            assert (holder.poll() is not None) is stops
+        finally:
+            holder.kill()
     assert not cancelled()
 
 
