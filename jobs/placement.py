@@ -46,6 +46,7 @@ class Placements:
     def __init__(self, layout: SweepLayout) -> None:
         self.answers = True
         self.notes: list[str] = []
+        self._sweep = layout.name
         ledger = Ledger(layout)
         self._queue = {
             (owner.token, task.index): task
@@ -85,11 +86,13 @@ class Placements:
         places = [self.newest(run_id) for run_id in run_ids]
         jobs = {place.submission.job_id for place in places if place is not None}
         tasks = accounted({job for job in jobs if job})
+        # a cluster set up anew counts from 1 again, and its accounting may know the old one's jobs
+        ours = [task for task in tasks if submission_of(task, self.submissions, self._sweep)]
         if any(jobs) and not tasks and self.answers:
             self.notes.append(
                 "Slurm's accounting says nothing: how runs ended is told by their files alone"
             )
-        self._ended = {(task.job_id, task.index): task for task in tasks}
+        self._ended = {(task.job_id, task.index): task for task in ours}
 
     def ended(self, place: Place) -> TaskState | None:
         """What accounting said of a task; None if it was not asked or does not know."""

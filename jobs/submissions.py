@@ -43,9 +43,9 @@ def submission_of(
     by_token = {each.token: each for each in submissions}
     if task.token:  # a cluster set up anew counts from 1 again, so other sweeps have our numbers
         return by_token.get(task.token)
-    names = (sweep, post_name(sweep))
+    names = (sweep.strip(), post_name(sweep).strip())
     numbers = {each.job_id: each for each in submissions}
-    return numbers.get(task.job_id) if task.name.strip() in names else None
+    return numbers.get(task.job_id) if task.name in names else None
 
 
 def in_queue(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:

@@ -139,6 +139,37 @@ def test_silence_is_not_waited_for(answer: Answer, monkeypatch: pytest.MonkeyPat
         queued()
 
 
+VARIABLES = (Path(__file__).parent / "slurm_variables.txt").read_text().split()
+
+
+def test_no_program_sees_what_the_manuals_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*VARIABLES, "SLURM_JOBID", "SBATCH_OF_A_LATER_VERSION", "SLURMD_NODENAME"):
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SLURM_CONF", "here")
+    left = commands.clean_environment()
+    assert {name: left[name] for name in left if "SLURM" in name or "SBATCH" in name} == {
+        "SLURM_CONF": "here"
+    }
+    assert set(VARIABLES).isdisjoint(left)
+    assert left["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize("program", ["sbatch", "scancel", "scontrol", "squeue", "sacct"])
+def test_a_program_that_cannot_answer_is_one_line(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(commands, "TIMEOUT_SECONDS", 0.3)
+    answer(program, last="echo still waiting >&2; exec sleep 20")
+    with pytest.raises(commands.SlurmTimeout, match=r"within 0\.3 seconds \(still waiting\)$"):
+        commands.ask_slurm(program)
+    answer(program, code=1, last=f"printf '{program}: error: caf\\351\\n\\nmore\\n' >&2")
+    with pytest.raises(SlurmUnavailable, match=f"^{program} failed: caf\ufffd; more$"):
+        commands.ask_slurm(program)
+    (tmp_path / program).write_text("#!/no/such/interpreter\n")
+    with pytest.raises(SlurmUnavailable, match="cannot be started: No such file"):
+        commands.ask_slurm(program)
+
+
 def test_machine_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert accounted(["7"]) == []
