@@ -38,6 +38,7 @@ class Attempt:
         first_step, last_step: the step it went on from, and the one it reached; 0 when not known.
         wall_seconds, cpu_seconds: what it used; 0 when not known.
         members: how many runs the task trained at once; they share ``cpus`` and ``gpus``.
+        node: Slurm's name of the host, or "".
     """
 
     number: int
@@ -54,6 +55,7 @@ class Attempt:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     members: int = 1
+    node: str = ""
 
 
 def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
@@ -88,6 +90,12 @@ def _attempt(record: dict[str, Any]) -> Attempt | None:
         return None
 
 
+def amend(path: Path, number: int, status: EndStatus, reason: str) -> None:
+    """Say of an attempt that has ended, or was killed, how and why it ended."""
+    record = {"event": "end", "number": number, "status": status, "reason": reason}
+    append_line(path, json.dumps(record))
+
+
 def cpu_seconds() -> float:
     """CPU time of this process, and of its children that have ended, s."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -103,6 +111,7 @@ class AttemptLog:
         cpus: cores given to the task.
         gpus: GPUs given to the task.
         last_life: last sign of life of an attempt that was killed, seconds since the epoch.
+        last_step: the step that it reached.
         members: how many runs the task trains at once.
         in_process: how many of them this process trains; its CPU time counts to equal parts.
         cpu_before: CPU time of this process that does not count, s.
@@ -116,6 +125,7 @@ class AttemptLog:
         gpus: int,
         last_life: float | None = None,
         *,
+        last_step: int = 0,
         members: int = 1,
         in_process: int = 1,
         cpu_before: float = 0.0,
@@ -124,7 +134,7 @@ class AttemptLog:
         earlier = read_attempts(path, strict=True)
         self.number = earlier[-1].number + 1 if earlier else 1
         if earlier and not earlier[-1].status:
-            self._end_killed(earlier[-1], last_life)
+            self._end_killed(earlier[-1], last_life, last_step)
         self._start = time.monotonic()
         self._static = {"job": job, "cpus": cpus, "gpus": gpus, "members": members}
         self._in_process, self._cpu_before = in_process, cpu_before
@@ -136,6 +146,7 @@ class AttemptLog:
             number=self.number,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             host=platform.node(),
+            node=os.environ.get("SLURMD_NODENAME", ""),
             pid=os.getpid(),
             **self._static,
         )
@@ -154,7 +165,7 @@ class AttemptLog:
             cpu_seconds=round(used / self._in_process, 3),
         )
 
-    def _end_killed(self, attempt: Attempt, last_life: float | None) -> None:
+    def _end_killed(self, attempt: Attempt, last_life: float | None, last_step: int) -> None:
         begun = datetime.fromisoformat(attempt.started).timestamp()
         lived = max(0.0, last_life - begun) if last_life else 0.0
         self._append(
@@ -162,6 +173,7 @@ class AttemptLog:
             number=attempt.number,
             status="killed",
             reason="ended without a word: killed, out of memory, or its node failed",
+            last_step=last_step,
             wall_seconds=round(lived, 3),
         )
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from inr.errors import run_main
 from inr.layout import SweepLayout
+from jobs.requeue import go_on
+from jobs.stopping import StopRequest
 from jobs.table import say
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -40,18 +43,24 @@ _STEPS = (
 def main() -> int:
     """Merge and draw the sweep named on the command line, whatever became of its runs."""
     (root,) = sys.argv[1:]
-    return run_postprocessing(SweepLayout(Path(root)))
+    with StopRequest() as stop:
+        code = run_postprocessing(SweepLayout(Path(root)), stop=stop)
+        return 0 if stop() and go_on(stop.received) else code
 
 
-def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
+def run_postprocessing(
+    layout: SweepLayout, code: Path | None = None, stop: Callable[[], bool] = lambda: False
+) -> int:
     """Merge the runs, draw figures and videos, write the report. Each fails alone.
 
     Args:
         layout: the sweep.
         code: the snapshot to use; None: the code that runs.
+        stop: whether a step that failed was told to stop, as this process was.
 
     Returns:
-        0, or the exit code of the first command that failed and is not optional.
+        0, or the exit code of the first command that failed and is not optional, or was told to
+        stop.
     """
     code = code or _ROOT
     exit_code = 0
@@ -62,6 +71,8 @@ def run_postprocessing(layout: SweepLayout, code: Path | None = None) -> int:
         if not sys.stdout.isatty():  # on a terminal each has a bar of its own
             say(step.doing)
         failed = _run([sys.executable, str(script), str(layout.root), *step.options])
+        if failed and stop():
+            return failed
         if failed:
             say(f"note: {script.name} failed; run it again when the reason is gone")
             if not step.optional:

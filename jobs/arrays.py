@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
-import subprocess
 
 from inr.errors import UserError
+from jobs.commands import SlurmUnavailable, ask_slurm
 from jobs.profiles import Profile
 from jobs.sbatch import require_slurm
 
@@ -44,14 +43,9 @@ def ask_max_array_size(profile: Profile) -> int | None:
     """The profile's limit, otherwise the cluster's; None when there is no cluster to ask."""
     if profile.max_array_size is not None:
         return profile.max_array_size
-    command = shutil.which("scontrol")
-    if command is None:
-        return None
     try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command
-            [command, "show", "config"], capture_output=True, text=True, timeout=30, check=False
-        )
-    except subprocess.TimeoutExpired:
+        answer = ask_slurm("scontrol", "show", "config")
+    except SlurmUnavailable:
         return None
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
     return int(found[1]) if found else None

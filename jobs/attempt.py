@@ -23,7 +23,7 @@ from inr.lock import RunLock
 from inr.provenance import slurm_job_id
 from jobs.devices import slurm_gpus, visible_devices
 from jobs.outcome import outcome
-from jobs.progress_file import Report, write_progress
+from jobs.progress_file import Report, read_progress, write_progress
 
 # Bytes set aside while a run trains, and given back to say why it ended on a full disk.
 _RESERVE_BYTES = 32_768
@@ -154,6 +154,7 @@ class RunAttempt:
         return self.run.root / ".reserve"
 
     def _begin(self, last_life: float | None) -> None:
+        before = read_progress(self.run.progress)
         forget_last_attempt(self.run)
         share = self._share
         self._log = AttemptLog(
@@ -162,6 +163,7 @@ class RunAttempt:
             share.cpus or given_cpus(),
             _given_gpus(),
             last_life,
+            last_step=before.step if before else 0,
             members=share.members,
             in_process=share.in_process,
             cpu_before=share.cpu_before,

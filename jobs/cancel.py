@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import subprocess
 import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,13 @@ from inr.attempts import read_attempts
 from inr.errors import UsageError, UserError
 from inr.layout import SweepLayout
 from inr.lock import host_of, is_alive, is_here, read_owner
+from jobs.commands import SlurmUnavailable, run_slurm
 from jobs.judgement import ACTIVE, State
 from jobs.selection import find_run
 from jobs.status import RunStatus, SweepStatus, read_status
 
-_TIMEOUT_SECONDS = 60
+# What scancel says of jobs that have ended.
+_ENDED = re.compile("already completing|Invalid job id|already completed|exit code")
 
 
 @dataclass
@@ -143,10 +145,11 @@ def _add_process(targets: _Targets, status: SweepStatus, run: RunStatus, whole: 
     if owner is None:
         return False
     attempts = read_attempts(layout.run(run.name).attempts)
-    if task is not None and attempts and attempts[-1].job:
+    job = attempts[-1].job if attempts else ""
+    submitted = {submission.job_id for submission in status.placements.submissions}
+    if task is not None and job.partition("_")[0] in submitted:
         targets.elsewhere.append(
-            f"{run.name}: Slurm job {attempts[-1].job} on {host_of(task)} left the queue, "
-            "and is about to end"
+            f"{run.name}: Slurm job {job} on {host_of(task)} left the queue, and is about to end"
         )
         return False
     if not is_here(owner):
@@ -173,23 +176,12 @@ def _scancel(jobs: Sequence[str]) -> None:
     if not jobs:
         return
     try:
-        answer = subprocess.run(  # noqa: S603
-            ["scancel", *jobs],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise UserError("no scancel here: cancel on a machine of the cluster") from None
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"scancel gave no answer within {_TIMEOUT_SECONDS} seconds. Look with status, "
-            "and cancel again"
-        ) from None
-    said = [line for line in answer.stderr.splitlines() if "already completing" not in line]
-    if answer.returncode != 0 and said and "Invalid job id" not in answer.stderr:
-        raise UserError(f"scancel failed: {said[-1].removeprefix('scancel: error: ')}")
+        answer = run_slurm("scancel", *jobs)
+    except SlurmUnavailable as error:
+        raise UserError(f"{error}. Look with status, and cancel again") from None
+    said = [line for line in answer.reason.split("; ") if not _ENDED.search(line)]
+    if answer.code != 0 and said:
+        raise UserError(f"scancel failed: {said[-1]}")
 
 
 def _interrupt(owner: OwnerRecord) -> None:

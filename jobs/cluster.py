@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inr.errors import UserError
@@ -16,14 +16,15 @@ from jobs.arrays import (
     max_array_size,
     plan_arrays,
 )
+from jobs.commands import SlurmUnavailable
 from jobs.packs import SINGLE, Packing
 from jobs.profiles import Profile
 from jobs.sbatch import JobScript, RefusedError, array_script, post_script
-from jobs.slurm_queue import SlurmUnavailable, TaskState, find_by_comment, queued
+from jobs.slurm_queue import accounted, find_job
 from jobs.snapshot import snapshot_folder, take_snapshot
-from jobs.submissions import Ledger, comment
+from jobs.submissions import Ledger, in_queue, steady_queue
 
-ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
+_FAILED = ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE")
 
 
 def preview(
@@ -49,9 +50,14 @@ def preview(
         f"(an array holds at most {limit}{source})"
     ]
     numbers = itertools.count(1)
-    for size, same in itertools.groupby(part.stop - part.start for part in parts):
+    before = [_before(profile, len(parts), number) for number in range(len(parts))]
+    kinds = (
+        (part.stop - part.start, earlier is not None)
+        for part, earlier in zip(parts, before, strict=True)
+    )
+    for (size, waits), same in itertools.groupby(kinds):
         arrays = ", ".join(str(next(numbers)) for _ in same)
-        script = _array(layout, profile, "TOKEN", code, size, len(parts))
+        script = _array(layout, profile, "TOKEN", code, size, len(parts), "JOB" if waits else "")
         blocks.append(f"# array {arrays}: tasks: {size}\n{script.text}")
     return "\n\n".join(blocks)
 
@@ -93,7 +99,11 @@ def submit(
     announced = ledger.announce(batches, profile.source, code, mode=packing.mode)
     accepted: list[Submission] = []
     for submission in announced:
-        script = _array(layout, profile, submission.token, code, submission.tasks, len(parts))
+        earlier = _before(profile, len(parts), len(accepted))
+        after = "" if earlier is None else str(accepted[earlier].job_id)
+        script = _array(
+            layout, profile, submission.token, code, submission.tasks, len(parts), after
+        )
         try:
             accepted.append(_send(ledger, submission, script))
         except (RefusedError, KeyboardInterrupt) as error:
@@ -117,14 +127,14 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
     """
     ledger = Ledger(layout)
-    runs = {comment(s.token): ledger.contents(s).tasks for s in ledger.submissions}
+    runs = {s.token: ledger.contents(s).tasks for s in ledger.submissions}
     wanted = {run.run_id for run in pending}
     known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
     if wanted.isdisjoint(known) and all(submission.job_id for submission in ledger.submissions):
         return set()
     try:
         _settle(ledger)
-        tasks = _steady(ledger.submissions)
+        tasks = steady_queue(ledger.submissions, layout.name)
     except SlurmUnavailable as error:
         raise SlurmUnavailable(
             f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
@@ -132,9 +142,9 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         ) from None
     return {
         run_id
-        for task in tasks
-        if task.index < len(runs[task.comment])
-        for run_id in runs[task.comment][task.index]
+        for submission, task in tasks
+        if task.index < len(runs[submission.token])
+        for run_id in runs[submission.token][task.index]
     }
 
 
@@ -143,18 +153,22 @@ def submit_postprocessing(
 ) -> Submission | None:
     """Submit a job that merges and draws after all arrays that no such job is about yet.
 
-    It runs the snapshot ``code``; None: one of the code that runs now. Returns None if there are no
-    such arrays. Raises `UserError` if Slurm refuses or does not answer.
+    One that failed or was cancelled does not count, where accounting says so. It runs the
+    snapshot ``code``; None: one of the code that runs now. Returns None if there are no such
+    arrays. Raises `UserError` if Slurm refuses or does not answer.
     """
     ledger = Ledger(layout)
     jobs = {s.job_id: s for s in ledger.submissions if s.job_id}
-    covered = {job for s in jobs.values() for job in ledger.contents(s).after}
+    ends = accounted([job for job, s in jobs.items() if not s.tasks])
+    failed = {task.job_id for task in ends if task.state in _FAILED}
+    done = [s for job, s in jobs.items() if job not in failed]
+    covered = {job for s in done for job in ledger.contents(s).after}
     about = [job for job, s in jobs.items() if s.tasks and job not in covered]
     if not about:
         return None
     code = code or take_snapshot(layout)
     # an earlier one may still wait: two must not merge at the same time
-    waiting = {task.job_id for task in _in_queue(ledger.submissions)}
+    waiting = {task.job_id for _, task in in_queue(ledger.submissions, layout.name)}
     after = [job for job in jobs if job in waiting]
     (submission,) = ledger.announce([()], profile.source, code, after=about)
     try:
@@ -168,11 +182,23 @@ def submit_postprocessing(
 
 
 def _array(
-    layout: SweepLayout, profile: Profile, token: str, code: Path, count: int, arrays: int
+    layout: SweepLayout,
+    profile: Profile,
+    token: str,
+    code: Path,
+    count: int,
+    arrays: int,
+    after: str = "",
 ) -> JobScript:
     # Arrays run side by side and share the limit, but none can do with less than one task.
     share = max(1, profile.parallelism // arrays) if profile.parallelism else count
-    return array_script(layout, profile, token, code, count, share)
+    return array_script(layout, profile, token, code, count, share, after)
+
+
+def _before(profile: Profile, arrays: int, number: int) -> int | None:
+    """The array that must end before array ``number`` starts, so that the limit holds."""
+    limit = profile.parallelism or arrays
+    return number - limit if arrays > limit <= number else None
 
 
 def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submission:
@@ -180,51 +206,25 @@ def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submissi
     try:
         job_id = script.send()
     except RefusedError as error:
-        found = None if error.certain else _look_up(submission)
+        found = None
+        with suppress(SlurmUnavailable):
+            found = None if error.certain else find_job(submission.token)
         if found is None:
             raise
         job_id = found
     return ledger.confirm(submission, job_id)
 
 
-def _look_up(submission: Submission) -> str | None:
-    try:
-        return find_by_comment(comment(submission.token))
-    except SlurmUnavailable:
-        return None
-
-
 def _settle(ledger: Ledger) -> None:
     """Give every submission its job id, and forget those without a job."""
     lost = []
     for submission in [s for s in ledger.submissions if s.job_id is None]:
-        job_id = find_by_comment(comment(submission.token))
+        job_id = find_job(submission.token)
         if job_id is None:
             lost.append(submission)
         else:
             ledger.confirm(submission, job_id)
     ledger.forget(lost)
-
-
-def _in_queue(submissions: Sequence[Submission]) -> list[TaskState]:
-    """Their tasks that wait or run. The comment tells them from jobs of another cluster's past."""
-    jobs = {submission.job_id: comment(submission.token) for submission in submissions}
-    return [task for task in queued() if jobs.get(task.job_id) == task.comment]
-
-
-def _steady(submissions: Sequence[Submission]) -> list[TaskState]:
-    """Their tasks in the queue, once none of them is about to leave it or to come back."""
-    deadline = time.monotonic() + ENDING_SECONDS
-    told = False
-    while True:
-        tasks = _in_queue(submissions)
-        ending = [task for task in tasks if task.state == "COMPLETING"]
-        if not ending or time.monotonic() > deadline:
-            return tasks
-        if not told:
-            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
-            told = True
-        time.sleep(1)
 
 
 def _taken(accepted: Sequence[Submission]) -> str:

@@ -172,8 +172,10 @@ def _judge_attempt(evidence: Evidence) -> tuple[State, str]:
             return State.OUT_OF_MEMORY, last.reason
         case "complete" | "diverged":
             return State.FAILED, evidence.damage or "it finished, but its run.h5 is not there"
+        case "stopped" if "preempted" in last.reason and word and word[0] is State.TIMED_OUT:
+            return State.PREEMPTED, f"stopped, {last.reason}"  # to Slurm a grace is a time limit
         case "stopped" if word is None or word[0] is State.FAILED:
-            preempted = "USR2" in last.reason
+            preempted = "USR2" in last.reason or "preempted" in last.reason
             return (State.PREEMPTED if preempted else State.CANCELLED), f"stopped, {last.reason}"
     return word or (State.LOST, f"killed without a word on {last.host}, or the node failed")
 

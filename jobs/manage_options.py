@@ -134,6 +134,11 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
         "--memory", metavar="SIZE", help="such as 32GB (for runs out of memory: twice as much)"
     )
     command.add_argument("--profile", metavar="NAME|FILE", help="another cluster profile")
+    command.add_argument(
+        "--all-nodes",
+        action="store_true",
+        help="also those on which runs failed for the node's sake",
+    )
     command.add_argument("--local", action="store_true", help="train here, not on the cluster")
     command.add_argument(
         "--workers", metavar="N", type=_count, help="--local: runs at once (default: cores)"

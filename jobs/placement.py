@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from inr.index import Submission
 from inr.layout import SweepLayout
-from jobs.slurm_queue import SlurmUnavailable, TaskState, accounted, queued
-from jobs.submissions import Ledger, comment
+from jobs.commands import SlurmUnavailable
+from jobs.slurm_queue import TaskState, accounted, queued
+from jobs.submissions import Ledger, submission_of
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,12 @@ class Placements:
     def __init__(self, layout: SweepLayout) -> None:
         self.answers = True
         self.notes: list[str] = []
+        self._sweep = layout.name
         ledger = Ledger(layout)
-        # by the comment, not the number: a cluster set up anew counts from 1 again
-        tokens = {comment(each.token): each.token for each in ledger.submissions}
         self._queue = {
-            (tokens[task.comment], task.index): task
-            for task in (self._ask_queue() if tokens else [])
-            if task.comment in tokens
+            (owner.token, task.index): task
+            for task in (self._ask_queue() if ledger.submissions else [])
+            if (owner := submission_of(task, ledger.submissions, layout.name))
         }
         ids = {token: task.job_id for (token, _), task in self._queue.items()}
         self.submissions = [
@@ -86,11 +86,13 @@ class Placements:
         places = [self.newest(run_id) for run_id in run_ids]
         jobs = {place.submission.job_id for place in places if place is not None}
         tasks = accounted({job for job in jobs if job})
+        # a cluster set up anew counts from 1 again, and its accounting may know the old one's jobs
+        ours = [task for task in tasks if submission_of(task, self.submissions, self._sweep)]
         if any(jobs) and not tasks and self.answers:
             self.notes.append(
                 "Slurm's accounting says nothing: how runs ended is told by their files alone"
             )
-        self._ended = {(task.job_id, task.index): task for task in tasks}
+        self._ended = {(task.job_id, task.index): task for task in ours}
 
     def ended(self, place: Place) -> TaskState | None:
         """What accounting said of a task; None if it was not asked or does not know."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from jobs.cluster import largest_array
+from jobs.commands import clean_environment
 from jobs.estimate import (
     Cost,
     describe_bytes,
@@ -27,13 +28,14 @@ from jobs.estimate import (
 )
 from jobs.packs import SINGLE, Packing
 from jobs.profiles import Profile
-from jobs.sbatch import post_script
+from jobs.sbatch import guarded, post_script, python_command
 
+FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
 REHEARSAL_SECONDS = 120.0  # shapes that are not reached in this time are not tried
 # Networks of more parameters are not tried: a login node may not have the memory.
 REHEARSAL_PARAMETERS = 20_000_000
-# What a task's environment has in any case; everything else may be missing on a node.
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+# The setup neither reads the questions nor writes among the answers.
+_SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
 
 # activation, width, depth, which terms of the loss count, kind of batch
 Shape = tuple[str, int, int, tuple[bool, ...], bool]
@@ -79,8 +81,10 @@ def check(
     tasks = [[configs[run.name] for run in task] for task in packing.groups(runs)]
     room = _check_room(layout, list(configs.values()))
     notes = _check_cluster(layout, len(tasks), profile, code, post)
-    costs, untried = rehearse(configs, code, min(profile.cpus, core_count()))
-    if untried:
+    costs, untried, reason = rehearse(configs, code, profile)
+    if reason:
+        notes.append(f"nothing was tried: {reason}, here at least")
+    elif untried:
         notes.append(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
             f"{REHEARSAL_PARAMETERS:,} parameters, or more than {REHEARSAL_SECONDS:g} seconds)"
@@ -88,19 +92,23 @@ def check(
     return Forecast(f"{_describe_time(tasks, costs, profile)}, {room}", notes)
 
 
-def rehearse(configs: Mapping[str, RunConfig], code: Path, threads: int) -> tuple[Costs, int]:
+def rehearse(
+    configs: Mapping[str, RunConfig], code: Path, profile: Profile
+) -> tuple[Costs, int, str]:
     """Train every distinct shape of network for a step, as a task would.
 
-    A step has few points, and happens in a fresh process without the user's environment. Shapes
-    that are too large, and those that are not reached in time, are left out.
+    A step has few points, and happens in a process that is started as a task's is: after the
+    profile's setup, in its container, without what concerns only this shell. Shapes that are too
+    large, and those that are not reached in time, are left out.
 
     Args:
         configs: runs by name.
         code: the snapshot to use.
-        threads: cores of a task.
+        profile: the cluster profile.
 
     Returns:
-        The measured costs, and how many shapes were left out.
+        The measured costs, how many shapes were left out, and what kept all from being tried, or
+        "": a line of the setup that fails here may succeed on a node.
 
     Raises:
         UserError: something cannot be imported, or a network cannot be trained.
@@ -110,13 +118,14 @@ def rehearse(configs: Mapping[str, RunConfig], code: Path, threads: int) -> tupl
         shapes.setdefault(_shape(config), name)
     by_size = sorted(shapes.items(), key=lambda item: parameter_count(configs[item[1]]))
     small = [s for s in by_size if parameter_count(configs[s[1]]) <= REHEARSAL_PARAMETERS]
-    answers = _ask([configs[name].canonical_json() for _, name in small], code, threads)
+    questions = [configs[name].canonical_json() for _, name in small]
+    answers, reason = _ask(questions, code, profile)
     costs: Costs = {}
     for (shape, name), answer in zip(small, answers, strict=False):
         if "error" in answer:
             raise UserError(f"{name}: its network cannot be trained: {answer['error']}")
         costs[shape] = Cost(**answer)
-    return costs, len(shapes) - len(costs)
+    return costs, len(shapes) - len(costs), reason
 
 
 def _shape(config: RunConfig) -> Shape:
@@ -125,36 +134,52 @@ def _shape(config: RunConfig) -> Shape:
     return (model.activation, model.width, model.depth, terms, training.batch == "frame")
 
 
-def _ask(questions: Sequence[str], code: Path, threads: int) -> list[dict[str, float]]:
-    """The answers of `jobs.rehearsal`, as many as come in time."""
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+def _ask(
+    questions: Sequence[str], code: Path, profile: Profile
+) -> tuple[list[dict[str, float]], str]:
+    """The answers of `jobs.rehearsal`, as many as come in time; why it did not start, or ""."""
+    before, after = _SETUP
+    threads = min(profile.cpus, core_count())
+    command = f"exec {python_command(code, profile)} -m jobs.rehearsal {threads}"
     with subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-P", "-m", "jobs.rehearsal", str(threads)],
-        env=environment | {"PYTHONPATH": str(code.resolve()), "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=code,
+        ["bash", "-c", "\n".join([before, *guarded(profile.setup), after, command])],  # noqa: S607
+        env=clean_environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # so that what the setup starts ends too
     ) as process:
         try:
             out, said = process.communicate("\n".join(questions) + "\n", REHEARSAL_SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             out, said = process.communicate()
-    if process.returncode > 0:
-        reason = (said.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        raise UserError(
-            f"a task would fail at once: {reason}. It runs {sys.executable} with PYTHONPATH="
-            f"{code.resolve()} and nothing else of this shell; install what is missing there"
-        )
-    return [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+    answers = [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+    if process.returncode <= 0:
+        return answers, ""
+    reason = (said.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+    if "Traceback" not in said:  # Python was never reached
+        return answers, reason
+    raise UserError(
+        f"a task would fail at once: {reason}. It runs {command.removeprefix('exec ')} after the "
+        "setup of the profile; install there what is missing, or skip this with --no-preflight"
+    )
 
 
 def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
     """Refuse a disk that is too small. Says how much is needed and how much there is."""
     needed = sum(expected_bytes(config) for config in configs)
     free = shutil.disk_usage(layout.root).free
+    disk = os.statvfs(layout.root)
+    files = FILES_PER_RUN * len(configs)
+    if disk.f_files and disk.f_favail < files:  # some file systems do not count them
+        raise UserError(
+            f"{layout.root}: {len(configs)} runs write about {files:,} files "
+            f"and the file system has room for {disk.f_favail:,}. Choose another --output, fewer "
+            "runs, or --no-preflight if there will be room"
+        )
     words = f"{describe_bytes(needed)} of disk, {describe_bytes(free)} free"
     if needed > free:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,10 @@ DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 
 # Why `extra` may not set an option of sbatch, or what to use instead -> options
 _REASONS = {
-    **{f"use the field {name}": name for name in ("partition", "account", "qos", "constraint")},
+    **{
+        f"use the field {name}": name
+        for name in ("partition", "account", "qos", "constraint", "comment")
+    },
     "use the field nodelist": "nodelist nodefile",
     "use the field exclude": "exclude",
     "use the field time": "time",
@@ -33,7 +37,7 @@ _REASONS = {
     "use the field setup to set variables": "export export-file get-user-env",
     "a task is one process on one node": "nodes ntasks ntasks-per-node ntasks-per-core "
     "ntasks-per-socket ntasks-per-gpu tasks tasks-per-node",
-    "the launcher sets it": "array job-name jobid output error input open-mode signal comment "
+    "the launcher sets it": "array job-name jobid output error input open-mode signal "
     "dependency kill-on-invalid-dep requeue no-requeue no-kill chdir workdir",
     "the launcher could not read the answer of sbatch": "parsable quiet verbose wait wrap "
     "test-only help usage version",
@@ -64,6 +68,13 @@ def _check_option(option: str) -> str:
     if full := [name for name in RESERVED if name.startswith(option)]:
         raise ValueError(f"{option} is short for {full[0]}. Write options in full")
     return option
+
+
+def shell_words(command: object) -> object:
+    """A list of words as one line of shell. Anything else is left as it is."""
+    if isinstance(command, list) and command and all(isinstance(word, str) for word in command):
+        return shlex.join(command)
+    return command
 
 
 # one shell word: no option can hide in it
@@ -106,6 +117,14 @@ class Profile(Block):
     )
     setup: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(
         (), description="a list of shell commands, each complete in itself"
+    )
+    container: Annotated[Line, BeforeValidator(shell_words), Field(min_length=1)] | None = Field(
+        None,
+        description="what runs the words after it in an image, as "
+        "apptainer exec --nv image.sif: a line of shell, or a list of words",
+    )
+    comment: Annotated[Line, BeforeValidator(as_text), Field(min_length=1)] | None = Field(
+        None, description="one line: the comment that the cluster demands on a job"
     )
     post_time: Time = Field(
         60,

@@ -15,6 +15,7 @@ from inr.errors import UsageError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from inr.lock import LockHeldError, RunLock
+from jobs.bad_nodes import avoiding, bad_nodes
 from jobs.judgement import ACTIVE, UNFINISHED, State
 from jobs.plan import launching
 from jobs.profiles import Profile, load_profile
@@ -162,10 +163,20 @@ def _group(
             f"note: {_count(on_gpu)} had too little GPU memory, which --memory does not change: "
             "choose larger GPUs with --profile"
         )
+    if not options.all_nodes:
+        profiles = _avoid(bad_nodes(status), profiles)
     return [
         _Group(_with_memory(profiles[name], memory), runs)
         for (name, memory), runs in groups.items()
     ]
+
+
+def _avoid(nodes: Sequence[str], profiles: dict[str, Profile]) -> dict[str, Profile]:
+    """The profiles without nodes that fail their runs, and a line that says so."""
+    found = {name: avoiding(profile, nodes) for name, profile in profiles.items()}
+    for note in dict.fromkeys(note for _, note in found.values() if note):
+        print(note)
+    return {name: profile for name, (profile, _) in found.items()}
 
 
 def _last_profile(status: SweepStatus, run: RunStatus) -> str:

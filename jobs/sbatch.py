@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from inr.errors import UsageError, UserError
+from inr.files import write_text
 from inr.layout import SweepLayout
+from jobs.commands import SlurmTimeout, SlurmUnavailable, run_slurm
 from jobs.profiles import Profile
-from jobs.submissions import comment
+from jobs.refusals import advice_on, explain, is_certain, read_job_id
+from jobs.requeue import REQUEUE
+from jobs.submissions import comment, post_name
 
 SIGNAL_SECONDS = 90  # USR2 comes this long before the time limit
+_REQUEUE_CODE = 75
+# sbatch itself tries for two minutes while the queue is full
+_SBATCH_SECONDS = 150.0
 
-# Word in a refusal by sbatch -> fields of the profile it is about. The first match counts.
-_REFUSALS = {
-    "account": ("account", "partition", "qos"),
-    "partition": ("partition",),
-    "qos": ("qos",),
-    "feature": ("constraint",),
-    "node name": ("nodelist", "exclude"),
-    "mem": ("memory",),
-    "processors": ("cpus",),
-    "gres": ("gpus",),
-    "node configuration": ("gpus", "cpus", "memory", "partition"),
-    "time limit": ("time",),
-    "array": ("max_array_size",),
-    "option": ("extra",),
-}
-# Words of errors after which the job may nevertheless have been accepted.
-_UNCERTAIN = ("timed out", "unable to contact", "zero bytes", "communication", "connection")
 # Words of `sbatch --test-only` about nodes that are away just now: a real job would wait for them.
 _FOR_THE_MOMENT = ("not available", "down", "drain", "reserved", "busy")
 # Options of `extra` that are about the resources of a training task.
 _TRAINING_ONLY = re.compile(r"exclusive|gres|tres.*|gpu.*|.*-per-(gpu|cpu|task)|mem-.*")
+# What a wrapper around sbatch may have set again, and srun would obey.
+_UNSET = "unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV"
 # A signal that comes before Python listens must not end the task; what is ignored stays so.
-_DEAF = 'trap "" USR2; exec "$@"'
+_DEAF = 'trap "" USR2 TERM; exec "$@"'
+# scontrol is there outside a container
+_REQUEUE = (
+    "code=$?",
+    f'[ "$code" -ne {_REQUEUE_CODE} ] || scontrol requeue '
+    '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+    'exit "$code"',
+)
 
 
 class RefusedError(UserError):
@@ -69,11 +64,13 @@ class JobScript:
         profile: the cluster profile, for explanations.
         executor: submitit's, with all options set.
         command: what each task runs.
+        token: of the submission.
     """
 
     profile: Profile
     executor: _Executor
     command: str
+    token: str
 
     @property
     def text(self) -> str:
@@ -82,18 +79,22 @@ class JobScript:
 
     def send(self) -> str:
         """Submit. Returns the job id. Raises `RefusedError`."""
-        folder = Path(self.executor.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        before = set(folder.iterdir())
+        # Slurm shows the path: it tells our job where a site writes over comments
+        path = Path(self.executor.folder) / f"{self.token}_submission.sh"
+        write_text(path, self.text)
         try:
-            with redirect_stderr(io.StringIO()):  # submitit prints what it then raises
-                return str(self.executor._submit_command(self.command).job_id)
-        except (FailedJobError, FailedSubmissionError) as error:
-            for path in set(folder.glob(".submission_file_*")) - before:
-                path.unlink(missing_ok=True)
-            said = str(error).lower()
-            certain = not any(words in said for words in _UNCERTAIN)
-            raise RefusedError(_explain(str(error), self.profile), certain) from None
+            answer = run_slurm("sbatch", "--parsable", str(path), timeout=_SBATCH_SECONDS)
+        except SlurmUnavailable as error:
+            hint = advice_on(str(error), self.profile)
+            certain = not isinstance(error, SlurmTimeout)
+            raise RefusedError(f"{error}. {hint}".removesuffix(". "), certain) from None
+        job_id = read_job_id(answer.out, answer.err)
+        if answer.code == 0 and job_id:
+            return job_id
+        if answer.code == 0:
+            said = " ".join(f"{answer.out} {answer.err}".split())[:300]
+            raise RefusedError(f"sbatch named no job: {said!r}", certain=False)
+        raise RefusedError(explain(answer, self.profile), is_certain(answer))
 
     def test(self) -> str:
         """Ask whether Slurm would take the job. Returns what keeps it from starting, or "".
@@ -101,17 +102,11 @@ class JobScript:
         Raises `UserError` if Slurm would refuse it.
         """
         require_slurm()
-        answer = subprocess.run(
-            ["sbatch", "--test-only"],  # noqa: S607
-            input=self.text,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode == 0:
+        answer = run_slurm("sbatch", "--test-only", stdin=self.text, timeout=_SBATCH_SECONDS)
+        if answer.code == 0:
             return ""
-        said = answer.stderr.replace("allocation failure: ", "").lower()
-        message = _explain(answer.stderr, self.profile)
+        message = explain(answer, self.profile)
+        said = answer.err.replace("allocation failure: ", "").lower()
         if "node configuration" not in said and any(word in said for word in _FOR_THE_MOMENT):
             return message
         raise UserError(message)
@@ -127,14 +122,20 @@ class _Executor(submitit.SlurmExecutor):
 
 
 def array_script(
-    layout: SweepLayout, profile: Profile, token: str, code: Path, count: int, parallelism: int
+    layout: SweepLayout,
+    profile: Profile,
+    token: str,
+    code: Path,
+    count: int,
+    parallelism: int,
+    after: str = "",
 ) -> JobScript:
     """The job of the ``count`` tasks of submission ``token``, ``parallelism`` at a time.
 
-    An array, or a plain job for a single task. Raises `UsageError` for a path that Slurm cannot
-    write logs to.
+    An array, or a plain job for a single task; it starts when job ``after`` has ended, if given.
+    Raises `UsageError` for a path that Slurm cannot write logs to.
     """
-    parameters = _common(layout, profile, token) | {
+    parameters = _common(layout, profile, token, plain=count == 1) | {
         "partition": profile.partition,
         "constraint": profile.constraint,
         "nodelist": profile.nodelist,
@@ -143,6 +144,7 @@ def array_script(
         "cpus_per_task": profile.cpus,
         "mem": profile.memory,
         "array_parallelism": parallelism,
+        "dependency": f"afterany:{after}" if after else None,
         # since Slurm 22.05 srun does not inherit this from sbatch
         "srun_args": [f"--cpus-per-task={profile.cpus}"],
         "additional_parameters": _extra(profile) | {"requeue": True},
@@ -151,8 +153,8 @@ def array_script(
     if count > 1:
         executor.parameters["map_count"] = count
     root = str(layout.root.resolve())
-    command = f"{_python(code)} -m jobs.worker {shlex.quote(root)} {token}"
-    return JobScript(profile, executor, f"bash -c {shlex.quote(_DEAF)} bash {command}")
+    command = _command(code, profile, "jobs.worker", root, token)
+    return JobScript(profile, executor, command, token)
 
 
 def post_script(
@@ -160,8 +162,8 @@ def post_script(
 ) -> JobScript:
     """The job that merges and draws when the jobs ``after`` have ended, however they ended."""
     extra = {k: v for k, v in _extra(profile).items() if not _TRAINING_ONLY.fullmatch(k)}
-    parameters = _common(layout, profile, token) | {
-        "job_name": f"{layout.name}_post",
+    parameters = _common(layout, profile, token, plain=True) | {
+        "job_name": post_name(layout.name),
         "partition": profile.post_partition or profile.partition,
         "time": profile.post_time,
         "cpus_per_task": profile.post_cpus,
@@ -170,9 +172,8 @@ def post_script(
         "srun_args": [f"--cpus-per-task={profile.post_cpus}"],
         "additional_parameters": extra | {"requeue": True, "signal": f"TERM@{SIGNAL_SECONDS}"},
     }
-    root = shlex.quote(str(layout.root.resolve()))
-    command = f"{_python(code)} -m jobs.afterwards {root}"
-    return JobScript(profile, _executor(layout, parameters), command)
+    command = _command(code, profile, "jobs.afterwards", str(layout.root.resolve()))
+    return JobScript(profile, _executor(layout, parameters), command, token)
 
 
 def require_slurm() -> None:
@@ -197,18 +198,24 @@ def _executor(layout: SweepLayout, parameters: dict[str, Any]) -> _Executor:
     return executor
 
 
-def _common(layout: SweepLayout, profile: Profile, token: str) -> dict[str, Any]:
+def _common(layout: SweepLayout, profile: Profile, token: str, plain: bool) -> dict[str, Any]:
     """What all jobs ask for, in submitit's terms. None means: no such line in the script."""
+    unset = [_UNSET]
+    if profile.memory:
+        unset.append("SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU")
+    if plain:  # not of an array, though one of its tasks may have launched it
+        unset.append("SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID")
     return {
         "job_name": layout.name,
         "account": profile.account,
         "qos": profile.qos,
         "exclude": profile.exclude,
-        "comment": comment(token),
+        "comment": profile.comment or comment(token),
         "ntasks_per_node": 1,
         "signal_delay_s": SIGNAL_SECONDS,
         "wckey": None,
-        "setup": list(_guarded(profile.setup)) or None,
+        "setup": [" ".join(unset), *guarded(profile.setup)],
+        "teardown": list(_REQUEUE) if profile.container else None,
     }
 
 
@@ -216,14 +223,23 @@ def _extra(profile: Profile) -> dict[str, Any]:
     return {name: value for name, value in profile.extra.items() if value is not False}
 
 
-def _python(code: Path) -> str:
+def _command(code: Path, profile: Profile, module: str, *arguments: str) -> str:
+    """What a task runs, as a line of shell."""
+    words = f"-m {module} {' '.join(map(shlex.quote, arguments))}"
+    return f"bash -c {shlex.quote(_DEAF)} bash {python_command(code, profile)} {words}"
+
+
+def python_command(code: Path, profile: Profile) -> str:
     """Shell words that start Python with the code of the snapshot ``code``."""
-    path = shlex.quote(f"PYTHONPATH={code.resolve()}")
+    before, python = "env", shlex.quote(sys.executable)
+    if profile.container:  # an image has a Python of its own, and perhaps no scontrol
+        before, python = f"{profile.container} env {REQUEUE}={_REQUEUE_CODE}", "python3"
     # -P: a job starts where it was submitted, and must not import what happens to lie there
-    return f'env {path}"${{PYTHONPATH:+:$PYTHONPATH}}" {shlex.quote(sys.executable)} -P -u'
+    path = shlex.quote(f"PYTHONPATH={code.resolve()}")
+    return f'{before} {path}"${{PYTHONPATH:+:$PYTHONPATH}}" {python} -P -u'
 
 
-def _guarded(setup: Sequence[str]) -> Iterator[str]:
+def guarded(setup: Sequence[str]) -> Iterator[str]:
     """Each setup line, followed by a check that ends the job if it failed.
 
     Not `set -e`: it would miss `cd data && . env.sh`, and it breaks scripts that module and conda
@@ -232,15 +248,3 @@ def _guarded(setup: Sequence[str]) -> Iterator[str]:
     for line in setup:
         yield line
         yield f"[ $? -eq 0 ] || {{ echo {shlex.quote(f'setup failed: {line}')} >&2; exit 1; }}"
-
-
-def _explain(refusal: str, profile: Profile) -> str:
-    """Say what sbatch said, and which fields of the profile it is about."""
-    lines = [re.sub(r"^sbatch: (error: )?", "", line) for line in refusal.splitlines()]
-    said = "; ".join(line for line in dict.fromkeys(lines) if line and "--help" not in line)
-    message = f"Slurm refused: {said}"
-    for word, fields in _REFUSALS.items():
-        if word in said.lower():
-            given = ", ".join(f"{field} ({getattr(profile, field)!r})" for field in fields)
-            return f"{message}. In the cluster profile, look at {given}"
-    return message

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from inr.errors import UserError
+from jobs.commands import SlurmUnavailable, ask_slurm
 
-_TIMEOUT_SECONDS = 30
-_SEPARATOR = "\x1f"  # squeue's fields; no comment contains it
-_QUEUE_FIELDS = ("%F", "%K", "%T", "%r", "%N", "%k")
-_ACCOUNT_FIELDS = "JobID,State,Reason,NodeList,Comment"  # the comment last: it may contain '|'
-_NOTHING = ("None", "None assigned", "(null)", "N/A")
-_MEMORY_DAYS = 30  # how far back accounting is searched for a comment
+# No text of a user or a site contains these; line breaks and bars they do.
+_RECORD, _FIELD = "\x1e", "\x1f"
+_QUEUE_FIELDS = ("%F", "%K", "%T", "%r", "%N", "%j", "%o", "%k")
+_ACCOUNT_FIELDS = "JobID,State,Reason,NodeList,JobName,Comment"
+_NOTHING = ("None", "None assigned", "(null)", "N/A", "n/a")
+_MEMORY_DAYS = 30  # how far back accounting is searched for a submission
 # 12, 12_3, or 12_[0-4,6,10-20:2%5] for tasks that wait
 _JOB = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+)|_\[(?P<tasks>[\d,:-]+)(?:%\d+)?\])?")
+# Of a submission, in a comment and in the path of a script.
+_TOKEN = re.compile(r"\binr:([0-9a-zA-Z]+)|/([0-9a-f]{12})_submission\.sh")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class TaskState:
             PREEMPTED, NODE_FAIL, CANCELLED.
         reason: why it waits, or "".
         node: where it runs or ran, or "".
-        comment: what the submitter wrote on the job, or "". Accounting keeps it only with
-            ``AccountingStoreFlags=job_comment``.
+        comment: what the submitter or the site wrote on the job, or "". Accounting keeps it only
+            with ``AccountingStoreFlags=job_comment``.
+        name: of the job.
+        command: path of the script that was submitted, or "": accounting does not say.
     """
 
     job_id: str
@@ -44,11 +46,15 @@ class TaskState:
     state: str
     reason: str
     node: str
-    comment: str
+    comment: str = ""
+    name: str = ""
+    command: str = ""
 
-
-class SlurmUnavailable(UserError):  # noqa: N818 - it names a state of the world
-    """There is no Slurm here, or it does not answer."""
+    @property
+    def token(self) -> str:
+        """Of the submission that made the job, by its comment or its script; "" if neither says."""
+        found = _TOKEN.search(self.comment) or _TOKEN.search(self.command)
+        return next(filter(None, found.groups())) if found else ""
 
 
 def queued(job_ids: Collection[str] | None = None) -> list[TaskState]:
@@ -74,52 +80,58 @@ def accounted(job_ids: Collection[str]) -> list[TaskState]:
     return [task for task in tasks if task.job_id in job_ids]
 
 
-def find_by_comment(comment: str) -> str | None:
-    """Id of this user's newest job with that comment, waiting, running or ended; None if unknown.
+def find_job(token: str) -> str | None:
+    """Id of this user's newest job of submission ``token``, whatever its state; None if unknown.
 
     Ended jobs are found for some minutes, and longer where accounting keeps comments.
     Raises `SlurmUnavailable` when the queue cannot be asked.
     """
-    found = [task.job_id for task in _squeue("--states=all") if task.comment == comment]
+    found = [task.job_id for task in _squeue("--states=all") if task.token == token]
     if not found:
         try:
             since = ("--starttime", f"now-{_MEMORY_DAYS}days", "--user", str(os.getuid()))
-            found = [task.job_id for task in _sacct(*since) if task.comment == comment]
+            found = [task.job_id for task in _sacct(*since) if task.token == token]
         except SlurmUnavailable:
             return None
     return max(found, key=int, default=None)
 
 
 def _squeue(*options: str) -> list[TaskState]:
-    format_ = _SEPARATOR.join(_QUEUE_FIELDS)
-    lines = _ask("squeue", "--me", "--array", "--noheader", *options, "--format", format_)
+    format_ = _RECORD + _FIELD.join(_QUEUE_FIELDS)
+    out = ask_slurm("squeue", "--me", "--array", "--noheader", *options, "--format", format_)
     tasks = []
-    for line in lines:
-        fields = [_text(field) for field in line.split(_SEPARATOR)]
-        if len(fields) == len(_QUEUE_FIELDS):  # a comment over two lines belongs to others' jobs
-            job, index, state, reason, node, comment = fields
-            tasks.append(TaskState(job, int(index or 0), state, reason, node, comment))
+    for record in out.split(_RECORD)[1:]:
+        job, index, state, reason, node, name, command, comment = _fields(record, 8)
+        for job_id, number in _expand(f"{job}_{index}" if index else job):
+            task = TaskState(job_id, number, state, reason, node, comment, name, command)
+            tasks.append(task)
     return tasks
 
 
 def _sacct(*options: str) -> list[TaskState]:
-    lines = _ask(
-        "sacct", "--allocations", "--noheader", "--parsable2", *options, "--format", _ACCOUNT_FIELDS
-    )
+    form = ("--allocations", "--noheader", "--parsable2", f"--delimiter={_FIELD}")
+    out = ask_slurm("sacct", *form, *options, "--format", _ACCOUNT_FIELDS)
     tasks = []
-    for line in lines:
-        job, state, *rest = line.split("|", 4)
-        state = state.partition(" ")[0]  # "CANCELLED by 1000"
-        reason, node, comment = map(_text, rest)
+    # a line that begins with no job goes on with the comment of the one before
+    for record in re.split(rf"\n(?=\d\S*{_FIELD})", out):
+        job, state, reason, node, name, comment = _fields(record, 6)
+        state = state.partition(" ")[0].rstrip("+")  # "CANCELLED by 1000"
         if state != "PENDING":
             reason = ""  # accounting keeps why a job once waited, not why it ended
         for job_id, index in _expand(job):
-            tasks.append(TaskState(job_id, index, state, reason, node, comment))
+            tasks.append(TaskState(job_id, index, state, reason, node, comment, name))
     return tasks
 
 
+def _fields(record: str, count: int) -> list[str]:
+    """The fields of a record; empty ones for what is missing."""
+    fields = [field.strip() for field in record.split(_FIELD, count - 1)]
+    fields = ["" if field in _NOTHING else field for field in fields]
+    return fields + [""] * (count - len(fields))
+
+
 def _expand(job: str) -> Iterator[tuple[str, int]]:
-    """The tasks meant by a job id as sacct writes it; none if it is not one."""
+    """The tasks meant by a job id as Slurm writes it; none if it is not one."""
     parts = _JOB.fullmatch(job)
     if parts is None:
         return
@@ -131,35 +143,3 @@ def _expand(job: str) -> Iterator[tuple[str, int]]:
         first, _, last = ends.partition("-")
         for index in range(int(first), int(last or first) + 1, int(step or 1)):
             yield parts["job"], index
-
-
-def _text(value: str) -> str:
-    return "" if value in _NOTHING else value
-
-
-def _ask(program: str, *arguments: str) -> list[str]:
-    """Lines of the answer. Raises `SlurmUnavailable`."""
-    command = shutil.which(program)
-    if command is None:
-        raise SlurmUnavailable(f"no {program} here: this machine has no Slurm")
-    # the user's own defaults for these programs would hide jobs
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SACCT_"))}
-    environment["SLURM_BITSTR_LEN"] = "0"  # otherwise long lists of array tasks are cut off
-    try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command
-            [command, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise SlurmUnavailable(
-            f"{program} gave no answer within {_TIMEOUT_SECONDS} seconds"
-        ) from None
-    if answer.returncode != 0:
-        said = answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"]
-        raise SlurmUnavailable(f"{program} failed: {said[-1].removeprefix(f'{program}: ')}")
-    return answer.stdout.splitlines()

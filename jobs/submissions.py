@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +22,59 @@ from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from jobs.options import PackMode
 from jobs.packs import Group, tasks_of
+from jobs.slurm_queue import TaskState, queued
 
 SCHEMA = "inr-submission/1"
+ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
 
 
 def comment(token: str) -> str:
     """What is written on the job of submission ``token``, to find it by."""
     return f"inr:{token}"
+
+
+def submission_of(
+    task: TaskState, submissions: Sequence[Submission], sweep: str
+) -> Submission | None:
+    """The submission that made a task of the queue; None if none of the sweep's did.
+
+    The token on the job decides, in its comment or in the path of its script. Where a site writes
+    over both, a job that has the number and the name of one of ours is ours.
+    """
+    by_token = {each.token: each for each in submissions}
+    if task.token:  # a cluster set up anew counts from 1 again, so other sweeps have our numbers
+        return by_token.get(task.token)
+    names = (sweep.strip(), post_name(sweep).strip())
+    numbers = {each.job_id: each for each in submissions}
+    return numbers.get(task.job_id) if task.name in names else None
+
+
+def in_queue(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:
+    """Their tasks that wait or run, each with the submission that made it."""
+    tasks = queued()
+    return [(s, task) for task in tasks if (s := submission_of(task, submissions, sweep))]
+
+
+def steady_queue(
+    submissions: Sequence[Submission], sweep: str
+) -> list[tuple[Submission, TaskState]]:
+    """Their tasks in the queue, once none of them is about to leave it or to come back."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    told = False
+    while True:
+        tasks = in_queue(submissions, sweep)
+        ending = [task for _, task in tasks if task.state == "COMPLETING"]
+        if not ending or time.monotonic() > deadline:
+            return tasks
+        if not told:
+            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
+            told = True
+        time.sleep(1)
+
+
+def post_name(sweep: str) -> str:
+    """Name of the job that merges and draws."""
+    return f"{sweep}_post"
 
 
 @dataclass(frozen=True)
@@ -100,7 +148,10 @@ class Ledger:
         return new
 
     def confirm(self, submission: Submission, job_id: str) -> Submission:
-        """Write down what Slurm calls it."""
+        """Write down what Slurm calls it, and keep its script under that name."""
+        with suppress(FileNotFoundError):
+            script = self._script(submission.token)
+            script.replace(script.with_name(f"{job_id}_submission.sh"))
         confirmed = replace(submission, job_id=job_id)
         self._write([confirmed if s.token == submission.token else s for s in self.submissions])
         return confirmed
@@ -112,7 +163,11 @@ class Ledger:
         tokens = {submission.token for submission in submissions}
         for token in tokens:
             self._layout.submission(token).unlink(missing_ok=True)
+            self._script(token).unlink(missing_ok=True)
         self._write([s for s in self.submissions if s.token not in tokens])
+
+    def _script(self, token: str) -> Path:
+        return self._layout.submitit / f"{token}_submission.sh"
 
     def _write(self, submissions: list[Submission]) -> None:
         write_text(self._layout.index, index_json(self._layout.name, self._entries, submissions))

@@ -1,16 +1,13 @@
 """An array task of Slurm: ``python -P -m jobs.worker SWEEP TOKEN`` trains one run, or a pack.
 
 Which: the submission file ``submissions/<TOKEN>.json``, at position SLURM_ARRAY_TASK_ID. When
-Slurm warns of preemption or of the time limit (USR2), what trains is saved and the task puts
-itself back into the queue; there it goes on.
+Slurm is about to end it, what trains is saved and the task goes on later, see `jobs.requeue`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +16,10 @@ from typing import cast
 from inr.errors import UserError, run_main
 from inr.files import retried
 from inr.layout import SweepLayout
-from inr.provenance import slurm_job_id
-from inr.signals import signals_held
 from jobs.options import PackMode
 from jobs.pack_task import run_pack
 from jobs.packs import tasks_of
+from jobs.requeue import go_on, require_progress
 from jobs.stopping import StopRequest
 from jobs.task import run_task
 
@@ -42,17 +38,21 @@ class _Work:
 def main() -> int:
     """Do the work of this task. Returns 0 unless a run of a pack failed.
 
-    What keeps a single run from being trained is raised.
+    What keeps a single run from being trained is raised, and `UserError` when the task should go
+    on later and does not.
     """
     root, token = sys.argv[1:]
     # signals from here on, also those before training starts, mean: stop and go on later
     with StopRequest() as stop:
-        work = _find_work(SweepLayout(Path(root)), token)
+        layout = SweepLayout(Path(root))
+        work = _find_work(layout, token)
+        runs = [layout.run(name) for name, _ in work.runs]
+        require_progress(runs)  # Slurm itself requeues what was killed with its node
         ends = _train(root, work, stop)
         for (name, _), status in zip(work.runs, ends, strict=True):
             print(f"{name}: {status}", flush=True)
-        if "stopped" in ends and stop.received == signal.SIGUSR2:
-            _requeue()
+        if "stopped" in ends:
+            go_on(stop.received, runs)
     return 1 if "failed" in ends else 0
 
 
@@ -74,28 +74,6 @@ def _find_work(layout: SweepLayout, token: str) -> _Work:
         return _Work([(run["name"], json.dumps(run["config"])) for run in runs], mode)
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no run for array task {index} ({error})") from error
-
-
-def _requeue() -> None:
-    """Back into the queue, with the same job id.
-
-    Raises `UserError` if Slurm refuses; what was saved is there for the next launch.
-    """
-    job = slurm_job_id()
-    with signals_held():  # Slurm sends its warnings to every process of a task
-        answer = subprocess.run(  # noqa: S603
-            ["scontrol", "requeue", job],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    # one that was preempted meanwhile is already on its way back
-    if answer.returncode and "pending" not in answer.stderr.lower():
-        raise UserError(
-            f"Slurm did not requeue job {job} ({' '.join(answer.stderr.split())}). "
-            "What it trained is saved: launch the sweep again to go on"
-        )
-    print(f"requeued job {job}", flush=True)
 
 
 if __name__ == "__main__":

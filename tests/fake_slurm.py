@@ -1,8 +1,9 @@
 """Stand-ins for Slurm's commands: enough of a cluster to test who talks to one.
 
 ``sbatch`` accepts every script and keeps a copy in $KEPT, up to $ACCEPT of them; then it refuses
-with $REFUSAL. What it accepted lies in $QUEUE, one line a task in the format that
-`jobs.slurm_queue` asks for, and waits there for ever. With $SLURM_DOWN nothing answers.
+with $REFUSAL. It answers with $ANSWER, a command (default: the bare number), and leaves its
+environment in a file. What it accepted lies in $QUEUE, one line a task in the format that
+`jobs.slurm_queue` asks for, and waits there for ever. With $CLUSTER_DOWN nothing answers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-_DOWN = '[ -z "$SLURM_DOWN" ] || { echo "Unable to contact slurm controller" >&2; exit 1; }\n'
+_DOWN = '[ -z "$CLUSTER_DOWN" ] || { echo "Unable to contact slurm controller" >&2; exit 1; }\n'
 _COMMANDS = {
     "sbatch": """
 if [ "$1" = --test-only ]; then
@@ -21,18 +22,22 @@ if [ "$1" = --test-only ]; then
   [ -z "$VERDICT" ] || { echo "$VERDICT" >&2; exit 1; }
   exit 0
 fi
+for script; do :; done
 number=$(( $(ls "$KEPT" | wc -l) + 1 ))
 if [ "$number" -gt "${ACCEPT:-99}" ]; then echo "$REFUSAL" >&2; exit 1; fi
-cp "$1" "$KEPT/$number.sh"
+cp "$script" "$KEPT/$number.sh"
+env > "$ENVIRONMENT_FILE"
 job=$(( 40 + number ))
-comment=$(sed -n 's/^#SBATCH --comment=//p' "$1")
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
+comment=$(sed -n 's/^#SBATCH --comment=//p' "$script")
+name=$(sed -n "s/^#SBATCH --job-name=//p" "$script" | tr -d "'")
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$script")
 for index in $(seq 0 "${last:-0}"); do
   [ -n "$last" ] || index=N/A
-  printf '%s\\x1f%s\\x1fPENDING\\x1fPriority\\x1f\\x1f%s\\n' $job $index "$comment" >> "$QUEUE"
+  printf '\\x1e%s\\x1f%s\\x1fPENDING\\x1fPriority\\x1f\\x1f%s\\x1f%s\\x1f%s\\n' \\
+    $job $index "$name" "$script" "$comment" >> "$QUEUE"
 done
 [ -z "$KILLED" ] || kill -KILL $PPID
-echo "Submitted batch job $job"
+eval "${ANSWER:-echo \\$job}"
 """,
     "srun": "",
     "scontrol": 'echo "MaxArraySize            = ${LIMIT:-5}"\n',
@@ -48,6 +53,7 @@ class FakeSlurm:
     scripts: Path
     queue: Path
     tested: Path
+    environment: Path
 
     def submitted(self) -> list[str]:
         """The scripts, in the order they were accepted."""
@@ -56,19 +62,22 @@ class FakeSlurm:
 
     def waiting(self) -> list[tuple[str, str]]:
         """Job and array index of every task in the queue."""
-        lines = self.queue.read_text().splitlines()
-        return [(line.split("\x1f")[0], line.split("\x1f")[1]) for line in lines]
+        tasks = self.queue.read_text().split("\x1e")[1:]
+        return [(task.split("\x1f")[0], task.split("\x1f")[1]) for task in tasks]
 
     def take_away(self, job: str) -> None:
         """The tasks of a job have left the queue."""
-        lines = self.queue.read_text().splitlines(keepends=True)
-        self.queue.write_text("".join(line for line in lines if not line.startswith(f"{job}\x1f")))
+        tasks = self.queue.read_text().split("\x1e")[1:]
+        left = [task for task in tasks if not task.startswith(f"{job}\x1f")]
+        self.queue.write_text("".join(f"\x1e{task}" for task in left))
 
 
 def install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """Put the stand-ins first on the PATH."""
     programs = directory / "bin"
-    fake = FakeSlurm(directory / "kept", directory / "queue", directory / "tested.sh")
+    fake = FakeSlurm(
+        directory / "kept", directory / "queue", directory / "tested.sh", directory / "environment"
+    )
     programs.mkdir()
     fake.scripts.mkdir()
     fake.queue.touch()
@@ -79,4 +88,5 @@ def install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setenv("KEPT", str(fake.scripts))
     monkeypatch.setenv("QUEUE", str(fake.queue))
     monkeypatch.setenv("TESTED", str(fake.tested))
+    monkeypatch.setenv("ENVIRONMENT_FILE", str(fake.environment))
     return fake

@@ -96,6 +96,7 @@ class Sweep:
     def __init__(
         self, root: Path, specification: Mapping[str, Any] | None = None, **profile: Any
     ) -> None:
+        root.mkdir(exist_ok=True)
         self.file, self.profile = root / "faults.yaml", root / "profile.yaml"
         self.output = root / "out"
         self.layout = SweepLayout(self.output)

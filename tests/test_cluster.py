@@ -1,6 +1,7 @@
 """Array submission without a cluster: scripts, splitting, refusals. See test_slurm.py for one."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from inr.config import RunConfig
 from inr.errors import UsageError, UserError
 from inr.index import IndexEntry, index_json, read_submissions
 from inr.layout import SweepLayout
+from jobs import sbatch
 from jobs.arrays import plan_arrays
 from jobs.cluster import preview, submit
 from jobs.profiles import Profile, load_profile
@@ -63,7 +65,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def leftovers(layout: SweepLayout) -> list[str]:
     """Files of jobs that were not submitted."""
     known = {submission.token for submission in read_submissions(layout)}
-    scripts = [f for f in layout.submitit.glob(".submission_file_*") if not f.is_symlink()]
+    kept = {str(submission.job_id or submission.token) for submission in read_submissions(layout)}
+    scripts = [f for f in layout.submitit.glob("*.sh") if f.name.split("_")[0] not in kept]
     files = [f for f in layout.submissions.glob("*") if f.stem not in known]
     return [file.name for file in (*scripts, *files)]
 
@@ -121,6 +124,45 @@ def test_scripts_are_the_golden_ones(layout: SweepLayout) -> None:
 
 
 @pytest.mark.usefixtures("no_slurm")
+def test_container_runs_what_runs_without_one(layout: SweepLayout) -> None:
+    image = ["apptainer", "exec", "--nv", "my image.sif"]
+    container = profile(container=image)
+    bare = preview(layout, entries(1), profile()).splitlines()
+    lines = preview(layout, entries(1), container).splitlines()
+    python = shlex.quote(sys.executable)
+    line = bare[-1].replace(f" {python} ", " python3 ")
+    start = " bash apptainer exec --nv 'my image.sif' env INR_REQUEUE_CODE=75 "
+    assert line.replace(" bash env ", start) in lines
+    post = post_script(layout, container, "TOKEN", layout.code, [])
+    assert "apptainer exec --nv 'my image.sif' env " in post.text
+    text = preview(layout, entries(1), profile(container="apptainer exec $IMAGE"))
+    assert " bash apptainer exec $IMAGE env " in text  # as the shell of the job knows it
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(0, ""), (1, ""), (75, "requeue 7_3\n")])
+def test_task_in_a_container_is_requeued_from_outside(
+    layout: SweepLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, requeued: str
+) -> None:
+    install(tmp_path, monkeypatch)
+    (tmp_path / "bin" / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "asked").touch()
+    (tmp_path / "bin" / "srun").write_text(f"#!/bin/sh\nexit {code}\n")
+    script = preview(layout, entries(3), profile(container="x", max_array_size=5)).partition(
+        "tasks: 3\n#"
+    )[2]
+    done = subprocess.run(
+        ["bash", "-c", f"#{script}"],
+        env=os.environ | {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"},
+    )
+    assert done.returncode == code
+    assert (tmp_path / "asked").read_text() == requeued
+
+
+def test_comment_that_the_site_demands_is_the_jobs(layout: SweepLayout) -> None:
+    assert "--comment='budget 7'\n" in preview(layout, entries(2), profile(comment="budget 7"))
+
+
+@pytest.mark.usefixtures("no_slurm")
 def test_preview_leaves_no_file(layout: SweepLayout) -> None:
     preview(layout, entries(3), load_profile("default"))
     assert not layout.root.exists()
@@ -140,7 +182,7 @@ def test_preview_shows_equal_scripts_once(layout: SweepLayout) -> None:
 def test_minimal_profile_asks_for_nothing_else(layout: SweepLayout) -> None:
     text = preview(layout, entries(2), profile(gpus=0))
     assert "--array=0-1%2\n" in text
-    for absent in ("partition", "account", "qos", "gpus", "mem=", "wckey", "# setup", "dependency"):
+    for absent in ("partition", "account", "qos", "gpus", "mem=", "wckey", "MEM_PER", "dependency"):
         assert absent not in text
 
 
@@ -148,6 +190,7 @@ def test_minimal_profile_asks_for_nothing_else(layout: SweepLayout) -> None:
 def test_single_task_is_a_plain_job(layout: SweepLayout) -> None:
     text = preview(layout, entries(1), load_profile("default"))
     assert "--array" not in text
+    assert " SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID\n" in text
     assert "/%j_0_log.out" in text
 
 
@@ -217,6 +260,18 @@ def test_long_sweep_is_split_at_the_clusters_limit(listed: SweepLayout, slurm: P
     assert leftovers(listed) == []
 
 
+def test_no_more_tasks_run_at_once_than_allowed(listed: SweepLayout, slurm: Path) -> None:
+    few = profile(max_array_size=2, parallelism=2)
+    text = preview(listed, entries(7), few)
+    assert "# array 2: tasks: 2\n" in text
+    assert text.count("--array=0-1%1\n") + text.count("%j_0_log.out") / 2 >= 2
+    assert text.count("--dependency=afterany:JOB\n") == 1
+    submit(listed, entries(7), few)
+    scripts = [(slurm / f"{number}.sh").read_text() for number in (1, 2, 3, 4)]
+    waits = [re.findall(r"--dependency=(\S+)", script) for script in scripts]
+    assert waits == [[], [], ["afterany:41"], ["afterany:42"]]
+
+
 def test_profile_overrides_the_clusters_limit(listed: SweepLayout, slurm: Path) -> None:
     assert len(submit(listed, entries(6), profile(max_array_size=2))) == 3
 
@@ -244,7 +299,7 @@ def test_without_slurm(listed: SweepLayout) -> None:
 def test_cluster_that_does_not_answer(
     listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLURM_DOWN", "1")
+    monkeypatch.setenv("CLUSTER_DOWN", "1")
     assert "no cluster answers" in preview(listed, entries(2), profile())
     with pytest.raises(UserError, match="does not answer"):
         submit(listed, entries(2), profile())
@@ -252,6 +307,7 @@ def test_cluster_that_does_not_answer(
 
 
 REFUSED = "sbatch: error: Batch job submission failed: "
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
 @pytest.mark.parametrize(
@@ -311,6 +367,62 @@ def test_refusal_half_way_names_what_was_accepted(
         submit(listed, entries(11), profile())
     assert leftovers(listed) == []
     assert [each.job_id for each in read_submissions(listed)] == ["41", "42"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        pytest.param(
+            f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{REFUSED}{POLICY}",
+            "QOSMaxSubmitJobPerUserLimit; .*each task of an array counting.*--pack",
+            id="submitted",
+        ),
+        pytest.param(
+            f"sbatch: error: AssocMaxSubmitJobLimit\n{REFUSED}{POLICY}",
+            "may be in the queue at once.*Launch again",
+            id="submitted-by-account",
+        ),
+        pytest.param(
+            f"{REFUSED}Slurm temporarily unable to accept job", "MaxJobCount", id="full-queue"
+        ),
+        pytest.param(f"{REFUSED}Resource temporarily unavailable", "MaxJobCount", id="again"),
+        pytest.param(
+            f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{REFUSED}{POLICY}",
+            r"look at time \(30\)",
+            id="wall",
+        ),
+        pytest.param(
+            f"sbatch: error: QOSMaxGRESPerUser\n{REFUSED}{POLICY}",
+            r"look at gpus \(1\)",
+            id="gpus",
+        ),
+        pytest.param(
+            f"sbatch: error: AssocGrpJobsLimit\n{REFUSED}{POLICY}",
+            "Lower parallelism",
+            id="running",
+        ),
+        pytest.param(f"{REFUSED}{POLICY}", "sacctmgr show qos.*--pack", id="unnamed"),
+    ],
+)
+def test_limit_of_the_cluster_is_named_and_no_account(
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch, refusal: str, advice: str
+) -> None:
+    monkeypatch.setenv("ACCEPT", "1")
+    monkeypatch.setenv("REFUSAL", refusal)
+    with pytest.raises(UserError, match=rf"{advice}.*Already submitted: 3 tasks as 41") as caught:
+        submit(listed, entries(11), profile())
+    assert "account (" not in str(caught.value)
+
+
+def test_queue_that_stays_full_is_named(
+    listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sbatch, "_SBATCH_SECONDS", 1.0)
+    said = "Slurm temporarily unable to accept job, sleeping and retrying"
+    program = f"#!/bin/bash\necho 'sbatch: error: {said}' >&2\nexec sleep 60\n"
+    (slurm.parent / "bin" / "sbatch").write_text(program)
+    with pytest.raises(UserError, match=r"no answer within 1 seconds \(.*\)\. .*\(MaxJobCount\)"):
+        submit(listed, entries(3), profile())
 
 
 @pytest.mark.parametrize(

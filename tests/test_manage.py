@@ -154,7 +154,7 @@ def test_status_without_slurm(
 ) -> None:
     first, *_ = runs(layout)
     fail(layout, first, "failed", "ValueError: no")
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert call("status", "out", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [run["state"] for run in document["runs"]] == ["failed"] + ["waiting"] * 3
@@ -324,7 +324,7 @@ def test_post_processing_alone_can_be_cancelled(layout: SweepLayout, slurm: Fake
 def test_cancel_when_slurm_does_not_answer(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert call("cancel", "out", "--yes") == 1
     assert "Try again when it answers" in capsys.readouterr().err
     assert not cancelled()
@@ -349,7 +349,7 @@ import pathlib, signal, sys, time
 from inr.lock import RunLock
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
-    with RunLock(pathlib.Path(sys.argv[1])):
+    with RunLock(pathlib.Path(sys.argv[1]), *sys.argv[2:]):
         print("holds", flush=True)
         time.sleep(60)
 except KeyboardInterrupt:
@@ -378,6 +378,33 @@ def test_cancel_of_a_local_launch(layout: SweepLayout, slurm: FakeSlurm, chosen:
         for holder in holders:
             holder.kill()
             holder.communicate()
+    assert not cancelled()
+
+
+@pytest.mark.parametrize(("job", "stops"), [("900_3", True), ("77", True), ("41_0", False)])
+def test_cancel_of_a_launch_inside_an_allocation(
+    layout: SweepLayout,
+    slurm: FakeSlurm,
+    capsys: pytest.CaptureFixture[str],
+    job: str,
+    stops: bool,
+) -> None:
+    slurm.take_away("41")
+    slurm.take_away("42")
+    lock = str(layout.run(runs(layout)[0].name).lock)
+    command = [sys.executable, "-c", TASK, lock, job]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"holds\n"
+            assert call("cancel", "out", "--yes") == 0
+            said = capsys.readouterr().out
+            assert ("about to end" in said) is not stops
+            if stops:
+                assert holder.wait(timeout=10) == 3
+            assert (holder.poll() is not None) is stops
+        finally:
+            holder.kill()
     assert not cancelled()
 
 
@@ -536,7 +563,7 @@ def test_retry_when_slurm_is_gone_for_good(
     assert retry("--local", "--without-slurm") == 2
     assert "Take that back with `manage.py cancel out`, then retry" in capsys.readouterr().err
 
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     assert retry("--local") == 0
     text = capsys.readouterr().out
     assert "2 runs under way left alone. Slurm does not answer" in text

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from jobs.profiles import Profile
 from jobs.snapshot import take_snapshot
 from jobs.task import run_task
 
+ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "data": {"size": 16, "frames": 2},
     "model": {"width": 8, "depth": 2},
@@ -116,7 +120,7 @@ def test_every_distinct_shape_is_tried_once(layout):
         "derivatives": tiny(training={"loss_weights": [1, 0, 1, 0]}),
         "frames": tiny(training={"batch": "frame"}),
     }
-    costs, untried = preflight.rehearse(runs, take_snapshot(layout), 1)
+    costs, untried, _ = preflight.rehearse(runs, take_snapshot(layout), PROFILE)
     assert (len(costs), untried) == (4, 0)
     assert all(cost.start > 0 and cost.fixed + cost.point > 0 for cost in costs.values())
 
@@ -125,8 +129,64 @@ def test_broken_environment_is_refused(layout):
     code = take_snapshot(layout)
     (code / "inr" / "train.py").write_text("import no_such_package\n")
     with pytest.raises(UserError, match=r"would fail at once: .*'no_such_package'") as caught:
-        preflight.rehearse({"a": tiny()}, code, 1)
+        preflight.rehearse({"a": tiny()}, code, PROFILE)
     assert "\n" not in str(caught.value)
+
+
+def with_fields(**fields: object) -> Profile:
+    return Profile.model_validate(PROFILE.model_dump() | fields)
+
+
+def test_smoke_test_has_what_the_setup_and_the_shell_provide(layout, tmp_path, monkeypatch):
+    code = take_snapshot(layout)
+    (code / "inr" / "train.py").write_text("import from_the_shell, from_the_setup\n")
+    for name in ("shell", "setup"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"from_the_{name}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shell"))
+    # noise and questions of the setup are not mistaken for answers
+    lines = ["echo '{}'; cat", f"export PYTHONPATH={tmp_path}/setup:$PYTHONPATH"]
+    costs, untried, reason = preflight.rehearse({"a": tiny()}, code, with_fields(setup=lines))
+    assert (len(costs), untried, reason) == (1, 0, "")
+    with pytest.raises(UserError, match="from_the_setup"):
+        preflight.rehearse({"a": tiny()}, code, PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param({"setup": ["nvidia-smi-of-a-node"]}, "setup failed", id="setup"),
+        pytest.param({"container": "no-apptainer-here exec x.sif"}, "not found", id="container"),
+    ],
+)
+def test_what_only_a_node_has_is_not_missed_here(layout, slurm, fields, said):
+    profile = with_fields(**fields)
+    forecast = preflight.check(layout, entries(tiny()), profile, take_snapshot(layout), post=False)
+    assert forecast.notes[-1].startswith("nothing was tried: ")
+    assert said in forecast.notes[-1]
+
+
+def test_setup_that_hangs_is_ended(layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "REHEARSAL_SECONDS", 0.5)
+    profile = with_fields(setup=["sleep 987654 & echo $! > pid; wait"])
+    monkeypatch.chdir(tmp_path)
+    assert preflight.rehearse({"a": tiny()}, take_snapshot(layout), profile) == ({}, 1, "")
+    pid = (tmp_path / "pid").read_text().strip()
+    status = Path("/proc", pid, "stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_false_package_on_the_shells_path_is_not_taken(layout, tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise ImportError('false numpy')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    costs, *_ = preflight.rehearse({"a": tiny()}, take_snapshot(layout), PROFILE)
+    assert len(costs) == 1
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "launch.py"), "--dry-run", "--local"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_network_that_cannot_be_trained_is_named(layout):
@@ -134,7 +194,7 @@ def test_network_that_cannot_be_trained_is_named(layout):
     with (code / "inr" / "packing.py").open("a") as file:
         file.write("\ndef order_needed(weights):\n    raise ArithmeticError('no order')\n")
     with pytest.raises(UserError, match=r"a/b: its network cannot be trained: .*no order"):
-        preflight.rehearse({"a/b": tiny()}, code, 1)
+        preflight.rehearse({"a/b": tiny()}, code, PROFILE)
 
 
 def test_effort_is_bounded(layout, monkeypatch, slurm):
@@ -144,7 +204,7 @@ def test_effort_is_bounded(layout, monkeypatch, slurm):
     assert forecast.needs.startswith("at most ")  # the large one is estimated from the small one
     assert forecast.notes[0].startswith("1 of 2 shapes of networks were not tried")
     monkeypatch.setattr(preflight, "REHEARSAL_SECONDS", 0.01)
-    assert preflight.rehearse({"a": tiny()}, take_snapshot(layout), 1) == ({}, 1)
+    assert preflight.rehearse({"a": tiny()}, take_snapshot(layout), PROFILE) == ({}, 1, "")
 
 
 # --- disk and cluster
@@ -152,7 +212,7 @@ def test_effort_is_bounded(layout, monkeypatch, slurm):
 
 @pytest.fixture
 def without_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, threads: ({}, 0))
+    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, profile: ({}, 0, ""))
 
 
 @pytest.mark.usefixtures("without_rehearsal")
@@ -162,6 +222,14 @@ def test_small_disk_is_refused(layout, slurm, monkeypatch):
     runs = entries(tiny(data={"size": 512}))
     with pytest.raises(UserError, match=r"1 runs need at most 2\d\.\d MB of disk, 1 MB free"):
         preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_file_system_without_room_for_files_is_refused(layout, slurm, monkeypatch):
+    counts = namedtuple("counts", "f_files f_favail f_blocks f_bfree f_bavail f_frsize")
+    monkeypatch.setattr(os, "statvfs", lambda path: counts(1_000_000, 9, *[1 << 30] * 4))
+    with pytest.raises(UserError, match=r"1 runs write about 10 files and .* room for 9"):
+        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
 
 
 @pytest.mark.usefixtures("without_rehearsal")
@@ -180,7 +248,7 @@ def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     runs = entries(*(tiny(training={"seed": seed}) for seed in range(5)))
     cost = Cost(start=0, fixed=360, point=0, examined=0)  # 20 steps: two hours a run
     costs = {preflight._shape(tiny()): cost}
-    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, threads: (costs, 0))
+    monkeypatch.setattr(preflight, "rehearse", lambda configs, code, profile: (costs, 0, ""))
     code = take_snapshot(layout)
     found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
     assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found.needs

@@ -152,6 +152,26 @@ CASES: dict[str, tuple[Evidence, State, str]] = {
     "requeueing was refused": (
         seen(attempt("stopped", "asked to by SIGUSR2"), ended=task("FAILED")),
         State.PREEMPTED, "stopped, asked to by SIGUSR2"),
+    "preempted, not requeued": (
+        seen(attempt("stopped", "preempted, asked to by SIGTERM"), ended=task("COMPLETED")),
+        State.PREEMPTED, "stopped, preempted, asked to by SIGTERM"),
+    "preempted, to Slurm a time limit": (
+        seen(attempt("stopped", "preempted, asked to by SIGTERM"), ended=task("TIMEOUT")),
+        State.PREEMPTED, "stopped, preempted, asked to by SIGTERM"),
+    "preempted and on its way": (
+        seen(attempt("stopped", "preempted, asked to by SIGTERM"),
+             queued=task("PENDING", "BeginTime")),
+        State.REQUEUED, "preempted, asked to by SIGTERM; BeginTime"),
+    "cancelled after it was preempted": (
+        seen(attempt("stopped", "preempted, asked to by SIGTERM"), ended=task("CANCELLED")),
+        State.CANCELLED, "cancelled in Slurm"),
+    "perhaps preempted, but cancelled": (
+        seen(attempt("stopped", "perhaps preempted, asked to by SIGTERM, but not requeued: x"),
+             ended=task("CANCELLED")), State.CANCELLED, "cancelled in Slurm"),
+    "no progress": (
+        seen(attempt("failed", "3 attempts in a row ended without a new step"),
+             ended=task("FAILED")),
+        State.FAILED, "3 attempts in a row ended without a new step"),
     # killed without a word
     "killed: memory": (seen(KILLED, ended=task("OUT_OF_MEMORY")),
                        State.OUT_OF_MEMORY, "Slurm ended it: it used more memory than asked for"),

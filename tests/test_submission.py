@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from inr.errors import UserError
 from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.lock import RunLock
-from jobs import cluster
+from jobs import sbatch, submissions
 from jobs.launch import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,8 +85,8 @@ def test_second_launch_submits_nothing(layout, slurm, capsys):
 
 def test_only_what_neither_waits_nor_is_complete_is_submitted(layout, slurm):
     assert main(command(4, "--no-post")) == 0
-    lines = slurm.queue.read_text().splitlines(keepends=True)
-    slurm.queue.write_text("".join(lines[2:]))  # tasks 0 and 1 have ended
+    tasks = slurm.queue.read_text().split("\x1e")
+    slurm.queue.write_text("\x1e".join(["", *tasks[3:]]))  # tasks 0 and 1 have ended
     finish(layout, 0)
     assert main(command(5, "--no-post")) == 0
     latest = read_submissions(layout)[-1]
@@ -149,7 +150,7 @@ def test_second_launcher_is_refused(layout, slurm):
 
 def test_nothing_is_submitted_while_slurm_cannot_say_what_runs(layout, slurm, monkeypatch):
     assert main(command(3, "--no-post")) == 0
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     with pytest.raises(UserError, match="does not say whether they still wait or run") as caught:
         main(command(4, "--no-post"))
     assert "\n" not in str(caught.value)
@@ -159,7 +160,7 @@ def test_nothing_is_submitted_while_slurm_cannot_say_what_runs(layout, slurm, mo
 def test_complete_sweep_needs_no_slurm(layout, slurm, monkeypatch, capsys):
     assert main(command(1)) == 0
     finish(layout, 0)
-    monkeypatch.setenv("SLURM_DOWN", "yes")
+    monkeypatch.setenv("CLUSTER_DOWN", "yes")
     files = sorted(layout.root.rglob("*"))
     assert main(command(1)) == 0
     assert "1 of 1 complete: nothing to train" in capsys.readouterr().out
@@ -179,17 +180,106 @@ def test_directory_that_no_import_path_can_name():
     assert not Path("a:b").exists()
 
 
-def test_job_of_the_same_number_on_another_cluster_is_not_mistaken(layout, slurm):
+OTHERS = {
+    "without a comment": ({"inr:TOKEN": "", "TOKEN_submission": "other"}, 1),
+    "another comment": ({"inr:TOKEN": "budget 7", "TOKEN_submission": "other"}, 1),
+    "another comment and name": ({"inr:TOKEN": "budget 7", "out": "site_out"}, 1),
+    "another script": ({"TOKEN_submission": "wrapped"}, 1),
+    "another name": ({"inr:TOKEN": "", "TOKEN_submission": "other", "out": "out_b"}, 2),
+    "another sweep's comment": ({"inr:TOKEN": "inr:0123456789ab"}, 2),
+    "another sweep's script": ({"inr:TOKEN": "", "TOKEN": "0123456789ab"}, 2),
+}
+
+
+@pytest.mark.parametrize(("changes", "jobs"), OTHERS.values(), ids=OTHERS.keys())
+def test_number_name_and_token_say_whose_a_job_is(layout, slurm, changes, jobs):
     assert main(command(2, "--no-post")) == 0
-    slurm.queue.write_text(slurm.queue.read_text().replace("inr:", "other:"))
+    (submission,) = read_submissions(layout)
+    tasks = []
+    for task in slurm.queue.read_text().split("\x1e")[1:]:
+        *fields, name, script, comment = task.rstrip("\n").split("\x1f")
+        for old, new in changes.items():
+            old = old.replace("TOKEN", submission.token)
+            comment, script = comment.replace(old, new), Path(script).name.replace(old, new)
+            name = new if name == old else name
+        tasks.append("\x1f".join([*fields, name, f"/spool/{script}", comment]))
+    slurm.queue.write_text("".join(f"\x1e{task}\n" for task in tasks))
     assert main(command(2, "--no-post")) == 0
-    assert len(slurm.submitted()) == 2
+    assert len(slurm.submitted()) == jobs
+
+
+def test_lost_answer_is_found_where_comments_are_written_over(layout, slurm):
+    launch_and_die(3)
+    slurm.queue.write_text(re.sub("inr:[0-9a-f]+", "budget 7", slurm.queue.read_text()))
+    assert main(command(3, "--no-post")) == 0
+    assert [s.job_id for s in read_submissions(layout)] == ["41"]
+    assert trained_once(layout, slurm, 3)
+
+
+ANSWERS = {
+    "sentence": "echo Submitted batch job $job on cluster big",
+    "cluster": "echo $job';big'",
+    "banner": "echo Welcome to BIG, 3 users; echo $job; echo Bye",
+    "on the wrong stream": "echo Submitted batch job $job >&2",
+    "over two lines": "printf 'Submitted batch\\njob %s\\n' $job",
+    "carriage return": "printf '%s\\r\\n' $job",
+    "another language": "echo Auftrag $job angenommen",
+    "nothing": "true",
+    "two numbers": "echo 7; echo $job",
+    "latin-1": "printf '\\xe9t\\xe9\\n'",
+    "then it fails": "echo $job; echo logging failed >&2; exit 1",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_answer_of_a_site_is_understood_or_looked_up(layout, slurm, monkeypatch, answer):
+    monkeypatch.setenv("ANSWER", answer)
+    assert main(command(3, "--no-post")) == 0
+    assert [s.job_id for s in read_submissions(layout)] == ["41"]
+    assert (layout.submitit / "41_submission.sh").is_file()
+    assert main(command(3, "--no-post")) == 0
+    assert len(slurm.submitted()) == 1
+
+
+def test_answer_that_names_no_job_is_no_refusal(layout, slurm, monkeypatch):
+    monkeypatch.setenv("ANSWER", "echo queued; mv $QUEUE $QUEUE.later; touch $QUEUE")
+    with pytest.raises(UserError, match="sbatch named no job: 'queued'"):
+        main(command(3, "--no-post"))
+    (submission,) = read_submissions(layout)
+    assert (submission.job_id, layout.submission(submission.token).is_file()) == (None, True)
+    Path(f"{slurm.queue}.later").replace(slurm.queue)
+    assert main(command(3, "--no-post")) == 0
+    assert len(slurm.submitted()) == 1
+
+
+def test_sbatch_that_gives_no_answer_is_looked_up(layout, slurm, monkeypatch):
+    monkeypatch.setattr(sbatch, "_SBATCH_SECONDS", 1.0)
+    monkeypatch.setenv("ANSWER", "exec sleep 60")
+    assert main(command(3, "--no-post")) == 0
+    assert [s.job_id for s in read_submissions(layout)] == ["41"]
+
+
+def test_job_gets_nothing_of_the_shell_that_only_concerns_another_job(layout, slurm, monkeypatch):
+    poison = [
+        *("SLURM_MEM_PER_CPU", "SLURM_ARRAY_TASK_ID", "SLURM_EXPORT_ENV", "SLURM_CLUSTERS"),
+        *("SBATCH_PARTITION", "SBATCH_TIMELIMIT", "SRUN_CPUS_PER_TASK", "SALLOC_QOS"),
+        *("SUBMITIT_EXECUTOR", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"),
+        *("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "OMP_NUM_THREADS"),
+    ]
+    for name in poison:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    monkeypatch.setenv("PROJECT", "thesis")
+    assert main(command(2, "--no-post")) == 0
+    environment = dict(e.split("=", 1) for e in slurm.environment.read_text().splitlines())
+    assert set(poison).isdisjoint(environment)
+    assert (environment["SLURM_CONF"], environment["PROJECT"]) == ("/etc/slurm.conf", "thesis")
 
 
 def test_tasks_that_are_ending_are_waited_for(layout, slurm, monkeypatch, capsys):
     assert main(command(2, "--no-post")) == 0
     slurm.queue.write_text(slurm.queue.read_text().replace("PENDING", "COMPLETING"))
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: slurm.take_away("41"))
+    monkeypatch.setattr(submissions.time, "sleep", lambda seconds: slurm.take_away("41"))
     assert main(command(2, "--no-post")) == 0
     assert "waiting for 2 tasks that are about to end" in capsys.readouterr().out
     assert len(slurm.submitted()) == 2
@@ -227,6 +317,18 @@ def test_postprocessing_is_submitted_once(layout, slurm):
     # new tasks: again, and after the one that still waits
     assert main(command(4)) == 0
     assert dependency(slurm.submitted()[-1]) == "afterany:41:42:43"
+
+
+@pytest.mark.parametrize(
+    ("state", "jobs"), [("CANCELLED by 0", 3), ("FAILED", 3), ("COMPLETED", 2), ("RUNNING", 2)]
+)
+def test_postprocessing_that_failed_is_submitted_again(tmp_path, layout, slurm, state, jobs):
+    assert main(command(3)) == 0
+    slurm.take_away("42")
+    program = tmp_path / "bin" / "sacct"
+    program.write_text(f"#!/bin/sh\nprintf '42\\037{state}\\037\\037n1\\037out_post\\037\\n'\n")
+    assert main(command(3)) == 0
+    assert len(slurm.submitted()) == jobs
 
 
 def test_postprocessing_that_was_not_reached_is_made_up_for(layout, slurm):

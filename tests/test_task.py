@@ -179,7 +179,7 @@ def test_worker_stops_on_usr2_and_requeues_itself(moment: str, tmp_path: Path) -
         "SLURM_ARRAY_TASK_ID": "1",
     }
     # as the batch script starts it: ignored until Python listens
-    command = ["bash", "-c", 'trap "" USR2; exec "$@"', "worker", sys.executable, "-P"]
+    command = ["bash", "-c", 'trap "" USR2 TERM; exec "$@"', "worker", sys.executable, "-P"]
     with subprocess.Popen(
         [*command, "-m", "jobs.worker", str(layout.root), "t0"],
         env=environment,

@@ -64,6 +64,12 @@ class Cluster:
             "MYSQL_UNIX_PORT": str(self.database_socket),
         }
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Version of Slurm, such as 22, 5."""
+        major, minor = (self.ask("slurmctld", "-V") or "0.0").split()[-1].split(".")[:2]
+        return int(major), int(minor)
+
     def log(self, name: str) -> Path:
         """Standard output and error of a daemon or command."""
         return self.state / "log" / f"{name}.out"
@@ -125,11 +131,12 @@ def prepare(cluster: Cluster) -> None:
         "host": socket.gethostname().partition(".")[0],
         "state": str(cluster.state),
         "munge_socket": str(cluster.munge_socket),
+        "cgroup_plugin": "disabled" if cluster.version >= (23, 11) else "autodetect",
     }
-    for name, mode in (("slurm.conf", 0o644), ("gres.conf", 0o644), ("slurmdbd.conf", 0o600)):
-        template = Path(__file__).with_name(f"{name}.in").read_text()
-        path = cluster.state / name
-        path.touch(mode=mode)
+    for file in Path(__file__).parent.glob("*.conf.in"):
+        template = file.read_text()
+        path = cluster.state / file.stem
+        path.touch(mode=0o600)  # slurmdbd insists; the others are root's too
         path.write_text(Template(template).substitute(values))
     cluster.do(
         "mariadb-install-db",

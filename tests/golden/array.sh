@@ -28,6 +28,7 @@
 #SBATCH --time=30
 
 # setup
+unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU
 module load cuda
 [ $? -eq 0 ] || { echo 'setup failed: module load cuda' >&2; exit 1; }
 cd /data && . 'my env'
@@ -35,4 +36,4 @@ cd /data && . 'my env'
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 bash -c 'trap "" USR2; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.worker '/SWEEP' TOKEN
+srun --unbuffered --output '/SWEEP/submitit/%A_%a_%t_log.out' --error '/SWEEP/submitit/%A_%a_%t_log.err' --cpus-per-task=2 bash -c 'trap "" USR2 TERM; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.worker '/SWEEP' TOKEN

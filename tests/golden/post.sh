@@ -22,6 +22,7 @@
 #SBATCH --time=60
 
 # setup
+unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
 module load cuda
 [ $? -eq 0 ] || { echo 'setup failed: module load cuda' >&2; exit 1; }
 cd /data && . 'my env'
@@ -29,4 +30,4 @@ cd /data && . 'my env'
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/SWEEP/submitit/%j_%t_log.out' --error '/SWEEP/submitit/%j_%t_log.err' --cpus-per-task=1 env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.afterwards '/SWEEP'
+srun --unbuffered --output '/SWEEP/submitit/%j_%t_log.out' --error '/SWEEP/submitit/%j_%t_log.err' --cpus-per-task=1 bash -c 'trap "" USR2 TERM; exec "$@"' bash env 'PYTHONPATH=/SWEEP/code/DIGEST'"${PYTHONPATH:+:$PYTHONPATH}" PYTHON -P -u -m jobs.afterwards '/SWEEP'

@@ -1,0 +1,114 @@
+"""Every call of a program of Slurm: its environment, its time-out, and its words when it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from inr.errors import UserError
+
+TIMEOUT_SECONDS = 60.0
+
+# What a launcher's shell may hold and no job may get: defaults of Slurm's programs, which win over
+# the script; the step, the devices and the threads of a job that the launcher itself runs in;
+# the window of its notebook.
+_FOREIGN = re.compile(
+    r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SACCTMGR|SCONTROL|SCANCEL|SINFO|SPRIO|SSHARE"
+    r"|SSTAT|SREPORT|SATTACH|SBCAST|STRIGGER|SCRONTAB|SUBMITIT|PMI|PMI2|PMIX|OMPI|PRTE|HYDRA"
+    r"|OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB)_.*"
+    r"|(CUDA|HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK|MPLBACKEND"
+)
+# Which cluster, and a right to use it. Not SLURM_CLUSTERS: a job is looked for where it was sent.
+_KEPT = ("SLURM_CONF", "SLURM_JWT")
+
+
+class SlurmUnavailable(UserError):  # noqa: N818 - it names a state of the world
+    """There is no Slurm here, or it does not answer."""
+
+
+class SlurmTimeout(SlurmUnavailable):
+    """A program was started and gave no answer in time: it may have done what it was asked."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a program of Slurm said.
+
+    Attributes:
+        program: its name.
+        code: its exit code; negative: the signal that ended it.
+        out: its standard output.
+        err: its standard error.
+    """
+
+    program: str
+    code: int
+    out: str
+    err: str
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, on one line."""
+        # some wrappers complain on standard output
+        lines = (self.err.strip() or self.out.strip()).splitlines()
+        prefix = rf"^{self.program}: (error: |fatal: )?|^(slurm_\w+ )?error: "
+        said = [" ".join(re.sub(prefix, "", line).split()) for line in lines]
+        said = [line for line in dict.fromkeys(said) if line and "--help" not in line]
+        return "; ".join(said)[:1000] or f"exit code {self.code}"
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without what only concerns the job or the shell it runs in."""
+    return {k: v for k, v in os.environ.items() if k in _KEPT or not _FOREIGN.fullmatch(k)}
+
+
+def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0) -> Answer:
+    """Run ``program`` and wait for its answer, whatever its exit code.
+
+    Args:
+        program: such as ``squeue``.
+        arguments: its arguments.
+        stdin: what it reads.
+        timeout: seconds to wait; 0: `TIMEOUT_SECONDS`.
+
+    Raises:
+        SlurmTimeout: it gave no answer in time.
+        SlurmUnavailable: there is no such program here, or it cannot be started.
+    """
+    command = shutil.which(program)
+    if command is None:
+        raise SlurmUnavailable(f"no {program} here: this machine has no Slurm")
+    # lists of array tasks are not cut off; only what prints them looks at it
+    environment = clean_environment()
+    if program != "sbatch":
+        environment["SLURM_BITSTR_LEN"] = "0"
+    timeout = timeout or TIMEOUT_SECONDS
+    try:
+        done = subprocess.run(  # noqa: S603 - a program of Slurm
+            [command, *arguments],
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = Answer(program, 0, "", (error.stderr or b"").decode("utf-8", "replace"))
+        words = f" ({said.reason})" if said.err.strip() else ""
+        raise SlurmTimeout(f"{program} gave no answer within {timeout:g} seconds{words}") from None
+    except OSError as error:
+        raise SlurmUnavailable(f"{command} cannot be started: {error.strerror}") from None
+    return Answer(program, done.returncode, done.stdout, done.stderr)
+
+
+def ask_slurm(program: str, *arguments: str) -> str:
+    """What ``program`` prints. Raises `SlurmUnavailable`, also when it fails."""
+    answer = run_slurm(program, *arguments)
+    if answer.code != 0:
+        raise SlurmUnavailable(f"{program} failed: {answer.reason}")
+    return answer.out
