@@ -188,8 +188,9 @@ def test_preemption_that_is_not_answered_in_time(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
     broken.chmod(0o755)
     deaf = [f"export PATH={broken.parent}:$PATH"]
-    requeued = Sweep(beside(tmp_path, "requeued"), one, partition="scavenge", setup=deaf)
-    ended = Sweep(beside(tmp_path, "ended"), one, partition="spot", setup=deaf)
+    long = {"seeds": 1, "set": {"training.steps": 60_000, "record.metrics_every": 30_000}}
+    requeued = Sweep(beside(tmp_path, "requeued"), long, partition="scavenge", setup=deaf)
+    ended = Sweep(beside(tmp_path, "ended"), long, partition="spot", setup=deaf)
     early = Sweep(beside(tmp_path, "early"), one, partition="spot", setup=["sleep 5"])
     loading = Sweep(beside(tmp_path, "loading"), one, partition="spot")
     with grace("scavenge", 8), grace("spot", 8):
@@ -203,10 +204,12 @@ def test_preemption_that_is_not_answered_in_time(tmp_path: Path) -> None:
         ended.wait_until_left()
         ((_, run),) = ended.states().items()
         assert run["state"] == "preempted", run
-        for sweep in (early, loading, requeued):
+        for sweep in (early, loading):
             end_well(sweep)
-    first, _ = requeued.attempts(0)
+        requeued.wait_until_left()
+    first, last = requeued.attempts(0)
     assert first.reason.startswith("perhaps preempted, asked to by SIGTERM, but not requeued: ")
+    assert (last.status, last.first_step) == ("complete", first.last_step)
 
 
 def test_what_is_cancelled_in_its_grace_stays_so(tmp_path: Path) -> None:
