@@ -100,6 +100,7 @@ def test_signal_before_the_first_step(tmp_path: Path) -> None:
 
 
 LONGER = {"training.steps": 20_000, "record.metrics_every": 10_000}
+LONG = {"training.steps": 60_000, "record.metrics_every": 30_000}  # not to be compared
 
 
 def beside(directory: Path, name: str) -> Path:
@@ -144,13 +145,14 @@ def signal_of_the_job() -> Iterator[None]:
 def test_preemption_by_a_job_of_higher_priority(tmp_path: Path, received: str) -> None:
     """In partitions that requeue and that cancel: arrays, plain jobs, packs of both kinds."""
     one, two = ({"seeds": count, "set": LONGER} for count in (1, 2))
+    pack: dict[str, Any] = {"seeds": 2, "set": LONG}
     room: dict[str, Any] = {"memory": "1500MB"}
     sweeps = [  # the slowest to start first
         (
-            Sweep(beside(tmp_path, "processes"), two, partition="scavenge", cpus=2, **room),
+            Sweep(beside(tmp_path, "processes"), pack, partition="scavenge", cpus=2, **room),
             "processes",
         ),
-        (Sweep(beside(tmp_path, "fused"), two, partition="spot", **room), "fused"),
+        (Sweep(beside(tmp_path, "fused"), pack, partition="spot", **room), "fused"),
         (Sweep(beside(tmp_path, "array"), two, partition="scavenge"), ""),
         (Sweep(beside(tmp_path, "plain"), one, partition="spot"), ""),
     ]
@@ -188,7 +190,7 @@ def test_preemption_that_is_not_answered_in_time(tmp_path: Path) -> None:
     broken.write_text("#!/bin/sh\necho no such thing here >&2\nexit 1\n")
     broken.chmod(0o755)
     deaf = [f"export PATH={broken.parent}:$PATH"]
-    long = {"seeds": 1, "set": {"training.steps": 60_000, "record.metrics_every": 30_000}}
+    long: dict[str, Any] = {"seeds": 1, "set": LONG}
     requeued = Sweep(beside(tmp_path, "requeued"), long, partition="scavenge", setup=deaf)
     ended = Sweep(beside(tmp_path, "ended"), long, partition="spot", setup=deaf)
     early = Sweep(beside(tmp_path, "early"), one, partition="spot", setup=["sleep 5"])
