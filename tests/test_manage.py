@@ -346,10 +346,14 @@ def test_answer_of_scancel(
 
 TASK = """
 import pathlib, signal, sys, time
+from inr.attempts import AttemptLog
 from inr.lock import RunLock
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
-    with RunLock(pathlib.Path(sys.argv[1]), *sys.argv[2:]):
+    lock = pathlib.Path(sys.argv[1])
+    with RunLock(lock):
+        for job in sys.argv[2:]:
+            AttemptLog(lock.with_name("attempts.jsonl"), job, 1, 0).start()
         print("holds", flush=True)
         time.sleep(60)
 except KeyboardInterrupt:
