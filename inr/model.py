@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from inr.activations import ACTIVATIONS
@@ -40,10 +39,6 @@ class Network:
         """Frequency of hidden layer ``layer``, counted from 0."""
         return self.config.omega_first if layer == 0 else self.config.omega_hidden
 
-    def activate(self, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
-        """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
-        return ACTIVATIONS[self.config.activation].derivatives(z, self.omega(layer), order)
-
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
         """A copy on ``device``, as leaves of the graph that require gradients as these do."""
 
@@ -56,17 +51,6 @@ class Network:
             weights=tuple(move(weight) for weight in self.weights),
             biases=tuple(move(bias) for bias in self.biases),
         )
-
-
-def affine(
-    rows: Float[Tensor, "*model_in row fan_in"],
-    weight: Float[Tensor, "*model fan_out fan_in"],
-    bias: Float[Tensor, "*model fan_out"],
-) -> Float[Tensor, "*model_out row fan_out"]:
-    """``rows @ weight^T + bias``; rows without a model axis are shared by all models."""
-    if weight.ndim == 2:
-        return torch.nn.functional.linear(rows, weight, bias)
-    return torch.matmul(rows, weight.mT) + bias.unsqueeze(-2)
 
 
 def initialize(
