@@ -18,9 +18,8 @@ from inr.layout import RunLayout, find_sweep
 from inr.results import QUANTITIES
 from postprocess.merged import ensure_merged
 from postprocess.terminal import print_written, sweep_parser
-from postprocess.video_encoder import FORMATS
-from postprocess.video_options import add_film_options, between
-from postprocess.video_paths import is_newer, output_paths
+from postprocess.video_encoder import FORMATS, add_film_options, between
+from postprocess.video_plans import find_due
 from postprocess.zoom_film import Subject, Zoom, subject_of_run, subject_of_sweep, write_zoom
 
 _SCALES = (1.01, 1000)  # beyond, single precision shows
@@ -31,12 +30,12 @@ def main() -> int:
     """Run the command line."""
     arguments = _parser().parse_args()
     subject = _find(arguments.sweep, arguments.run)
-    outputs = output_paths(subject.target, arguments.format or FORMATS)
-    due = {f: p for f, p in outputs.items() if arguments.force or not is_newer(p, subject.inputs)}
+    formats = arguments.format or FORMATS
+    due = find_due(subject.target, formats, subject.inputs, force=arguments.force)
     if due:
         zoom = Zoom(arguments.scale, arguments.times, arguments.centre, arguments.derivative)
         write_zoom(subject, zoom, due, arguments.fps)
-    print_written(list(due.values()), len(outputs) - len(due), subject.target.parent)
+    print_written(list(due.values()), len(set(formats)) - len(due), subject.target.parent)
     return 0
 
 
