@@ -7,6 +7,7 @@ would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,9 +16,24 @@ from torch import Tensor
 
 from inr.config import TrainingConfig
 from inr.diffusion import Fields
-from inr.losses import Targets
 
 _BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Exact fields at the points of a batch.
+
+    Attributes:
+        value, laplacian, time_derivative: [*model, point].
+        gradient: d/dx, d/dy, [*model, point, 2].
+    """
+
+    value: Tensor
+    gradient: Tensor
+    laplacian: Tensor
+    time_derivative: Tensor
+
 
 Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], targets
 

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from postprocess.video_frames import Column, Part, RunFrames
 from postprocess.video_pixels import ColorTable, Resampler
-from postprocess.video_stage import TITLE, Box, Stage, fractions
+from postprocess.video_stage import TITLE, Box, Stage
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,6 @@ class Layout:
     def bar_box(self, column: int) -> Box:
         """Rows and columns of the pixels of a colour bar."""
         return slice(self.bar_top, self.bar_top + self.bar), self.panel(column, 0)[1]
-
-    def fractions(self, box: Box) -> tuple[float, float, float, float]:
-        """A box as matplotlib counts: left, bottom, width and height, of the whole frame."""
-        return fractions(box, self.size)
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class Canvas:
 
     def _update(self, frame: int) -> None:
         """Set the numbers of a frame."""
-        moment = self._frames.moment(frame, self._sigmas)
+        moment = self._frames.describe(self._frames.times[frame], self._sigmas)
         self._caption.set_text(f"frame {frame + 1} of {len(self._frames)}    {moment}")
         for (number, place), text in self._errors.items():
             error = self._rows[place].frames.error(self._frames.columns[number], frame)

@@ -36,11 +36,13 @@ def add_film_options(parser: argparse.ArgumentParser, fps: float) -> None:
     )
 
 
-def between(low: float, high: float) -> Callable[[str], float]:
-    """The type of an option: a number from ``low`` to ``high``."""
+def between(
+    low: float, high: float, kind: Callable[[str], float] = float
+) -> Callable[[str], float]:
+    """The type of an option: a number from ``low`` to ``high``, of the type ``kind``."""
 
     def number(text: str) -> float:
-        found = float(text)
+        found = kind(text)
         if not (math.isfinite(found) and low <= found <= high):
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return found

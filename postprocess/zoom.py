@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--times",
-        type=_count,
+        type=between(*_MOMENTS, int),
         default=40,
         metavar="N",
         help="number of moments, one for each picture of the video (default: 40)",
@@ -89,14 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_film_options(parser, fps=12.0)
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    fewest, most = _MOMENTS
-    if not fewest <= count <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not between {fewest} and {most}")
-    return count
 
 
 if __name__ == "__main__":

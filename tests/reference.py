@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inr.activations import ACTIVATIONS, Activation
+from inr.batches import Targets
 from inr.config import LossWeights
-from inr.losses import Targets
 from inr.model import Network
 from inr.results import QUANTITIES, Quantity
 

@@ -22,8 +22,8 @@ from torch import Tensor
 
 import inr.step
 from inr.activations import ACTIVATIONS
+from inr.batches import Targets
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.losses import Targets
 from inr.model import Network, initialize
 from inr.packing import order_needed
 from inr.products import HAS_FAST_ONEDNN, product, suits_onednn

@@ -8,8 +8,8 @@ import pytest
 import torch
 from reference import differentiate, squared_error, weighted_loss
 
+from inr.batches import Targets
 from inr.config import LossWeights, ModelConfig
-from inr.losses import Targets
 from inr.model import initialize
 from inr.packing import order_needed
 from inr.results import QUANTITIES

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from inr.adjoint import EAGER, Passes
+from inr.batches import Targets
 from inr.compilation import prepare_passes
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.losses import Targets
 from inr.model import Network, initialize
 from inr.packing import order_needed
 from inr.products import product
