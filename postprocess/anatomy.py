@@ -71,7 +71,8 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
         rows = series[series["run"] == run]
         steps = rows["step"].to_numpy(float)
         panel.stackplot(steps, composition(runs.loc[run], rows), colors=shades, linewidth=0)
-        panel.set(title=title, ylim=(0, 1), xlim=(steps[0], max(steps[-1], steps[0] + 1)))
+        end = max(steps[-1], steps[0] + 1)  # a run of one row
+        panel.set(title=title, ylim=(0, 1), xlim=(steps[0], end))
         panel.grid(visible=False)
         if place + wide >= len(chosen):
             panel.set_xlabel("optimiser steps")
