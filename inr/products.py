@@ -21,16 +21,11 @@ from inr.config import Precision
 MIN_SIDE = 64  # below this both are bound by the cost of a call
 
 
-def _has_fast_onednn() -> bool:
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-HAS_FAST_ONEDNN = _has_fast_onednn()
-
+HAS_FAST_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 
 # not torch's own setting: the compiler cannot ask for it
 _rounds = False

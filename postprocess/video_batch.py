@@ -57,23 +57,15 @@ def write_videos(
         sources = tuple(run.results for run in plan.runs)
         if due:
             jobs.append(VideoJob(sources, plan.label, plan.title, due, fps))
-    reasons = _make(jobs)
-    return Outcome(
-        written=[
-            path
-            for job, reason in zip(jobs, reasons, strict=True)
-            if not reason
-            for path in job.outputs.values()
-        ],
-        kept=kept,
-        failed=[f"{job.label}: {r}" for job, r in zip(jobs, reasons, strict=True) if r],
-    )
-
-
-def _make(jobs: Sequence[VideoJob]) -> list[str]:
-    """Make the videos in child processes; why each failed, or ""."""
+    outcome = Outcome([], kept, [])
     done = run_isolated(make_video, [Batch(job, 1) for job in jobs], timeout=_TIMEOUT)
-    return [reason for (reason,) in track(done, "making videos", total=len(jobs))]
+    made = track(done, "making videos", total=len(jobs))
+    for job, (reason,) in zip(jobs, made, strict=True):
+        if reason:
+            outcome.failed.append(f"{job.label}: {reason}")
+        else:
+            outcome.written.extend(job.outputs.values())
+    return outcome
 
 
 def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:

@@ -105,7 +105,8 @@ class Canvas:
         ]
         lines = title.splitlines() or [""]
         self._layout = Layout.for_image(frames.shape, len(networks), len(lines))
-        self._stage = Stage(self._layout.size)
+        self.size = self._layout.size  # of a frame: width, height
+        self._stage = Stage(self.size)
         self._resample = Resampler(
             frames.shape, (self._layout.panel_height, self._layout.panel_width)
         )
@@ -116,11 +117,6 @@ class Canvas:
             for number, column in enumerate(frames.columns):
                 self._add_column(number, column)
         self._stage.freeze()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return self._stage.size
 
     def draw(self) -> Iterator[np.ndarray]:
         """Every frame in turn as RGBA [row, column, 4]; valid until the next one is drawn."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from inr.activations import ACTIVATIONS, Activation
 from inr.batches import Targets
-from inr.config import LossWeights
-from inr.model import Network
+from inr.config import LossWeights, ModelConfig
+from inr.model import Network, initialize
+from inr.pack import stack_networks
 from inr.results import QUANTITIES, Quantity
 
 
@@ -105,6 +106,19 @@ def _adjoint_pass(
             laplacian = term if laplacian is None else laplacian + term
         adjoint = torch.matmul(adjoint * slopes[layer], network.weights[layer])
     return adjoint, laplacian
+
+
+def initialize_together(
+    config: ModelConfig,
+    seeds: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Network:
+    """Random networks, one a seed, along a leading axis; leaves of the graph."""
+    together = stack_networks([initialize(config, seed, dtype, input_scales) for seed in seeds])
+    for parameter in together.parameters:
+        parameter.requires_grad_()
+    return together
 
 
 def activate(network: Network, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:

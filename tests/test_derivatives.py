@@ -15,6 +15,7 @@ from reference import (
     activation_derivatives,
     differentiate,
     differentiate_nested,
+    initialize_together,
     squared_error,
     weighted_loss,
 )
@@ -56,8 +57,9 @@ def network_of(
     config = ModelConfig(
         activation=activation, width=width, depth=depth, omega_first=6.0, omega_hidden=4.0
     )
-    seeds = 7 if models is None else list(range(models))
-    return initialize(config, seeds, torch.float64)
+    if models is None:
+        return initialize(config, 7, torch.float64)
+    return initialize_together(config, range(models), torch.float64)
 
 
 def assert_same(actual: NetworkFields, expected: NetworkFields) -> None:
