@@ -42,19 +42,6 @@ class Activation:
     bound: Bound
     has_frequency: bool = False
 
-    def derivatives(self, z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
-        """The value of sigma and its first ``order`` (0, 1 or 2) derivatives with respect to z."""
-        phase = omega * z if self.has_frequency else z
-        value = self.value(phase)
-        if order == 0:
-            return (value,)
-        found = [self.slope(phase, value)]
-        if order == 2:
-            found.append(self.second(phase, value, found[0]))
-        if self.has_frequency:
-            found = [omega**power * each for power, each in enumerate(found, start=1)]
-        return (value, *found)
-
 
 def _gaussian(phase: Tensor) -> Tensor:
     return torch.exp(-0.5 * phase * phase)

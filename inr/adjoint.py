@@ -19,11 +19,11 @@ x and y, e_l = |zdot_l|^2, and bars are derivatives of the loss:
                       + q_l \bar\lambda_{l-1}^T
 
 In products of (width x width) by (width x points) per pair of hidden layers: 3 + 1 + 1 + 3, and 4
-for the weights, 12 in all; 6 without the Laplacian, 3 for the value alone. That is what automatic
-differentiation of `inr.derivatives.differentiate` costs too; here nothing is kept that can
-be had from z, f and f', and the points come in tiles that stay in the processor's cache: forward
-and backward for one tile, then the next. The gradients of the tiles add up to those of the
-whole batch, and memory does not grow with the number of points.
+for the weights, 12 in all; 6 without the Laplacian, 3 for the value alone. Automatic
+differentiation of the first two passes costs as much; here nothing is kept that can be had from z,
+f and f', and the points come in tiles that stay in the processor's cache: forward and backward for
+one tile, then the next. The gradients of the tiles add up to those of the whole batch, and memory
+does not grow with the number of points.
 
 All arrays are [*model, unit, point], points last: no product then needs a transposed copy.
 """

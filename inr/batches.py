@@ -7,6 +7,7 @@ would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,28 +16,39 @@ from torch import Tensor
 
 from inr.config import TrainingConfig
 from inr.diffusion import Fields
-from inr.losses import Targets
 
 _BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Exact fields at the points of a batch.
+
+    Attributes:
+        value, laplacian, time_derivative: [*model, point].
+        gradient: d/dx, d/dy, [*model, point, 2].
+    """
+
+    value: Tensor
+    gradient: Tensor
+    laplacian: Tensor
+    time_derivative: Tensor
+
 
 Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], targets
 
 
-def make_batches(
-    training: TrainingConfig, points: Tensor, targets: Targets, seed: int | None = None
-) -> Batches:
+def make_batches(training: TrainingConfig, points: Tensor, targets: Targets) -> Batches:
     """Batches by step.
 
     Args:
-        training: ``batch`` is "frame" or the number of points; ``seed`` is used unless given.
+        training: ``batch`` is "frame" or the number of points.
         points: (x, y, time) of the whole sequence, [frame, pixel, 3].
         targets: exact fields there, [frame, pixel] and [frame, pixel, 2].
-        seed: overrides the seed of the run.
     """
-    seed = training.seed if seed is None else seed
     if training.batch == "frame":
-        return _whole_frames(seed, points, targets)
-    return _random_points(seed, training.batch, points, targets)
+        return _whole_frames(training.seed, points, targets)
+    return _random_points(training.seed, training.batch, points, targets)
 
 
 def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:

@@ -72,21 +72,19 @@ def is_passing(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def replace_atomically(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write; when the block succeeds it becomes ``path``.
 
     The temporary lies in the same directory, because a rename is atomic only within one file
     system, and keeps the suffix, from which many writers choose the format. Data and directory
-    entry are on disk before the block returns, unless ``durable`` is False: for what can be made
-    again. On failure ``path`` is untouched.
+    entry are on disk before the block returns. On failure ``path`` is untouched.
 
     Raises:
         UserError: the file cannot be written: no permission, disk full, ``path`` is a directory.
     """
-    with _replacement(path, durable) as temporary:
+    with _replacement(path) as temporary:
         yield temporary
-        if durable:
-            _flush(temporary)
+        _flush(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -96,7 +94,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         _flush(temporary)
 
-    with _replacement(path, durable=True) as temporary:
+    with _replacement(path) as temporary:
         retried(write)
 
 
@@ -156,7 +154,7 @@ def _touched(directory: Path) -> float:
 
 
 @contextmanager
-def _replacement(path: Path, durable: bool) -> Iterator[Path]:
+def _replacement(path: Path) -> Iterator[Path]:
     """As `replace_atomically`, but the data are flushed by whoever writes them."""
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
@@ -165,8 +163,7 @@ def _replacement(path: Path, durable: bool) -> Iterator[Path]:
         yield temporary
         number = retried(temporary.stat).st_ino
         retried(lambda: _move(temporary, path, number))
-        if durable:
-            retried(lambda: _flush_directory(path.parent))
+        retried(lambda: _flush_directory(path.parent))
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         raise UserError(f"{path}: cannot be written: {reason}") from error

@@ -19,7 +19,7 @@ from inr.files import remove
 from inr.model import initialize
 from inr.optimizers import clip_gradients, make_optimizer
 from inr.packing import order_needed
-from inr.precision import parameter_type
+from inr.products import parameter_type
 from inr.recorder import Recorder
 from inr.results import QUANTITIES, Quantity
 from inr.step import loss_coefficients

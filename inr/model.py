@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from inr.activations import ACTIVATIONS
@@ -40,10 +38,6 @@ class Network:
         """Frequency of hidden layer ``layer``, counted from 0."""
         return self.config.omega_first if layer == 0 else self.config.omega_hidden
 
-    def activate(self, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
-        """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
-        return ACTIVATIONS[self.config.activation].derivatives(z, self.omega(layer), order)
-
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
         """A copy on ``device``, as leaves of the graph that require gradients as these do."""
 
@@ -58,52 +52,24 @@ class Network:
         )
 
 
-def affine(
-    rows: Float[Tensor, "*model_in row fan_in"],
-    weight: Float[Tensor, "*model fan_out fan_in"],
-    bias: Float[Tensor, "*model fan_out"],
-) -> Float[Tensor, "*model_out row fan_out"]:
-    """``rows @ weight^T + bias``; rows without a model axis are shared by all models."""
-    if weight.ndim == 2:
-        return torch.nn.functional.linear(rows, weight, bias)
-    return torch.matmul(rows, weight.mT) + bias.unsqueeze(-2)
-
-
 def initialize(
     config: ModelConfig,
-    seeds: int | Sequence[int],
+    seed: int,
     dtype: torch.dtype = torch.float32,
     input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Network:
-    """Random networks, one a seed; a single seed gives one without the model axis.
+    """A random network.
 
-    The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device,
-    the precision and the number of models beside it.
+    The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device and
+    the precision.
 
     Args:
         config: shape, activation and frequencies.
-        seeds: one seed, or one a model.
+        seed: of the random numbers.
         dtype: of the parameters.
         input_scales: what the first layer's weights of x, y and time are multiplied by; see
             `RunConfig.input_scales`.
     """
-    if isinstance(seeds, int):
-        return _initialize_one(config, seeds, dtype, input_scales)
-    networks = [_initialize_one(config, seed, dtype, input_scales) for seed in seeds]
-
-    def stack(tensors: tuple[Tensor, ...]) -> Tensor:
-        return torch.stack([tensor.detach() for tensor in tensors]).requires_grad_()
-
-    return Network(
-        config,
-        weights=tuple(stack(same) for same in zip(*(n.weights for n in networks), strict=True)),
-        biases=tuple(stack(same) for same in zip(*(n.biases for n in networks), strict=True)),
-    )
-
-
-def _initialize_one(
-    config: ModelConfig, seed: int, dtype: torch.dtype, input_scales: tuple[float, float, float]
-) -> Network:
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(bound: float, *shape: int) -> Tensor:

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from inr.adjoint import EAGER, Passes
-from inr.losses import Targets
+from inr.batches import Targets
 from inr.member import Member
 from inr.model import Network
 from inr.packing import pack_key
-from inr.precision import arithmetic
+from inr.products import arithmetic
 from inr.step import Step, loss_and_gradients
 
 Outcome = str | Exception  # "complete", "diverged", "stopped", or why the run failed

@@ -1,4 +1,4 @@
-"""Matrix products by the faster of the libraries that torch brings.
+"""Matrix products by the faster of the libraries that torch brings, and their precision.
 
 In float32 on an x86 CPU ``torch.matmul`` takes MKL. oneDNN, which torch brings as well, was twice
 as fast on an AMD EPYC (Zen 5): one core multiplied 256 x 256 by 256 x 1,024 at 200 instead of 98
@@ -16,39 +16,47 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from inr.config import Precision
+
 MIN_SIDE = 64  # below this both are bound by the cost of a call
 
 
-def _has_fast_onednn() -> bool:
-    return (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-HAS_FAST_ONEDNN = _has_fast_onednn()
-
+HAS_FAST_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 
 # not torch's own setting: the compiler cannot ask for it
 _rounds = False
 
 
+def parameter_type(precision: Precision) -> torch.dtype:
+    """Type of parameters, points and targets."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
 @contextmanager
-def rounding_factors(rounds: bool) -> Iterator[None]:
-    """Within it, `product` rounds the factors to bfloat16, or does not."""
+def arithmetic(precision: Precision) -> Iterator[None]:
+    """Within it, products of float32 matrices are computed as ``precision`` allows.
+
+    Evaluation stays outside: errors are measured with full float32 products.
+    """
     global _rounds
-    before, _rounds = _rounds, rounds
+    rounded, before = _rounds, torch.get_float32_matmul_precision()
+    _rounds = precision == "bfloat16"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
         yield
     finally:
-        _rounds = before
+        _rounds = rounded
+        torch.set_float32_matmul_precision(before)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` of matrices with equal leading axes, outside automatic differentiation.
 
-    Within `rounding_factors` float32 factors are rounded to bfloat16; sums are kept in float32.
+    Within `arithmetic` of bfloat16, float32 factors are rounded to that; sums are kept in float32.
     """
     if _rounds and left.dtype == torch.float32:
         return torch.matmul(left.bfloat16(), right.bfloat16()).float()

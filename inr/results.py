@@ -170,15 +170,6 @@ def _failure_to_read(error: Exception) -> OSError | None:
     return None
 
 
-def is_complete(path: Path) -> bool:
-    """True when ``path`` holds a finished run: readable, and the mark written last is there."""
-    try:
-        with open_run(path) as file:
-            return bool(read_attribute(file, "complete"))
-    except ResultsError:
-        return False
-
-
 def plain(value: Any) -> Any:
     """An attribute's value in Python's own types: text, number, truth value."""
     if isinstance(value, np.generic):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from inr.activations import ACTIVATIONS
 from inr.adjoint import EAGER, Gradients, Parameters, Passes, Tile
+from inr.batches import Targets
 from inr.config import LossWeights
-from inr.losses import Targets
 from inr.model import INPUTS, Network
 from inr.results import QUANTITIES, Quantity
 
@@ -45,7 +45,10 @@ class Step:
 def loss_coefficients(
     weights: LossWeights, variances: Mapping[Quantity, float], like: Tensor
 ) -> Float[Tensor, " term"]:
-    """Coefficients weight / variance of each term, of the type and on the device of ``like``."""
+    """Coefficients weight / variance of each term, of the type and on the device of ``like``.
+
+    ``variances`` are those of the targets over the whole sequence, or 1 in the raw form.
+    """
     pairs = zip(QUANTITIES, weights.as_tuple(), strict=True)
     return like.new_tensor([weight / variances[quantity] for quantity, weight in pairs])
 
@@ -62,6 +65,8 @@ def loss_and_gradients(
     r"""Loss and parameter gradients, by the passes of `inr.adjoint`.
 
     .. math:: L = \sum_Q c_Q \, \mathrm{MSE}_Q
+
+    Squares of the gradient are summed over its two components before the mean.
 
     Each model's loss and gradients are those that it would have alone. A coefficient of 0
     takes its term out altogether, even if its target is not finite.

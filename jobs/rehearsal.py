@@ -17,15 +17,14 @@ import torch
 
 import inr.train  # noqa: F401 - what the tasks import must be there
 import jobs.worker  # noqa: F401
-from inr.batches import make_batches
+from inr.batches import Targets, make_batches
 from inr.config import DataConfig, RunConfig
 from inr.examination import Examination
-from inr.losses import Targets
 from inr.memory import keep_freed_memory
 from inr.model import initialize
 from inr.optimizers import make_optimizer
 from inr.packing import order_needed
-from inr.precision import arithmetic, parameter_type
+from inr.products import arithmetic, parameter_type
 from inr.results import QUANTITIES
 from inr.step import loss_and_gradients, loss_coefficients
 from jobs.estimate import Cost

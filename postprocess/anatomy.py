@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,21 +25,6 @@ _PANELS = 6
 _TITLE = 36  # letters in a line of a panel's title
 _NORMALIZATION = "training.loss_normalization"
 _BALANCING = "training.loss_balancing"
-
-
-@dataclass(frozen=True)
-class Composition:
-    """What the loss of one run consists of.
-
-    Attributes:
-        title: Which run.
-        steps: [row].
-        shares: [quantity, row], of the loss; they sum to 1, NaN where the loss is not finite.
-    """
-
-    title: str
-    steps: np.ndarray
-    shares: np.ndarray
 
 
 def loss_columns(runs: pd.DataFrame) -> list[str]:
@@ -84,9 +68,11 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
     axes = figure.subplots(high, wide, sharey=True, squeeze=False)
     shades = style.some_colors(len(QUANTITIES))
     for place, (panel, (run, title)) in enumerate(zip(axes.flat, chosen, strict=False)):
-        shown = composition(runs.loc[run], series[series["run"] == run], title)
-        panel.stackplot(shown.steps, shown.shares, colors=shades, linewidth=0)
-        panel.set(title=shown.title, ylim=(0, 1), xlim=(shown.steps[0], _end(shown.steps)))
+        rows = series[series["run"] == run]
+        steps = rows["step"].to_numpy(float)
+        panel.stackplot(steps, composition(runs.loc[run], rows), colors=shades, linewidth=0)
+        end = max(steps[-1], steps[0] + 1)  # a run of one row
+        panel.set(title=title, ylim=(0, 1), xlim=(steps[0], end))
         panel.grid(visible=False)
         if place + wide >= len(chosen):
             panel.set_xlabel("optimiser steps")
@@ -99,8 +85,11 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
     return figure
 
 
-def composition(run: pd.Series, rows: pd.DataFrame, title: str) -> Composition:
-    """The terms of the loss of one run, from its series."""
+def composition(run: pd.Series, rows: pd.DataFrame) -> np.ndarray:
+    """Share of each term in the loss of one run, from its series, [quantity, row].
+
+    They sum to 1, or are NaN where the loss is not finite.
+    """
     kind = "mse" if _is_raw(run) else "nmse"
     weights = np.array([run[f"{WEIGHTS}.{quantity}"] for quantity in QUANTITIES], dtype=float)
     errors = rows[[f"{kind}_{quantity}" for quantity in QUANTITIES]].to_numpy(float).T
@@ -111,7 +100,7 @@ def composition(run: pd.Series, rows: pd.DataFrame, title: str) -> Composition:
     usable = np.isfinite(total) & (total > 0)
     shares = np.full(terms.shape, np.nan)
     shares[:, usable] = terms[:, usable] / total[usable]
-    return Composition(title, rows["step"].to_numpy(float), shares)
+    return shares
 
 
 def _choose(runs: pd.DataFrame, variation: Variation) -> list[tuple[int, str]]:
@@ -146,10 +135,6 @@ def _terms(runs: pd.DataFrame) -> list[str]:
     if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
         names[QUANTITIES.index("laplacian")] += " (counted, but without effect)"
     return names
-
-
-def _end(steps: np.ndarray) -> float:
-    return float(max(steps[-1], steps[0] + 1))  # a run of one row
 
 
 def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:

@@ -150,7 +150,7 @@ def _draw_points(
     """All runs of one panel, and their estimates joined along a numeric axis."""
     palette, marks = style.colors(roles.hue), style.markers(roles.style)
     for (hue, mark), group in table.groupby(["hue", "style"], sort=False):
-        summary = _summarise(group, measure)
+        summary = measure.summaries(group["final"], group["x"])
         shown = summary["estimate"].dropna()
         if joined and len(shown) > 1:
             panel.plot(shown.index, shown, color=palette[hue], linewidth=0.7, alpha=0.6)
@@ -164,16 +164,6 @@ def _draw_points(
             color=palette[hue],
             alpha=0.7 if replicated else 1.0,
         )
-
-
-def _summarise(group: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Estimate and limits of the runs at each position along x."""
-    return pd.DataFrame(
-        {
-            position: vars(measure.drawable_summary(members.to_numpy()))
-            for position, members in group.groupby("x")["final"]
-        }
-    ).T
 
 
 def _draw_intervals(panel: Axes, summary: pd.DataFrame, color: str) -> None:
@@ -208,10 +198,8 @@ def _draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) ->
     """The best combinations of settings from best to worst, one line each."""
     hue = next((a for a in variation.axes if len(a.levels) <= style.MOST_COLORS), None)
     keys = [axis.key for axis in variation.axes]
-    finals = runs[measure.column].astype(float).groupby([variation.levels[key] for key in keys])
-    ranking = pd.DataFrame(
-        {levels: vars(measure.drawable_summary(values.to_numpy())) for levels, values in finals}
-    ).T.rename_axis(keys)
+    levels = [variation.levels[key] for key in keys]
+    ranking = measure.summaries(runs[measure.column], levels).rename_axis(keys)
     finite = ranking.dropna().sort_values("estimate", ascending=not measure.higher_is_better)
     best = finite.head(_RANKED).iloc[::-1].reset_index()
     palette = style.colors(hue)

@@ -85,10 +85,9 @@ def bootstrap_interval(
     statistic: Statistic,
     *,
     draws: int = DRAWS,
-    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of a statistic by the stratified bootstrap.
+    """95 % percentile interval of a statistic by the stratified bootstrap.
 
     Runs are drawn with replacement inside each stratum, so that every resample has as many runs
     of each as there were; the statistic is that of all strata together, as in Agarwal et al.
@@ -98,7 +97,6 @@ def bootstrap_interval(
             NaN counts as plus infinity.
         statistic: Reduces the last axis, like ``np.median``: called with ``axis=-1``.
         draws: Number of resamples.
-        level: Probability that the interval aims at.
         seed: Of the random numbers: the same scores give the same interval.
 
     Raises:
@@ -108,7 +106,7 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     resampled = [stratum[resample(len(stratum), draws, rng)] for stratum in strata]
     values = statistic(np.concatenate(resampled, axis=-1), axis=-1)
-    low, high = percentile_limits(values, level)
+    low, high = percentile_limits(values)
     return Interval(
         estimate=float(statistic(np.concatenate(strata), axis=-1)),
         low=float(low),
@@ -121,7 +119,6 @@ def probability_of_improvement(
     y_scores: Sequence[ArrayLike],
     *,
     draws: int = DRAWS,
-    level: float = LEVEL,
     seed: int = 0,
 ) -> Interval:
     r"""How probably a run of X has a smaller score than a run of Y, averaged over strata.
@@ -136,7 +133,6 @@ def probability_of_improvement(
         x_scores: One array [run] for each stratum. NaN counts as plus infinity.
         y_scores: The same strata in the same order; the number of runs may differ.
         draws: Number of resamples.
-        level: Probability that the interval aims at.
         seed: Of the random numbers.
 
     Raises:
@@ -154,7 +150,7 @@ def probability_of_improvement(
             rng.multinomial(count, np.full(count, 1 / count), draws) for count in wins.shape
         )
         resampled.append(((x_counts @ wins) * y_counts).sum(axis=-1) / wins.size)
-    low, high = percentile_limits(np.mean(resampled, axis=0), level)
+    low, high = percentile_limits(np.mean(resampled, axis=0))
     return Interval(float(np.mean(estimates)), float(low), float(high))
 
 
@@ -163,12 +159,12 @@ def resample(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(count, size=(draws, count))
 
 
-def percentile_limits(values: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Limits of the percentile interval from the statistic of each resample [draw, ...].
+def percentile_limits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Limits of the 95 % percentile interval from the statistic of each resample [draw, ...].
 
     They are values that occur: between a number and infinity there is nothing to interpolate.
     """
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low = np.quantile(values, tail, axis=0, method="lower")
     high = np.quantile(values, 1 - tail, axis=0, method="higher")
     return low, high

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.lines import Line2D
@@ -67,9 +68,13 @@ class Measure:
             ValueError: there are no values.
         """
         sign = -1.0 if self.higher_is_better else 1.0
-        shown = sign * self._scaled(np.asarray(values, dtype=float))
+        finite = np.where(np.isfinite(values), values, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shown = sign * (np.log10(finite) if self.log_scale else finite)
         interval = bootstrap_interval([shown], interquartile_mean)
-        return interval.map(lambda score: self._unscaled(sign * score))
+        return interval.map(
+            lambda score: 10.0 ** (sign * score) if self.log_scale else sign * score
+        )
 
     def drawable_summary(self, values: np.ndarray) -> Interval:
         """`summarise`, as far as the scale can show it.
@@ -95,13 +100,13 @@ class Measure:
             high=float(high if np.isfinite(high) else np.nanmax(shown)),
         )
 
-    def _scaled(self, values: np.ndarray) -> np.ndarray:
-        finite = np.where(np.isfinite(values), values, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log10(finite) if self.log_scale else finite
-
-    def _unscaled(self, value: float) -> float:
-        return float(10.0**value) if self.log_scale else value
+    def summaries(self, values: pd.Series, by: Any) -> pd.DataFrame:
+        """`drawable_summary` of each group of ``values``: columns estimate, low and high."""
+        found = {
+            key: vars(self.drawable_summary(members.to_numpy(float)))
+            for key, members in values.groupby(by)
+        }
+        return pd.DataFrame(found).T
 
     def finish(self, panel: Axes, axis: Literal["x", "y"] = "y") -> None:
         """Set the scale of one axis of a panel that already holds its lines.

@@ -33,9 +33,8 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout)
     print_problems(merged.problems, len(merged.runs))
-    outcome = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
-    kept = int(not outcome.written)
-    print_written([outcome.path] if outcome.written else [], kept, layout.root)
+    written = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
+    print_written([layout.report] if written else [], int(not written), layout.root)
     return 0
 
 

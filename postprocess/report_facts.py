@@ -19,7 +19,7 @@ from postprocess.records import READABLE
 from postprocess.report_words import duration, number
 
 _SECONDS_PER_HOUR = 3600.0
-_DIVERGED = "the loss became NaN or infinite"
+_DIVERGED = "the loss became NaN or infinite; last measured at step {:.0f}"
 
 Facts = list[tuple[str, str]]  # what, and its value
 
@@ -44,13 +44,9 @@ class Provenance:
 def find_problems(runs: pd.DataFrame) -> list[Problem]:
     """Every run that is not complete, and why."""
     return [
-        Problem(run["name"], run["status"], run["reason"] or _where_diverged(run))
+        Problem(run["name"], run["status"], run["reason"] or _DIVERGED.format(run["step"]))
         for run in runs[runs["status"] != "complete"].to_dict("records")
     ]
-
-
-def _where_diverged(run: dict[Any, Any]) -> str:
-    return f"{_DIVERGED}; last measured at step {run['step']:.0f}"
 
 
 def cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:

@@ -10,28 +10,22 @@ from inr.layout import SweepLayout
 from postprocess.merged import MergedSweep
 from postprocess.report_ranking import OVERALL, add_scores
 from postprocess.report_words import number
-from postprocess.video_paths import (
-    comparison_target,
-    is_newer,
-    output_path,
-    role_target,
-    zoom_target,
-)
+from postprocess.video_plans import comparison_target, is_newer, output_path, zoom_target
 from postprocess.video_selection import ROLES, choose_by_role, order_runs
 
 
 @dataclass(frozen=True)
-class Highlight:
+class Clip:
     """A video, and what it shows."""
 
     name: str  # of the run, or of both
-    title: str
+    title: str  # why it is shown
     caption: str
     path: Path
-    whole_run: bool = False  # all that a video of the run itself would show
+    whole_run: bool = True  # all that a video of the run itself would show
 
 
-def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Highlight]:
+def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Clip]:
     """Those that exist. A video that ranks runs counts only if it was made since the last merge."""
     if merged.readable.empty:
         return []
@@ -40,25 +34,25 @@ def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Highlight]
     return [h for h in found if h.path.resolve().is_relative_to(root)]
 
 
-def _roles(layout: SweepLayout, merged: MergedSweep) -> Iterator[Highlight]:
+def _roles(layout: SweepLayout, merged: MergedSweep) -> Iterator[Clip]:
     errors = add_scores(merged.runs).set_index("name")[OVERALL.column]
     for role in ROLES:
-        path = output_path(role_target(layout, role), "mp4")
+        path = output_path(layout.videos / role, "mp4")
         if is_newer(path, [merged.path]):
             run = choose_by_role(layout, merged, role)
             caption = f"Error over all {number(errors[run.name])}"
-            yield Highlight(run.name, _sentence(run.role), caption, path, whole_run=True)
+            yield Clip(run.name, _sentence(run.role), caption, path)
 
 
-def _comparison(layout: SweepLayout, merged: MergedSweep) -> Iterator[Highlight]:
+def _comparison(layout: SweepLayout, merged: MergedSweep) -> Iterator[Clip]:
     path = output_path(comparison_target(layout, "best", "worst"), "mp4")
     if is_newer(path, [merged.path]):
         best, worst = (choose_by_role(layout, merged, role).name for role in ("best", "worst"))
         caption = "The exact diffusion above, below it the best run (A) and the worst (B)"
-        yield Highlight(f"{best}, {worst}", "Best and worst run", caption, path)
+        yield Clip(f"{best}, {worst}", "Best and worst run", caption, path, whole_run=False)
 
 
-def _zoom(layout: SweepLayout, merged: MergedSweep) -> Iterator[Highlight]:
+def _zoom(layout: SweepLayout, merged: MergedSweep) -> Iterator[Clip]:
     """The zoom into the best run that has one."""
     for name in order_runs(merged.readable)["name"]:
         path = output_path(zoom_target(layout, name), "mp4")
@@ -67,7 +61,8 @@ def _zoom(layout: SweepLayout, merged: MergedSweep) -> Iterator[Highlight]:
                 "Zooming in while time runs to the last frame and back: pixels of the sequence on "
                 "the left, the network on the right; the value above, a derivative below"
             )
-            yield Highlight(name, "Between the pixels and between the frames", caption, path)
+            title = "Between the pixels and between the frames"
+            yield Clip(name, title, caption, path, whole_run=False)
             return
 
 

@@ -17,7 +17,7 @@ from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.results import METRICS
 from postprocess.records import READABLE
-from postprocess.report_highlights import Highlight
+from postprocess.report_highlights import Clip
 from postprocess.report_ranking import AWARDS, OVERALL, Ranking
 from postprocess.report_words import describe, number
 from postprocess.weightings import NAMES
@@ -108,16 +108,6 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One video."""
-
-    name: str  # of the run
-    title: str  # why it is shown
-    caption: str
-    source: str  # URL
-
-
-@dataclass(frozen=True)
 class Media:
     """Gives the URLs of files of one sweep, as a page in its root directory refers to them."""
 
@@ -178,7 +168,7 @@ class Media:
         }
 
     def clips(
-        self, ranking: Ranking, videos: Mapping[str, Path], highlights: Sequence[Highlight] = ()
+        self, ranking: Ranking, videos: Mapping[str, Path], highlights: Sequence[Clip] = ()
     ) -> list[Clip]:
         """Videos to show: highlights, then all if they are few, or else those of chosen settings.
 
@@ -190,7 +180,7 @@ class Media:
         chosen = self._all if len(videos) <= _MOST_PLAYERS else self._chosen
         shown = {highlight.name for highlight in highlights if highlight.whole_run}
         return [
-            *(Clip(h.name, h.title, h.caption, self.url(h.path)) for h in highlights),
+            *highlights,
             *self._of_runs(chosen(ranking), {n: p for n, p in videos.items() if n not in shown}),
         ]
 
@@ -200,7 +190,7 @@ class Media:
                 name=run["name"],
                 title=title[:1].upper() + title[1:],
                 caption=f"{text}; error over all {number(run[OVERALL.column])}",
-                source=self.url(videos[run["name"]]),
+                path=videos[run["name"]],
             )
             for run, title, text in chosen
             if run["name"] in videos

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,10 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _HEAD = 4096  # bytes of the page in which it says what it was made from
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What `write_report` did."""
-
-    path: Path
-    written: bool  # False: it was up to date
-
-
-def write_report(
-    layout: SweepLayout, merged: MergedSweep, *, embed: bool = False, force: bool = False
-) -> Outcome:
+def write_report(layout: SweepLayout, merged: MergedSweep, *, embed: bool, force: bool) -> bool:
     """Write ``report.html`` of a sweep if it was made from anything else than what is there now.
+
+    Returns whether it was written; if not, it was up to date.
 
     Args:
         layout: the sweep.
@@ -50,13 +41,13 @@ def write_report(
     """
     inputs = _fingerprint(layout, merged, embed)
     if not force and _is_current(layout.report, inputs):
-        return Outcome(layout.report, written=False)
+        return False
     try:
         page = render(layout, merged, Media(layout, embed), inputs)
     except OSError as error:
         raise UserError(f"the report cannot be made: {describe_os_error(error)}") from error
     write_text(layout.report, page)
-    return Outcome(layout.report, written=True)
+    return True
 
 
 def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) -> str:
@@ -88,6 +79,7 @@ def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) 
         script=script,
         policy=_content_policy(style, script),
         sweep=merged.sweep,
+        media=media,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=code_version(),
         **_results(merged, ranking),

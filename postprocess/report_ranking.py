@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from inr.results import METRICS, QUANTITIES
-from postprocess.intervals import interquartile_mean
+from postprocess.intervals import interquartile_mean, worst_if_missing
 from postprocess.records import READABLE
 from postprocess.variation import Variation, find_variation
 
@@ -25,11 +25,6 @@ class Score:
     label: str
     explanation: str
     higher_is_better: bool = False
-
-    @property
-    def worst(self) -> float:
-        """What a run gets that has no finite value because it diverged."""
-        return -np.inf if self.higher_is_better else np.inf
 
 
 OVERALL = Score("overall", "over all", "geometric mean of the four errors")
@@ -135,10 +130,9 @@ def rank(runs: pd.DataFrame) -> Ranking:
     for _, members in groups:
         levels = tuple(variation.levels.loc[members.index[0], keys])
         settings.append(Setting(levels, members, estimate(members)))
-    ranking = Ranking(settings, variation)
-    ranked = ranking.ordered(OVERALL)
-    places = {id(setting) for setting in ranked}
-    return Ranking([*ranked, *(s for s in settings if id(s) not in places)], variation)
+    overall = worst_if_missing([setting.estimates[OVERALL.column].middle for setting in settings])
+    order = np.argsort(overall, kind="stable")
+    return Ranking([settings[place] for place in order], variation)
 
 
 def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
@@ -167,7 +161,7 @@ def estimate(runs: pd.DataFrame) -> dict[str, Estimate]:
 
 def _estimate(known: np.ndarray, score: Score, runs: int) -> Estimate:
     finite = known[np.isfinite(known)]
-    values = np.where(np.isfinite(known), known, score.worst)
+    values = np.where(np.isfinite(known), known, np.nan)  # a run that diverged is the worst
     middle = _middle(values, score) if len(values) else np.nan
     return Estimate(
         middle=middle if np.isfinite(middle) else np.nan,

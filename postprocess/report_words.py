@@ -36,15 +36,15 @@ class Award:
     margin: str  # how it compares with the next best
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float) -> str:
     """``0.0123``, ``1.23e-5``, or an en dash for what is not finite."""
     if not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e5:
-        return f"{value:#.{digits}g}".rstrip(".")
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        return f"{value:#.3g}".rstrip(".")
+    mantissa, exponent = f"{value:.2e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from inr.arguments import ArgumentParser
 from inr.errors import UserError, run_main
 from inr.files import replace_atomically
+from postprocess import style
 from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
-from postprocess.study_figure import write_rates
+from postprocess.study_figure import draw_rates
 from postprocess.study_numbers import Numbers
 from postprocess.study_text import render
 
@@ -68,7 +69,7 @@ def refresh(outputs: Path, folder: Path) -> Study:
         with replace_atomically(folder / f"{name}.png") as temporary:
             shutil.copyfile(source, temporary)
     study = read_tables(folder)  # as they are kept: six digits
-    write_rates(Numbers(study), folder / "rates")
+    style.save(draw_rates(Numbers(study)), folder / "rates", ("png",))
     return study
 
 

@@ -9,15 +9,12 @@ import pandas as pd
 from inr.errors import UserError
 from inr.files import replace_atomically
 from inr.layout import SweepLayout
-from inr.results import METRICS
+from inr.results import METRICS, QUANTITIES
 from postprocess.merged import ensure_merged
 
 EXPERIMENTS = ("learning_rate", "activation", "loss_weights")
 PROTOCOLS = ("corrected", "original")
-WEIGHTS = tuple(
-    f"training.loss_weights.{quantity}"
-    for quantity in ("value", "gradient", "laplacian", "time_derivative")
-)
+WEIGHTS = tuple(f"training.loss_weights.{quantity}" for quantity in QUANTITIES)
 SETTINGS = (
     "data.image",
     "data.size",

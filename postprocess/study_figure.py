@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,11 +38,6 @@ def draw_rates(numbers: Numbers) -> Figure:
     )
     panels[0].legend(loc="lower left")
     return state_scale(figure, study_scale(numbers.runs("learning_rate", "corrected")))
-
-
-def write_rates(numbers: Numbers, stem: Path) -> list[Path]:
-    """Draw and save; the paths written."""
-    return style.save(draw_rates(numbers), stem, ("png",))
 
 
 def _draw_line(panel: Axes, activation: str, by_rate: dict[float, Entry]) -> None:

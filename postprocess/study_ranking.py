@@ -61,7 +61,9 @@ def scores(runs: pd.DataFrame, metric: str) -> np.ndarray:
 def typical(runs: pd.DataFrame, metric: str) -> Interval:
     """Interquartile mean of a metric over runs with a 95 % bootstrap interval, in its own unit."""
     found = bootstrap_interval([scores(runs, metric)], interquartile_mean)
-    return found.map(_negate if _higher_is_better(metric) else _power)
+    if _higher_is_better(metric):
+        return found.map(lambda score: -score)
+    return found.map(lambda score: 10.0**score)
 
 
 def rank(runs: pd.DataFrame, by: Sequence[str], metric: str) -> list[Entry]:
@@ -75,6 +77,11 @@ def rank(runs: pd.DataFrame, by: Sequence[str], metric: str) -> list[Entry]:
     return sorted(entries, key=lambda entry: sign * entry.score.estimate)
 
 
+def find(ranking: Sequence[Entry], level: Any) -> Entry:
+    """The entry of one setting."""
+    return next(entry for entry in ranking if entry.level == level)
+
+
 def is_best(ranking: Sequence[Entry], claimed: Any) -> Verdict:
     """Whether ``claimed`` is the best setting of a ranking.
 
@@ -83,16 +90,11 @@ def is_best(ranking: Sequence[Entry], claimed: Any) -> Verdict:
     cannot decide.
     """
     best = ranking[0]
-    mine = next(entry for entry in ranking if entry.level == claimed)
+    mine = find(ranking, claimed)
     if best.level == claimed:
         apart = all(not _overlap(mine.score, other.score) for other in ranking[1:])
         return "holds" if apart else "cannot be decided"
     return "cannot be decided" if _overlap(mine.score, best.score) else "does not hold"
-
-
-def ranks(runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Rank of each run, 1 for the best; equal scores share the lowest."""
-    return pd.Series(scores(runs, metric), index=runs.index).rank(method="min").astype(int)
 
 
 def _overlap(a: Interval, b: Interval) -> bool:
@@ -111,11 +113,3 @@ def _split(metric: str) -> tuple[str, str]:
 def _higher_is_better(metric: str) -> bool:
     name = _split(metric)[1]
     return name != OVERALL and METRICS[name].higher_is_better
-
-
-def _power(value: float) -> float:
-    return float(10.0**value)
-
-
-def _negate(value: float) -> float:
-    return -value

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from inr.results import QUANTITIES
 from postprocess.intervals import Interval
-from postprocess.study_data import EXPERIMENTS
-from postprocess.study_numbers import VARIED, Best, Numbers
-from postprocess.study_ranking import OVERALL, Entry, typical
+from postprocess.study_data import EXPERIMENTS, WEIGHTS
+from postprocess.study_numbers import VARIED, Numbers
+from postprocess.study_ranking import OVERALL, Entry, find, typical
+from postprocess.weightings import NAMES
 
-SHORT = {
-    "value": "value",
-    "gradient": "gradient",
-    "laplacian": "Laplacian",
-    "time_derivative": "time derivative",
-}
 _TITLES = {
-    **{f"heldout_nmse_{quantity}": name for quantity, name in SHORT.items()},
-    **{f"mse_{quantity}": name for quantity, name in SHORT.items()},
+    **{f"heldout_nmse_{quantity}": name for quantity, name in NAMES.items()},
+    **{f"mse_{quantity}": name for quantity, name in NAMES.items()},
     f"heldout_{OVERALL}": "all four",
     "heldout_psnr_value": "PSNR, dB",
     "ssim_value": "SSIM of the value",
@@ -54,14 +51,6 @@ def level(key: Any) -> str:
     else:
         words += [f"{number:.0e}".replace("e-0", "e-") for number in numbers]
     return " ".join(words)
-
-
-def setting(best: Best) -> str:
-    """The best setting of a protocol with what its experiment fixes."""
-    one = best.runs.iloc[0]
-    weights = tuple(one[f"training.loss_weights.{quantity}"] for quantity in QUANTITIES)
-    rate = (one["training.schedule"], one["training.learning_rate"])
-    return f"{one['model.activation']}, {level(rate)}, weights {level(weights)}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -104,7 +93,7 @@ class Tables:
         metrics = [m for m in MEASURES[protocol] if "mse_" in m]
         rows = [
             [
-                f"weight of the {SHORT[quantity]}",
+                f"weight of the {NAMES[quantity]}",
                 *(f"{self._numbers.influence(protocol, m, quantity):+.2f}" for m in metrics),
             ]
             for quantity in QUANTITIES
@@ -124,12 +113,12 @@ class Tables:
         assert len(VARIED) == len(head) - 1
         return table(head, rows)
 
-    def comparison(self, *bests: Best) -> str:
-        """Held-out errors of some settings, one below the other."""
+    def comparison(self, *settings: pd.DataFrame) -> str:
+        """Held-out errors of the runs of some settings, one below the other."""
         metrics = ["heldout_psnr_value", *MEASURES["corrected"][1:]]
         rows = [
-            [_origin(best), *(show(typical(best.runs, metric)) for metric in metrics)]
-            for best in bests
+            [_origin(runs), *(show(typical(runs, metric)) for metric in metrics)]
+            for runs in settings
         ]
         return table(["best of", *(_TITLES[metric] for metric in metrics)], rows)
 
@@ -140,16 +129,19 @@ def _by_setting(found: dict[str, list[Entry]], first: str) -> str:
     for key in (entry.level for entry in next(iter(found.values()))):
         cells = []
         for entries in found.values():
-            entry = next(e for e in entries if e.level == key)
+            entry = find(entries, key)
             cells.append(f"**{show(entry.score)}**" if entry is entries[0] else show(entry.score))
         rows.append([level(key), *cells])
     return table([first, *(_TITLES[metric] for metric in found)], rows)
 
 
-def _origin(best: Best) -> str:
-    """Protocol, steps and setting of the best of something."""
-    one = best.runs.iloc[0]
-    return f"{one['training.protocol']}, {one['training.steps']} steps: {setting(best)}"
+def _origin(runs: pd.DataFrame) -> str:
+    """What ``runs`` have in common: protocol, steps, activation, schedule, rate and weights."""
+    one = runs.iloc[0]
+    rate = level((one["training.schedule"], one["training.learning_rate"]))
+    weights = level(tuple(one[weight] for weight in WEIGHTS))
+    trained = f"{one['training.protocol']}, {one['training.steps']} steps"
+    return f"{trained}: {one['model.activation']}, {rate}, weights {weights}"
 
 
 def _named(entry: Entry) -> str:

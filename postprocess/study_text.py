@@ -11,7 +11,9 @@ from inr.errors import UserError
 from inr.results import QUANTITIES
 from postprocess.study_data import Study, sweep_names
 from postprocess.study_numbers import Numbers
-from postprocess.study_tables import SHORT, Tables, figure, level, setting, show
+from postprocess.study_ranking import find, is_best
+from postprocess.study_tables import Tables, figure, level, show
+from postprocess.weightings import NAMES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -46,10 +48,11 @@ def render(study: Study) -> str:
         show=show,
         figure=figure,
         level=level,
-        setting=setting,
+        find=find,
+        verdict=is_best,
         require=require,
         quantities=QUANTITIES,
-        short=SHORT,
+        short=NAMES,
         sweeps=sweep_names(),
         published_rates=PUBLISHED_RATES,
         published_weightings=PUBLISHED_WEIGHTINGS,

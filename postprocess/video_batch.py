@@ -16,8 +16,7 @@ from postprocess.terminal import track
 from postprocess.video_canvas import Canvas
 from postprocess.video_encoder import Format, encode
 from postprocess.video_frames import RunFrames
-from postprocess.video_paths import is_newer, output_paths
-from postprocess.video_plans import Plan
+from postprocess.video_plans import Plan, find_due
 
 _TIMEOUT = 3600.0  # seconds for one video
 
@@ -43,7 +42,7 @@ class VideoJob:
 
 
 def write_videos(
-    plans: Iterable[Plan], *, formats: Sequence[Format], fps: float, force: bool = False
+    plans: Iterable[Plan], *, formats: Sequence[Format], fps: float, force: bool
 ) -> Outcome:
     """Make the videos of ``plans`` that are older than what they show.
 
@@ -53,29 +52,20 @@ def write_videos(
     jobs: list[VideoJob] = []
     kept = 0
     for plan in plans:
-        outputs = output_paths(plan.target, formats)
-        due = {f: path for f, path in outputs.items() if force or not is_newer(path, plan.inputs)}
-        kept += len(outputs) - len(due)
+        due = find_due(plan.target, formats, plan.inputs, force=force)
+        kept += len(set(formats)) - len(due)
         sources = tuple(run.results for run in plan.runs)
         if due:
             jobs.append(VideoJob(sources, plan.label, plan.title, due, fps))
-    reasons = _make(jobs)
-    return Outcome(
-        written=[
-            path
-            for job, reason in zip(jobs, reasons, strict=True)
-            if not reason
-            for path in job.outputs.values()
-        ],
-        kept=kept,
-        failed=[f"{job.label}: {r}" for job, r in zip(jobs, reasons, strict=True) if r],
-    )
-
-
-def _make(jobs: Sequence[VideoJob]) -> list[str]:
-    """Make the videos in child processes; why each failed, or ""."""
+    outcome = Outcome([], kept, [])
     done = run_isolated(make_video, [Batch(job, 1) for job in jobs], timeout=_TIMEOUT)
-    return [reason for (reason,) in track(done, "making videos", total=len(jobs))]
+    made = track(done, "making videos", total=len(jobs))
+    for job, (reason,) in zip(jobs, made, strict=True):
+        if reason:
+            outcome.failed.append(f"{job.label}: {reason}")
+        else:
+            outcome.written.extend(job.outputs.values())
+    return outcome
 
 
 def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from postprocess.video_frames import Column, Part, RunFrames
 from postprocess.video_pixels import ColorTable, Resampler
-from postprocess.video_stage import TITLE, Box, Stage, fractions
+from postprocess.video_stage import TITLE, Box, Stage
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,6 @@ class Layout:
         """Rows and columns of the pixels of a colour bar."""
         return slice(self.bar_top, self.bar_top + self.bar), self.panel(column, 0)[1]
 
-    def fractions(self, box: Box) -> tuple[float, float, float, float]:
-        """A box as matplotlib counts: left, bottom, width and height, of the whole frame."""
-        return fractions(box, self.size)
-
 
 @dataclass(frozen=True)
 class _Row:
@@ -109,7 +105,8 @@ class Canvas:
         ]
         lines = title.splitlines() or [""]
         self._layout = Layout.for_image(frames.shape, len(networks), len(lines))
-        self._stage = Stage(self._layout.size)
+        self.size = self._layout.size  # of a frame: width, height
+        self._stage = Stage(self.size)
         self._resample = Resampler(
             frames.shape, (self._layout.panel_height, self._layout.panel_width)
         )
@@ -120,11 +117,6 @@ class Canvas:
             for number, column in enumerate(frames.columns):
                 self._add_column(number, column)
         self._stage.freeze()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return self._stage.size
 
     def draw(self) -> Iterator[np.ndarray]:
         """Every frame in turn as RGBA [row, column, 4]; valid until the next one is drawn."""
@@ -142,7 +134,7 @@ class Canvas:
 
     def _update(self, frame: int) -> None:
         """Set the numbers of a frame."""
-        moment = self._frames.moment(frame, self._sigmas)
+        moment = self._frames.describe(self._frames.times[frame], self._sigmas)
         self._caption.set_text(f"frame {frame + 1} of {len(self._frames)}    {moment}")
         for (number, place), text in self._errors.items():
             error = self._rows[place].frames.error(self._frames.columns[number], frame)

@@ -1,11 +1,13 @@
-"""Encode frames as mp4 and gif with the ffmpeg that imageio-ffmpeg ships."""
+"""Encode frames as mp4 and gif with the ffmpeg that imageio-ffmpeg ships, and options for that."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +24,30 @@ _GIF_WIDTH = 960  # px at most
 _GIF_FRAMES = 150  # at most: the palette is made from all frames, held in memory
 # H.264 in yuv420p with the index in front is what browsers play while they load
 _MP4 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
+
+
+def add_film_options(parser: argparse.ArgumentParser, fps: float) -> None:
+    """Add ``--fps`` and ``--format``; ``fps`` is the default."""
+    parser.add_argument(
+        "--fps", type=between(0.1, 120), default=fps, help=f"frames per second (default: {fps:g})"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, action="append", help="file format (default: mp4 and gif)"
+    )
+
+
+def between(
+    low: float, high: float, kind: Callable[[str], float] = float
+) -> Callable[[str], float]:
+    """The type of an option: a number from ``low`` to ``high``, of the type ``kind``."""
+
+    def number(text: str) -> float:
+        found = kind(text)
+        if not (math.isfinite(found) and low <= found <= high):
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return found
+
+    return number
 
 
 def encode(

@@ -60,12 +60,11 @@ class RunFrames:
         data = self._read(quantity, part, frame)
         return np.hypot(data[0], data[1]) if quantity == "gradient" else data
 
-    def moment(self, frame: int, sigmas: tuple[float, float]) -> str:
-        """Time and blur of a frame, in words; ``sigmas``: blur of the first and the last, px."""
-        return self.describe(self.times[frame], sigmas)
-
     def describe(self, time: float, sigmas: tuple[float, float]) -> str:
-        """The same of any time, as the network takes it."""
+        """A time, as the network takes it, and the blur then, in words.
+
+        ``sigmas``: blur of the first and the last frame, px.
+        """
         if self._is_original:  # its time is diffusion time, sigma^2 / 2
             return f"diffusion time {time:.2f} px²    blur σ = {math.sqrt(2 * time):.2f} px"
         return f"network time {time:+.2f}    blur σ = {blur(time, *sigmas):.2f} px"

@@ -9,7 +9,7 @@ from pathlib import Path
 from inr.errors import UsageError
 from inr.layout import SweepLayout
 from postprocess.merged import MergedSweep
-from postprocess.video_paths import comparison_target, role_target, run_target
+from postprocess.video_encoder import Format
 from postprocess.video_selection import (
     ROLES,
     Choice,
@@ -33,10 +33,40 @@ class Plan:
     inputs: tuple[Path, ...]  # it is out of date when one of these is newer
 
 
+def comparison_target(layout: SweepLayout, first: str, second: str) -> Path:
+    """The video of two runs, given by name or by place in the ranking."""
+    name = f"{first}_and_{second}".replace("/", "-").replace(": ", "-")
+    return layout.videos / "compare" / name
+
+
+def zoom_target(layout: SweepLayout, name: str) -> Path:
+    """The zoom into a run."""
+    return layout.videos / "zoom" / name
+
+
+def output_path(target: Path, kind: Format) -> Path:
+    """The file of one format; not `Path.with_suffix`, because names of runs have dots."""
+    return target.with_name(f"{target.name}.{kind}")
+
+
+def find_due(
+    target: Path, kinds: Iterable[Format], inputs: Sequence[Path], *, force: bool
+) -> dict[Format, Path]:
+    """Files of formats that are missing or older than one of ``inputs``; all if ``force``."""
+    outputs = {kind: output_path(target, kind) for kind in kinds}
+    return {kind: path for kind, path in outputs.items() if force or not is_newer(path, inputs)}
+
+
+def is_newer(path: Path, sources: Iterable[Path]) -> bool:
+    """True when ``path`` exists and is no older than any of ``sources``."""
+    newest = max(source.stat().st_mtime_ns for source in sources)
+    return path.is_file() and path.stat().st_mtime_ns >= newest
+
+
 def plan_runs(layout: SweepLayout, merged: MergedSweep, text: str = "") -> list[Plan]:
     """A video for each run whose name contains ``text``. Raises `UsageError` if there is none."""
     return [
-        Plan(run.name, run.name, (run,), run_target(layout, run.name), (run.results,))
+        Plan(run.name, run.name, (run,), layout.videos / run.name, (run.results,))
         for run in choose_by_text(layout, merged, text)
     ]
 
@@ -49,7 +79,7 @@ def plan_roles(layout: SweepLayout, merged: MergedSweep, roles: Iterable[Role]) 
             label=f"{role} ({run.name})",
             title=f"{run.role}\n{run.name}",
             runs=(run,),
-            target=role_target(layout, role),
+            target=layout.videos / role,
             inputs=(run.results, merged.path),  # other runs decide which one it is
         )
         for role, run in chosen

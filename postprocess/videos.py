@@ -17,8 +17,7 @@ from inr.layout import SweepLayout, find_sweep
 from postprocess.merged import MergedSweep, ensure_merged
 from postprocess.terminal import print_problems, print_written, sweep_parser
 from postprocess.video_batch import write_videos
-from postprocess.video_encoder import FORMATS
-from postprocess.video_options import add_film_options
+from postprocess.video_encoder import FORMATS, add_film_options
 from postprocess.video_plans import MOST_RUNS, Plan, plan_comparison, plan_runs, plan_selection
 from postprocess.video_selection import ROLES
 

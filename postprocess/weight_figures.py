@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -152,12 +153,9 @@ def _number(panel: Axes, errors: np.ndarray, front: Sequence[int], numbers: dict
 
 def _ranges(numbers: Sequence[int]) -> str:
     """Ascending numbers as in ``1-3, 5``."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    # the number less its place is the same in all of a run
+    groups = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in group] for _, group in groups]
     words = [f"{run[0]}\N{EN DASH}{run[-1]}" if run[1:] else str(run[0]) for run in runs]
     return ", ".join(words)
 

@@ -18,9 +18,8 @@ from inr.layout import RunLayout, find_sweep
 from inr.results import QUANTITIES
 from postprocess.merged import ensure_merged
 from postprocess.terminal import print_written, sweep_parser
-from postprocess.video_encoder import FORMATS
-from postprocess.video_options import add_film_options, between
-from postprocess.video_paths import is_newer, output_paths
+from postprocess.video_encoder import FORMATS, add_film_options, between
+from postprocess.video_plans import find_due
 from postprocess.zoom_film import Subject, Zoom, subject_of_run, subject_of_sweep, write_zoom
 
 _SCALES = (1.01, 1000)  # beyond, single precision shows
@@ -31,12 +30,12 @@ def main() -> int:
     """Run the command line."""
     arguments = _parser().parse_args()
     subject = _find(arguments.sweep, arguments.run)
-    outputs = output_paths(subject.target, arguments.format or FORMATS)
-    due = {f: p for f, p in outputs.items() if arguments.force or not is_newer(p, subject.inputs)}
+    formats = arguments.format or FORMATS
+    due = find_due(subject.target, formats, subject.inputs, force=arguments.force)
     if due:
         zoom = Zoom(arguments.scale, arguments.times, arguments.centre, arguments.derivative)
         write_zoom(subject, zoom, due, arguments.fps)
-    print_written(list(due.values()), len(outputs) - len(due), subject.target.parent)
+    print_written(list(due.values()), len(set(formats)) - len(due), subject.target.parent)
     return 0
 
 
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--times",
-        type=_count,
+        type=between(*_MOMENTS, int),
         default=40,
         metavar="N",
         help="number of moments, one for each picture of the video (default: 40)",
@@ -90,14 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_film_options(parser, fps=12.0)
     return parser
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    fewest, most = _MOMENTS
-    if not fewest <= count <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not between {fewest} and {most}")
-    return count
 
 
 if __name__ == "__main__":

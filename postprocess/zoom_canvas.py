@@ -83,7 +83,8 @@ class ZoomCanvas:
         self._shown = [_widen(columns[quantity], frames, region) for quantity in quantities]
         self._tables = [ColorTable(c.colormap, c.low, c.high) for c in self._shown]
         self._layout = Layout.for_image(frames.shape)
-        self._stage = Stage(self._layout.size)
+        self.size = self._layout.size  # of a frame: width, height
+        self._stage = Stage(self.size)
         with mpl.rc_context({"font.size": 11}):
             self._caption = self._stage.title(title)
             upper, _ = (
@@ -91,11 +92,6 @@ class ZoomCanvas:
             )
             self._headings = [self._stage.note(axes, above=True) for axes in upper]
         self._stage.freeze()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of a frame."""
-        return self._stage.size
 
     def draw(self, view: View) -> np.ndarray:
         """One view as RGBA [row, column, 4]; valid until the next one is drawn."""

@@ -18,7 +18,7 @@ from postprocess.merged import MergedSweep
 from postprocess.terminal import track
 from postprocess.video_encoder import Format, encode
 from postprocess.video_frames import RunFrames
-from postprocess.video_paths import zoom_target
+from postprocess.video_plans import zoom_target
 from postprocess.video_selection import RANKED_BY, choose_by_text, order_runs
 from postprocess.zoom_canvas import ZoomCanvas
 from postprocess.zoom_network import ZoomNetwork

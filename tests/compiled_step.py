@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from inr.adjoint import EAGER, Passes
+from inr.batches import Targets
 from inr.compilation import prepare_passes, share_cache
 from inr.config import ModelConfig
-from inr.losses import Targets
 from inr.model import initialize
 from inr.step import Step, loss_and_gradients
 

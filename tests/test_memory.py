@@ -12,7 +12,7 @@ _STEPS = """
 import resource
 import torch
 from inr.config import ModelConfig
-from inr.losses import Targets
+from inr.batches import Targets
 from inr.memory import keep_freed_memory
 from inr.model import initialize
 from inr.step import loss_and_gradients

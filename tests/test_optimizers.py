@@ -9,6 +9,7 @@ from typing import get_args
 
 import pytest
 import torch
+from reference import initialize_together
 from torch import Tensor
 
 from inr.config import ModelConfig, Optimizer, RunConfig, TrainingConfig
@@ -109,7 +110,7 @@ def test_zero_grad_reaches_every_parameter() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_may_be_slices_of_larger_tensors(name: Optimizer, dtype: torch.dtype) -> None:
     training = TrainingConfig(optimizer=name, learning_rate=1e-2)
-    stacked = initialize(MODEL, [0, 1], dtype)
+    stacked = initialize_together(MODEL, [0, 1], dtype)
 
     def view(tensor: Tensor) -> Tensor:
         return tensor.detach()[1].requires_grad_()

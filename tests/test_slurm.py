@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from synthetic import is_complete
 
 from inr.attempts import read_attempts
 from inr.config import RunConfig
 from inr.errors import UserError
 from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
-from inr.results import is_complete
 from jobs.cluster import preview, submit
 from jobs.profiles import Profile, load_profile
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from synthetic import is_complete
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import inr
@@ -26,7 +27,6 @@ from inr.results import (
     SCHEMA,
     UNITS,
     ResultsError,
-    is_complete,
     open_run,
     plain,
     read_attributes,

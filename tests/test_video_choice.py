@@ -215,7 +215,7 @@ def test_the_report_shows_what_tells_of_the_whole_sweep_first(sweep: SweepLayout
     assert [clip.name for clip in clips] == [
         BEST, MEDIAN, WORST, f"{BEST}, {WORST}", MEDIAN, "1_0_0_0/sine_uniform_1e-3",
     ]  # fmt: skip
-    assert clips[0].source == "videos/best.mp4"
+    assert media.url(clips[0].path) == "videos/best.mp4"
     assert clips[-1].title == "Rank 2"
 
 

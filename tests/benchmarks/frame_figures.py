@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from postprocess.video_canvas import Layout
 from postprocess.video_frames import PARTS, Column, RunFrames, blur
+from postprocess.video_stage import fractions
 
 _DPI = 100
 _ROUNDING = 6  # of 255: no colour table has larger steps
@@ -55,7 +56,7 @@ def _make_figure(
     for number, column in enumerate(frames.columns):
         panels = []
         for row, part in enumerate(PARTS):
-            panel = figure.add_axes(layout.fractions(layout.panel(number, row)))
+            panel = figure.add_axes(fractions(layout.panel(number, row), layout.size))
             image = panel.imshow(
                 frames.picture(column.quantity, part, frame),
                 cmap=column.colormap,
@@ -67,7 +68,7 @@ def _make_figure(
             panel.spines[:].set_visible(False)
             panels.append(panel)
         _name_panels(panels, column, number, frames.error(column, frame), layout)
-        bar = figure.add_axes(layout.fractions(layout.bar_box(number)))
+        bar = figure.add_axes(fractions(layout.bar_box(number), layout.size))
         colorbar = figure.colorbar(image, cax=bar, orientation="horizontal", extend=column.extend)
         colorbar.ax.locator_params(nbins=4)
         colorbar.ax.tick_params(labelsize=10)

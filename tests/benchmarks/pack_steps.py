@@ -21,7 +21,7 @@ from inr.layout import RunLayout
 from inr.member import Member
 from inr.memory import keep_freed_memory
 from inr.pack import Pack
-from inr.precision import arithmetic
+from inr.products import arithmetic
 from inr.recorder import Recorder
 from inr.train import pick_device
 from jobs.attempt import given_cpus

@@ -20,10 +20,9 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from inr.batches import make_batches, select, sequence_points, sequence_targets
+from inr.batches import Targets, make_batches, select, sequence_points, sequence_targets
 from inr.config import ModelConfig, RunConfig
 from inr.examination import Examination
-from inr.losses import Targets
 from inr.model import Network, initialize
 from inr.results import QUANTITIES
 from inr.schedules import rate_factor

@@ -12,14 +12,14 @@ import argparse
 import torch
 from torch import Tensor
 
+from inr.batches import Targets
 from inr.config import ModelConfig, Precision
-from inr.derivatives import differentiate
-from inr.losses import Targets
 from inr.model import initialize
-from inr.precision import arithmetic, parameter_type
+from inr.products import arithmetic, parameter_type
 from inr.results import QUANTITIES
 from inr.step import Step, loss_and_gradients
 from tests.benchmarks.report import DOCS, publish
+from tests.reference import differentiate
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
 POINTS = 4096

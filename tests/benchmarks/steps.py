@@ -14,16 +14,15 @@ import torch
 from torch import Tensor
 
 from inr.adjoint import EAGER, Passes
+from inr.batches import Targets
 from inr.compilation import prepare_passes
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.derivatives import NetworkFields, differentiate
-from inr.losses import Targets
-from inr.model import Network, affine, initialize
+from inr.model import Network, initialize
 from inr.packing import order_needed
 from inr.products import product
 from inr.results import Quantity
 from inr.step import loss_and_gradients, loss_coefficients, tile_points
-from tests.reference import weighted_loss
+from tests.reference import NetworkFields, activate, affine, differentiate, weighted_loss
 
 Answer = tuple[Any, Sequence[Any]]
 Step = Callable[[], Answer]
@@ -115,7 +114,7 @@ def _plain_value(network: Network, points: Tensor) -> Tensor:
     hidden = points
     for layer in range(network.config.depth):
         z = affine(hidden, network.weights[layer], network.biases[layer])
-        (hidden,) = network.activate(layer, z, 0)
+        (hidden,) = activate(network, layer, z, 0)
     return affine(hidden, network.weights[-1], network.biases[-1])
 
 
@@ -179,7 +178,7 @@ def forward_laplacian_fields(network: Network, points: Tensor, order: int) -> Ne
         value = value + bias
         rows = [value, *others]
         if layer < network.config.depth:
-            activated, slope, *second = network.activate(layer, value, order)
+            activated, slope, *second = activate(network, layer, value, order)
             rows = [activated, *(slope * each for each in others)]
             if second:
                 rows[4] = rows[4] + second[0] * (others[0] ** 2 + others[1] ** 2)
@@ -200,7 +199,7 @@ def forward_laplacian_compiled(problem: Problem) -> Step:
 
 
 def adjoint_autograd(problem: Problem) -> Step:
-    """`inr.derivatives.differentiate`, one reverse pass."""
+    """`tests.reference.differentiate`, one reverse pass."""
     return lambda: _by_autograd(problem, differentiate)
 
 
