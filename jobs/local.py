@@ -20,6 +20,7 @@ from inr.attempts import read_attempts
 from inr.cpus import core_count
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
+from inr.progress import Progress
 from inr.signals import signals_held
 from jobs.attempt import forget_last_attempt
 from jobs.children import THREAD_VARIABLES
@@ -30,7 +31,7 @@ from jobs.options import PackMode
 from jobs.outcome import outcome
 from jobs.pack_task import run_pack
 from jobs.packs import Group, count_of
-from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
+from jobs.progress_file import describe_errors, describe_seconds, read_progress
 from jobs.snapshot import import_path
 from jobs.task import run_task
 
@@ -154,23 +155,23 @@ class LocalPool:
         attempts = read_attempts(files.attempts)  # the run may have waited for others of its task
         own = attempts[-1].wall_seconds if attempts else 0.0
         took = describe_seconds(own or time.monotonic() - running.started)
-        return f"{status} in {took}  {describe_errors(report) if report else ''}".rstrip()
+        return f"{status} in {took}  {describe_errors(report.errors) if report else ''}".rstrip()
 
     def _standing(
         self, runs: Sequence[IndexEntry], seconds: float
-    ) -> tuple[dict[str, Standing | None], Total]:
+    ) -> tuple[dict[str, Progress | None], Total]:
         """How far the runs that train are, and all of them together.
 
         Of a task whose runs have all not begun, the first one.
         """
-        reports: dict[str, Standing | None] = {}
+        reports: dict[str, Progress | None] = {}
         for each in self._running:
             names = [run.name for run in each.runs]
             found = {name: read_progress(self._layout.run(name).progress) for name in names}
             begun = {name: report for name, report in found.items() if report}
             reports |= begun or dict.fromkeys(names[:1])
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
-        return reports, Total(len(runs), len(self._ended), Standing(done, _steps(runs), seconds))
+        return reports, Total(len(runs), len(self._ended), Progress(done, _steps(runs), seconds))
 
     def unsaved(self) -> list[str]:
         """Runs that an interruption cut off before they said that they are saved."""

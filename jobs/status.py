@@ -16,7 +16,6 @@ from jobs.finished import Finished, FinishedRuns
 from jobs.judgement import ACTIVE, State, judge
 from jobs.last_words import read_last_words
 from jobs.placement import Placements
-from jobs.progress_file import remaining_seconds
 from jobs.slurm_queue import TaskState
 
 SCHEMA = "inr-status/1"
@@ -206,13 +205,10 @@ def run_status(entry: IndexEntry, evidence: Evidence) -> RunStatus:
 def _with_pace(status: RunStatus, evidence: Evidence) -> RunStatus:
     """Add what is known of a running one only."""
     standing = evidence.standing
-    rate = None
-    if standing and standing.step and standing.seconds > 0:
-        rate = standing.step / standing.seconds
     return replace(
         status,
-        steps_per_second=rate,
-        remaining_seconds=remaining_seconds(standing) if standing else None,
+        steps_per_second=standing.rate if standing else None,
+        remaining_seconds=standing.remaining_seconds if standing else None,
         heartbeat_seconds=evidence.heartbeat_seconds,
     )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from inr.layout import SweepLayout
 from jobs.finished import FinishedRuns
 from jobs.judgement import ACTIVE, FINISHED, UNFINISHED, State
-from jobs.progress_file import Standing, describe_errors, describe_rate, describe_seconds
+from jobs.progress_file import describe_errors, describe_rate, describe_seconds
 from jobs.status import RunStatus, SweepStatus, read_status, status_document
 from jobs.table import make_console
 
@@ -150,22 +150,16 @@ def _running_table(runs: Sequence[RunStatus]) -> Table:
     table.add_column("host", overflow="fold", max_width=12)
     table.add_column("attempt", justify="right", no_wrap=True)
     for run in runs:
-        standing = _standing(run)
-        second = f"\n[dim]{describe_errors(standing)}[/]" if run.errors else ""
+        second = f"\n[dim]{describe_errors(run.errors)}[/]" if run.errors else ""
         table.add_row(
             escape(run.name) + second,
             f"{run.step}/{run.steps}",
-            describe_rate(standing),
+            describe_rate(run.steps_per_second),
             describe_seconds(run.remaining_seconds),
             escape(run.host.partition(".")[0]),
             str(run.attempts),
         )
     return table
-
-
-def _standing(run: RunStatus) -> Standing:
-    seconds = run.step / run.steps_per_second if run.steps_per_second else 0.0
-    return Standing(run.step, run.steps, seconds, run.errors)
 
 
 def _trouble_table(runs: Sequence[RunStatus]) -> Table:

@@ -10,18 +10,15 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inr.attempts import EndStatus
 from inr.config import RunConfig
 from inr.layout import RunLayout, SweepLayout
+from inr.progress import Progress
 from jobs.attempt import RunAttempt, Share, given_cpus
 from jobs.devices import require_gpu
 from jobs.lifeline import follow
 from jobs.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from inr.train import Progress
 
 
 def run_task(

@@ -17,6 +17,7 @@ from inr.config import RecordConfig, RunConfig
 from inr.diffusion import Diffusion, frame_times, pixel_coordinates
 from inr.errors import UsageError, UserError
 from inr.layout import RunLayout
+from inr.progress import Progress
 from inr.recorder import Recorder
 from inr.results import (
     BASE_SERIES,
@@ -33,7 +34,7 @@ from inr.results import (
     read_heldout,
     read_series,
 )
-from inr.train import Progress, fit, pick_device
+from inr.train import fit, pick_device
 
 
 def tiny(**training: object) -> RunConfig:
