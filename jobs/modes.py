@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
-from jobs.options import Options
 from jobs.packs import SINGLE, Packing, count_of, task_numbers
 from jobs.plan import Plan, describe
 from jobs.profiles import Profile
 from jobs.table import combinations_table, make_console, say
 
 
-def start(options: Options, plan: Plan) -> int:
+def start(options: Namespace, plan: Plan) -> int:
     """Start ``plan``, or only show it with ``--dry-run``. Returns the exit code."""
     if options.mode == "debug":
         plan = plan.only(options.run)
@@ -42,7 +42,7 @@ def start(options: Options, plan: Plan) -> int:
     return run(options, plan, pending)
 
 
-def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
+def _local(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
     plan.write()
     return train_here(
         plan.layout,
@@ -54,7 +54,7 @@ def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
     )
 
 
-def _packing(options: Options) -> Packing:
+def _packing(options: Namespace) -> Packing:
     return Packing(options.pack, options.pack_mode)
 
 
@@ -122,7 +122,7 @@ def _describe_interruption(unsaved: Sequence[str]) -> str:
     )
 
 
-def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
+def _preview(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> None:
     from jobs.cluster import preview
     from jobs.profiles import load_profile
 
@@ -131,7 +131,7 @@ def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
     print(preview(plan.layout, pending, profile, _packing(options)))
 
 
-def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
+def _array(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
     from jobs.profiles import load_profile
 
     profile = load_profile(options.profile)

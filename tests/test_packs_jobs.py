@@ -98,7 +98,7 @@ def test_options_that_make_no_sense(words: list[str]) -> None:
 
 
 def test_compile_is_short_for_the_field() -> None:
-    assert parse_options(["--local", "--compile", "on"]).overrides == ['training.compile="on"']
+    assert parse_options(["--local", "--compile", "on"]).overrides == ["training.compile=on"]
 
 
 # --- a cluster
