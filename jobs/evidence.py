@@ -18,7 +18,7 @@ from jobs.slurm_queue import TaskState
 from jobs.tails import tail
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evidence:
     """All that is known of one run.
 
