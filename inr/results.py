@@ -179,6 +179,26 @@ def is_complete(path: Path) -> bool:
         return False
 
 
+def outcome(path: Path, run_id: str) -> str | None:
+    """Return "complete" or "diverged" when ``path`` holds the finished run ``run_id``, else None.
+
+    Raises `UnreadableError` if it cannot be read now.
+    """
+
+    def read() -> str | None:
+        with open_run(path) as file:
+            # not `file.attrs.get`: for that, what cannot be read is not there
+            finished = read_attribute(file, "complete") and read_attribute(file, "run_id") == run_id
+            return str(read_attribute(file, "status")) if finished else None
+
+    try:
+        return retried(read)
+    except UnreadableError:
+        raise
+    except ResultsError:
+        return None
+
+
 def plain(value: Any) -> Any:
     """An attribute's value in Python's own types: text, number, truth value."""
     if isinstance(value, np.generic):

@@ -22,8 +22,8 @@ from inr.layout import RunLayout
 from inr.lock import RunLock
 from inr.progress import Progress
 from inr.provenance import slurm_job_id
+from inr.results import outcome
 from jobs.devices import slurm_gpus, visible_devices
-from jobs.outcome import outcome
 from jobs.progress_file import read_progress, write_progress
 
 # Bytes set aside while a run trains, and given back to say why it ended on a full disk.
@@ -102,7 +102,7 @@ class RunAttempt:
                 stack.callback(self._lock.release)
             else:
                 stack.enter_context(self._lock)
-            self.finished = outcome(self.run, self.config.run_id)
+            self.finished = outcome(self.run.results, self.config.run_id)
             if self.finished is None:
                 self._begin(self._lock.last_life)
             self._open = stack.pop_all()

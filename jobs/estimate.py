@@ -68,15 +68,6 @@ def expected_seconds(config: RunConfig, cost: Cost) -> float:
     return cost.start + config.training.steps * step + examined
 
 
-def describe_bytes(count: float) -> str:
-    """As in ``1.3 GB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def describe_hours(seconds: Sequence[float], gpus: int) -> str:
     """Total and longest of the runs' times, with the GPU hours if tasks have GPUs."""
     total, longest = sum(seconds) / 3600, describe_seconds(max(seconds))

@@ -11,11 +11,10 @@ from inr.layout import RunLayout, SweepLayout
 from inr.lock import host_of, is_alive, is_here, read_owner
 from inr.progress import Progress
 from jobs.finished import Finished
-from jobs.last_words import LastWords
+from jobs.last_words import LastWords, tail
 from jobs.placement import Place
 from jobs.progress_file import read_progress
 from jobs.slurm_queue import TaskState
-from jobs.tails import tail
 
 
 @dataclass

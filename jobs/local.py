@@ -21,6 +21,7 @@ from inr.cpus import core_count
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from inr.progress import Progress
+from inr.results import outcome
 from inr.signals import signals_held
 from jobs.attempt import forget_last_attempt
 from jobs.children import THREAD_VARIABLES
@@ -28,7 +29,6 @@ from jobs.devices import cuda_devices
 from jobs.display import Display, Total
 from jobs.lifeline import GRACE_SECONDS, Lifeline
 from jobs.options import PackMode
-from jobs.outcome import outcome
 from jobs.pack_task import run_pack
 from jobs.packs import Group, count_of
 from jobs.progress_file import describe_errors, describe_seconds, read_progress
@@ -145,7 +145,7 @@ class LocalPool:
 
     def _describe_end(self, running: _Running, run: IndexEntry) -> str:
         files = self._layout.run(run.name)
-        status = outcome(files, run.run_id)
+        status = outcome(files.results, run.run_id)
         if status is None:
             log = running.job.paths.stderr
             reason = f"{_reason(files.error, log, run.name)} (log: {log})"

@@ -10,9 +10,9 @@ from pathlib import Path
 from inr.attempts import read_attempts
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
+from jobs.last_words import tail
 from jobs.selection import find_run
 from jobs.submissions import Ledger
-from jobs.tails import tail
 
 _HEAD = 4096  # bytes at the start of a log, where a task says what it trains
 _LOOK_SECONDS = 0.5

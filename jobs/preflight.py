@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from inr.config import RunConfig
 from inr.cpus import core_count
 from inr.errors import UserError
@@ -20,7 +22,6 @@ from jobs.cluster import largest_array
 from jobs.commands import clean_environment
 from jobs.estimate import (
     Cost,
-    describe_bytes,
     describe_hours,
     expected_bytes,
     expected_seconds,
@@ -180,7 +181,7 @@ def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
             f"and the file system has room for {disk.f_favail:,}. Choose another --output, fewer "
             "runs, or --no-preflight if there will be room"
         )
-    words = f"{describe_bytes(needed)} of disk, {describe_bytes(free)} free"
+    words = f"{decimal(needed)} of disk, {decimal(free)} free"
     if needed > free:
         raise UserError(
             f"{layout.root}: {len(configs)} runs need at most {words}. Choose another --output, "

@@ -19,9 +19,9 @@ from inr.attempts import read_attempts
 from inr.index import read_index
 from inr.layout import SweepLayout
 from inr.progress import Progress
+from inr.results import outcome
 from jobs import devices, local
 from jobs.display import Display, Total
-from jobs.outcome import outcome
 from jobs.progress_file import read_progress, write_progress
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ def test_one_run_fails_alone(tmp_path):
     assert error == ""
     layout = SweepLayout(tmp_path / "out")
     good, bad = read_index(layout)
-    assert outcome(layout.run(good.name), good.run_id) == "complete"
+    assert outcome(layout.run(good.name).results, good.run_id) == "complete"
     assert f"{good.name}: complete in 0:" in out
     assert f"{bad.name}: FAILED: {blocked}: cannot be written" in out
     assert "failed runs:" in out

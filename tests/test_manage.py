@@ -30,10 +30,10 @@ from inr.layout import SweepLayout
 from inr.lock import RunLock
 from jobs import launch, logs, manage, modes, plan
 from jobs.cancel import _interrupt
+from jobs.last_words import tail
 from jobs.manage_options import parse_options
 from jobs.retry import _set_aside_damaged
 from jobs.status import read_status
-from jobs.tails import tail
 
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = """

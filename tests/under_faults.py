@@ -25,10 +25,9 @@ from inr.layout import RunLayout, SweepLayout
 from inr.lock import LockHeldError, RunLock, read_owner
 from inr.progress import Progress
 from inr.recorder import Recorder
-from inr.results import UnreadableError, open_run, read_series
+from inr.results import UnreadableError, open_run, outcome, read_series
 from inr.train import fit
 from inr.trained import load
-from jobs.outcome import outcome
 from jobs.progress_file import read_progress, write_progress
 from jobs.submissions import known_submissions
 from tests.faults import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
@@ -127,16 +126,16 @@ def test_progress_is_worth_no_failure(tmp_path: Path, fail: Fail) -> None:
 def test_finished_run_is_never_taken_for_an_unfinished_one(trained: RunLayout, fail: Fail) -> None:
     run_id = quiet().run_id
     fail(READS, errno.ESTALE, 10**9, 0, trained.root)
-    assert outcome(trained, run_id) == "complete"
+    assert outcome(trained.results, run_id) == "complete"
     calls = ctypes.CDLL(None).faults_seen(READS)
     for first in range(calls):
         for error in (errno.ESTALE, errno.EIO, errno.ETIMEDOUT):
             fail(READS, error, first, 2, trained.root)
-            assert outcome(trained, run_id) == "complete"
+            assert outcome(trained.results, run_id) == "complete"
         for error in (errno.ESTALE, errno.EACCES):
             fail(READS, error, first, -1, trained.root)
             with pytest.raises(UnreadableError, match=f"cannot be read: {os.strerror(error)}"):
-                outcome(trained, run_id)
+                outcome(trained.results, run_id)
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "run.h5"])
