@@ -170,26 +170,20 @@ def _failure_to_read(error: Exception) -> OSError | None:
     return None
 
 
-def is_complete(path: Path) -> bool:
-    """True when ``path`` holds a finished run: readable, and the mark written last is there."""
-    try:
-        with open_run(path) as file:
-            return bool(read_attribute(file, "complete"))
-    except ResultsError:
-        return False
+def outcome(path: Path, run_id: str | None = None) -> str | None:
+    """Return "complete" or "diverged" when ``path`` holds a finished run, else None.
 
-
-def outcome(path: Path, run_id: str) -> str | None:
-    """Return "complete" or "diverged" when ``path`` holds the finished run ``run_id``, else None.
-
+    It counts only with the mark that is written last, and as ``run_id`` if that is given.
     Raises `UnreadableError` if it cannot be read now.
     """
 
     def read() -> str | None:
         with open_run(path) as file:
             # not `file.attrs.get`: for that, what cannot be read is not there
-            finished = read_attribute(file, "complete") and read_attribute(file, "run_id") == run_id
-            return str(read_attribute(file, "status")) if finished else None
+            found = read_attribute(file, "run_id") if read_attribute(file, "complete") else None
+            return (
+                str(read_attribute(file, "status")) if found and run_id in (None, found) else None
+            )
 
     try:
         return retried(read)

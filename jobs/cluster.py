@@ -127,7 +127,7 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
     """
     ledger = Ledger(layout)
-    runs = {s.token: ledger.contents(s).tasks for s in ledger.submissions}
+    runs = {s.token: ledger.tasks(s) for s in ledger.submissions}
     wanted = {run.run_id for run in pending}
     known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
     if wanted.isdisjoint(known) and all(submission.job_id for submission in ledger.submissions):
@@ -162,7 +162,7 @@ def submit_postprocessing(
     ends = accounted([job for job, s in jobs.items() if not s.tasks])
     failed = {task.job_id for task in ends if task.state in _FAILED}
     done = [s for job, s in jobs.items() if job not in failed]
-    covered = {job for s in done for job in ledger.contents(s).after}
+    covered = {job for s in done for job in ledger.after(s)}
     about = [job for job, s in jobs.items() if s.tasks and job not in covered]
     if not about:
         return None

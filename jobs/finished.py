@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from inr.errors import UserError
 from inr.files import write_text
 from inr.layout import RunLayout, SweepLayout
@@ -169,10 +171,6 @@ def _load(path: Path) -> dict[str, _Known]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != _SCHEMA:
             return {}
-        return {key: _parse(**known) for key, known in document["runs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return TypeAdapter(dict[str, _Known]).validate_python(document["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _parse(stamp: _Stamp, frames: bool, finished: dict[str, Any] | None, damage: str) -> _Known:
-    return _Known(stamp, frames, Finished(**finished) if finished else None, damage)

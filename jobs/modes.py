@@ -21,28 +21,19 @@ def start(options: Namespace, plan: Plan) -> int:
     if options.mode == "debug":
         plan = plan.only(options.run)
     pending = plan.pending()
+    packing = Packing(options.pack, options.pack_mode)
     say(f"{plan.sweep.name}: {plan.sweep.description}".rstrip(": "))
     say(describe(plan, len(pending)))
     if options.dry_run:
-        console = make_console()
-        packing = _packing(options)
-        tasks = packing.groups(pending)
-        numbers = task_numbers(tasks) if packing.size > 1 else None
-        console.print(combinations_table(plan.runs, pending, numbers))
-        if options.mode == "array":
-            _preview(options, plan, pending)
-        elif packing.size > 1:
-            print(f"\n{packing.describe(len(pending), len(tasks))}")
+        _preview(options, plan, pending, packing)
         return 0
     if options.mode == "debug":
         from jobs.debug import run_debug
 
         return run_debug(plan)
-    run = _array if options.mode == "array" else _local
-    return run(options, plan, pending)
-
-
-def _local(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
+    if options.mode == "array":
+        _array(options, plan, pending, packing)
+        return 0
     plan.write()
     return train_here(
         plan.layout,
@@ -50,12 +41,24 @@ def _local(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
         workers=options.workers,
         post=options.post,
         total=len(plan.runs),
-        packing=_packing(options),
+        packing=packing,
     )
 
 
-def _packing(options: Namespace) -> Packing:
-    return Packing(options.pack, options.pack_mode)
+def _preview(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
+    """Show what would start."""
+    tasks = packing.groups(pending)
+    numbers = task_numbers(tasks) if packing.size > 1 else None
+    make_console().print(combinations_table(plan.runs, pending, numbers))
+    if options.mode == "array":
+        from jobs.cluster import preview
+        from jobs.profiles import load_profile
+
+        profile = load_profile(options.profile)
+        print(f"\nprofile {options.profile}")
+        print(preview(plan.layout, pending, profile, packing))
+    elif packing.size > 1:
+        print(f"\n{packing.describe(len(pending), len(tasks))}")
 
 
 def train_here(
@@ -122,16 +125,7 @@ def _describe_interruption(unsaved: Sequence[str]) -> str:
     )
 
 
-def _preview(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> None:
-    from jobs.cluster import preview
-    from jobs.profiles import load_profile
-
-    profile = load_profile(options.profile)
-    print(f"\nprofile {options.profile}")
-    print(preview(plan.layout, pending, profile, _packing(options)))
-
-
-def _array(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
+def _array(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
     from jobs.profiles import load_profile
 
     profile = load_profile(options.profile)
@@ -145,14 +139,16 @@ def _array(options: Namespace, plan: Plan, pending: list[IndexEntry]) -> int:
             profile,
             preflight=options.preflight,
             post=options.post,
-            packing=_packing(options),
+            packing=packing,
         )
     except (UserError, KeyboardInterrupt):
         # keep nothing of a sweep of which no task can have been accepted
         if is_new and not any(layout.submissions.glob("*.json")):
-            _forget(layout)
+            for folder in (layout.code, layout.submitit, layout.submissions):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in (layout.index, layout.specification):
+                file.unlink(missing_ok=True)
         raise
-    return 0
 
 
 def submit_array(
@@ -229,11 +225,3 @@ def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> No
         return
     if submission:
         print(f"job {submission.job_id}: merges and draws when they have ended")
-
-
-def _forget(layout: SweepLayout) -> None:
-    """Remove what a launch wrote that submitted nothing."""
-    for folder in (layout.code, layout.submitit, layout.submissions):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in (layout.index, layout.specification):
-        file.unlink(missing_ok=True)

@@ -150,7 +150,6 @@ def _train(
     asked: dict[str, Any], name: str, config: str, cpu_before: float, stop: StopRequest
 ) -> str:
     """Train one run. Returns how it ended."""
-    cpus, members = asked["cpus"], asked["members"]
     try:
         return run_task(
             asked["root"],
@@ -158,8 +157,7 @@ def _train(
             config,
             wait=asked["wait"],
             stop=stop,
-            share=Share(cpus=cpus, members=members, cpu_before=cpu_before),
-            threads=threads_of_each(cpus, members),
+            share=Share(asked["cpus"], asked["members"], cpu_before=cpu_before),
             steps_in_all=asked["steps"],
         )
     except Exception as error:  # told in the run's own files; the others go on

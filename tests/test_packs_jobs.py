@@ -134,14 +134,14 @@ def test_a_task_trains_a_pack(slurm: FakeSlurm, capsys: pytest.CaptureFixture[st
     (submission,) = read_submissions(layout)
     assert submission.tasks == 3
     ids = [run.run_id for run in read_index(layout)]
-    assert Ledger(layout).contents(submission).tasks == [ids[:2], ids[2:4], ids[4:]]
+    assert Ledger(layout).tasks(submission) == [ids[:2], ids[2:4], ids[4:]]
     submit(5, "--pack", "2")
     assert "already queued or running: 5 runs" in capsys.readouterr().out
     # a task that has left the queue takes both of its runs along
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(lines[1:]))
     submit(5, "--pack", "2")
-    assert Ledger(layout).contents(read_submissions(layout)[-1]).tasks == [ids[:2]]
+    assert Ledger(layout).tasks(read_submissions(layout)[-1]) == [ids[:2]]
 
 
 def test_a_submission_of_before_there_were_packs_is_read(slurm: FakeSlurm) -> None:
@@ -152,7 +152,7 @@ def test_a_submission_of_before_there_were_packs_is_read(slurm: FakeSlurm) -> No
     del document["tasks"], document["pack_mode"]
     path.write_text(json.dumps(document))
     ids = [[run.run_id] for run in read_index(layout)]
-    assert Ledger(layout).contents(submission).tasks == ids
+    assert Ledger(layout).tasks(submission) == ids
 
 
 def test_dry_run_shows_packs(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
