@@ -49,16 +49,13 @@ def preview(
         f"{packs}# tasks: {len(tasks)}, arrays: {len(parts)} "
         f"(an array holds at most {limit}{source})"
     ]
-    numbers = itertools.count(1)
-    before = [_before(profile, len(parts), number) for number in range(len(parts))]
-    kinds = (
-        (part.stop - part.start, earlier is not None)
-        for part, earlier in zip(parts, before, strict=True)
-    )
-    for (size, waits), same in itertools.groupby(kinds):
-        arrays = ", ".join(str(next(numbers)) for _ in same)
+    kinds: dict[tuple[int, bool], list[str]] = {}
+    for number, part in enumerate(parts):
+        waits = _before(profile, len(parts), number) is not None
+        kinds.setdefault((part.stop - part.start, waits), []).append(str(number + 1))
+    for (size, waits), arrays in kinds.items():
         script = _array(layout, profile, "TOKEN", code, size, len(parts), "JOB" if waits else "")
-        blocks.append(f"# array {arrays}: tasks: {size}\n{script.text}")
+        blocks.append(f"# array {', '.join(arrays)}: tasks: {size}\n{script.text}")
     return "\n\n".join(blocks)
 
 

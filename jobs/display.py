@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from rich.console import Console
@@ -18,20 +17,6 @@ from jobs.progress_file import describe_errors, describe_rate, describe_seconds
 
 _PLAIN_SECONDS = 30.0  # between lines, where there is no terminal
 _TOTAL = ""  # key of the total line; no run has this name
-
-
-@dataclass(frozen=True)
-class Total:
-    """How far all runs of a launch are."""
-
-    runs: int
-    finished: int
-    report: Progress  # steps of all runs; seconds since the launch
-
-    def text(self) -> str:
-        """Finished runs, steps, and the time left."""
-        left = describe_seconds(self.report.remaining_seconds)
-        return f"{self.finished} of {self.runs} runs, {left} left"
 
 
 class Display:
@@ -71,10 +56,19 @@ class Display:
         """Print a line that stays."""
         self._progress.console.print(text, markup=False, soft_wrap=True)
 
-    def show(self, running: Mapping[str, Progress | None], total: Total | None = None) -> None:
-        """Show the running tasks by name (None: not started yet), and the total."""
+    def show(
+        self,
+        running: Mapping[str, Progress | None],
+        total: Progress | None = None,
+        finished: str = "",
+    ) -> None:
+        """Show the running tasks by name (None: not started yet).
+
+        And ``total``, the steps of all runs since the launch, with how many are ``finished``.
+        """
+        left = f"{finished}, {describe_seconds(total.remaining_seconds)} left" if total else ""
         if not self._console.is_terminal:
-            self._show_plainly(running, total)
+            self._show_plainly(running, left)
             return
         for name in self._lines.keys() - running.keys() - {_TOTAL}:
             self._progress.remove_task(self._lines.pop(name))
@@ -83,7 +77,7 @@ class Display:
         for name, report in running.items():
             self._update(name, name, report)
         if total is not None:
-            self._update(_TOTAL, total.text(), total.report)
+            self._update(_TOTAL, left, total)
 
     def _update(self, key: str, description: str, report: Progress | None) -> None:
         if key not in self._lines:
@@ -96,14 +90,14 @@ class Display:
             **_fields(report),
         )
 
-    def _show_plainly(self, running: Mapping[str, Progress | None], total: Total | None) -> None:
+    def _show_plainly(self, running: Mapping[str, Progress | None], total: str) -> None:
         if time.monotonic() - self._plain_at < _PLAIN_SECONDS:
             return
         self._plain_at = time.monotonic()
         for name, report in running.items():
             self.say(f"  {name}: {describe_report(report)}")
-        if total is not None:
-            self.say(total.text())
+        if total:
+            self.say(total)
 
 
 def describe_report(report: Progress | None) -> str:

@@ -58,10 +58,6 @@ class _Known:
     finished: Finished | None
     damage: str
 
-    def answers(self, stamp: _Stamp, frames: bool) -> bool:
-        """Whether it still holds, and goes as deep as is asked for."""
-        return self.stamp == stamp and (self.frames or not (frames and self.finished))
-
 
 class FinishedRuns:
     """Has results files read, or remembers what was in them.
@@ -98,8 +94,11 @@ class FinishedRuns:
         return answers
 
     def _remembers(self, run: RunLayout, stamp: _Stamp) -> bool:
+        """Whether what is known still holds, and goes as deep as is asked for."""
         known = self._known.get(self._key(run))
-        return known is not None and known.answers(stamp, self._frames)
+        if known is None or known.stamp != stamp:
+            return False
+        return known.frames or not (self._frames and known.finished)
 
     def _inspect(self, runs: Sequence[RunLayout], stamps: dict[RunLayout, _Stamp]) -> list[_Known]:
         verdicts = inspect([run.root for run in runs], frames=self._frames)

@@ -26,7 +26,7 @@ from inr.signals import signals_held
 from jobs.attempt import forget_last_attempt
 from jobs.children import THREAD_VARIABLES
 from jobs.devices import cuda_devices
-from jobs.display import Display, Total
+from jobs.display import Display
 from jobs.lifeline import GRACE_SECONDS, Lifeline
 from jobs.options import PackMode
 from jobs.pack_task import run_pack
@@ -159,7 +159,7 @@ class LocalPool:
 
     def _standing(
         self, runs: Sequence[IndexEntry], seconds: float
-    ) -> tuple[dict[str, Progress | None], Total]:
+    ) -> tuple[dict[str, Progress | None], Progress, str]:
         """How far the runs that train are, and all of them together.
 
         Of a task whose runs have all not begun, the first one.
@@ -171,7 +171,8 @@ class LocalPool:
             begun = {name: report for name, report in found.items() if report}
             reports |= begun or dict.fromkeys(names[:1])
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
-        return reports, Total(len(runs), len(self._ended), Progress(done, _steps(runs), seconds))
+        finished = f"{len(self._ended)} of {len(runs)} runs"
+        return reports, Progress(done, _steps(runs), seconds), finished
 
     def unsaved(self) -> list[str]:
         """Runs that an interruption cut off before they said that they are saved."""

@@ -208,8 +208,7 @@ def _submit(
     arrays = len(plan_arrays(tasks, max_array_size(profile)))
     print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
     if check_post is not None:
-        forecast = check(layout, runs, profile, code, check_post, packing)
-        print("\n".join([f"expected: {forecast.needs}", *forecast.notes]))
+        print(*check(layout, runs, profile, code, check_post, packing), sep="\n")
     for submission in submit(layout, runs, profile, code, packing):
         print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -43,19 +42,6 @@ Shape = tuple[str, int, int, tuple[bool, ...], bool]
 Costs = dict[Shape, Cost]
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What `check` found out, one line each.
-
-    Attributes:
-        needs: disk and time.
-        notes: what the user should know, and nothing keeps them from.
-    """
-
-    needs: str
-    notes: list[str]
-
-
 def check(
     layout: SweepLayout,
     runs: Sequence[IndexEntry],
@@ -63,7 +49,7 @@ def check(
     code: Path,
     post: bool,
     packing: Packing = SINGLE,
-) -> Forecast:
+) -> list[str]:
     """Check everything that ``runs`` need, and estimate what they cost.
 
     Args:
@@ -73,6 +59,9 @@ def check(
         code: the snapshot that they will run.
         post: whether post-processing is submitted too.
         packing: how runs are put into tasks.
+
+    Returns:
+        Disk and time on one line, then what the user should know, and nothing keeps them from.
 
     Raises:
         UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
@@ -90,7 +79,7 @@ def check(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
             f"{REHEARSAL_PARAMETERS:,} parameters, or more than {REHEARSAL_SECONDS:g} seconds)"
         )
-    return Forecast(f"{_describe_time(tasks, costs, profile)}, {room}", notes)
+    return [f"expected: {_describe_time(tasks, costs, profile)}, {room}", *notes]
 
 
 def rehearse(

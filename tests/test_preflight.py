@@ -155,8 +155,8 @@ def test_smoke_test_has_what_the_setup_and_the_shell_provide(layout, tmp_path, m
 def test_what_only_a_node_has_is_not_missed_here(layout, slurm, fields, said):
     profile = with_fields(**fields)
     forecast = preflight.check(layout, entries(tiny()), profile, take_snapshot(layout), post=False)
-    assert forecast.notes[-1].startswith("nothing was tried: ")
-    assert said in forecast.notes[-1]
+    assert forecast[-1].startswith("nothing was tried: ")
+    assert said in forecast[-1]
 
 
 def test_setup_that_hangs_is_ended(layout, tmp_path, monkeypatch):
@@ -194,8 +194,10 @@ def test_effort_is_bounded(layout, monkeypatch, slurm):
     monkeypatch.setattr(preflight, "REHEARSAL_PARAMETERS", 200)
     runs = entries(tiny(), tiny(model={"width": 64}))
     forecast = preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
-    assert forecast.needs.startswith("at most ")  # the large one is estimated from the small one
-    assert forecast.notes[0].startswith("1 of 2 shapes of networks were not tried")
+    assert forecast[0].startswith(
+        "expected: at most "
+    )  # the large one is estimated from the small one
+    assert forecast[1].startswith("1 of 2 shapes of networks were not tried")
     monkeypatch.setattr(preflight, "REHEARSAL_SECONDS", 0.01)
     assert preflight.rehearse({"a": tiny()}, take_snapshot(layout), PROFILE) == ({}, 1, "")
 
@@ -231,7 +233,7 @@ def test_real_script_is_tested(layout, slurm):
     code = take_snapshot(layout)
     forecast = preflight.check(layout, runs, PROFILE, code, post=False)
     assert "--array=0-3%4" in slurm.tested.read_text()
-    assert "no estimate of the time" in forecast.needs
+    assert "no estimate of the time" in forecast[0]
     assert slurm.submitted() == []
     preflight.check(layout, runs, PROFILE, code, post=True)
     assert "-m jobs.afterwards" in slurm.tested.read_text()
@@ -244,7 +246,7 @@ def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     monkeypatch.setattr(preflight, "rehearse", lambda configs, code, profile: (costs, 0, ""))
     code = take_snapshot(layout)
     found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
-    assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found.needs
+    assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found[0]
     assert "--array=0-2%3" in slurm.tested.read_text()
 
 
@@ -260,7 +262,7 @@ def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypa
     verdict = "allocation failure: Required node not available (down, drained or reserved)"
     monkeypatch.setenv("VERDICT", verdict)
     forecast = preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
-    assert "the tasks will wait. Slurm refused: " in forecast.notes[0]
+    assert "the tasks will wait. Slurm refused: " in forecast[1]
 
 
 @pytest.mark.usefixtures("without_rehearsal")
