@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
@@ -11,7 +11,6 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from inr.index import IndexEntry
 from inr.progress import Progress
 from jobs.progress_file import describe_errors, describe_rate, describe_seconds
 
@@ -109,13 +108,6 @@ def describe_report(report: Progress | None) -> str:
     if report.remaining_seconds is not None:
         parts.insert(2, f"{fields['left']} left")
     return ", ".join(part for part in parts if part)
-
-
-def list_failures(failures: Sequence[tuple[IndexEntry, str]]) -> str:
-    """The failed runs and why, for the end."""
-    lines = ["failed runs:"]
-    lines += [f"  {run.name}: {reason}" for run, reason in failures]
-    return "\n".join(lines)
 
 
 def _fields(report: Progress | None) -> dict[str, Any]:

@@ -33,9 +33,8 @@ class Cost:
     examined: float
 
 
-def parameter_count(config: RunConfig) -> int:
-    """Numbers that the network learns."""
-    width, depth = config.model.width, config.model.depth
+def parameter_count(width: int, depth: int) -> int:
+    """Numbers that a network learns."""
     return _INPUTS * width + (depth - 1) * width * width + depth * width + width + 1
 
 
@@ -54,7 +53,7 @@ def expected_bytes(config: RunConfig) -> int:
         pictures = config.training.steps // config.record.images_every + 2
         events = rows * columns * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
     # the network, and a checkpoint: the network again with the two moments of Adam
-    parameters = (1 + 3) * parameter_count(config) * _FLOAT32
+    parameters = (1 + 3) * parameter_count(config.model.width, config.model.depth) * _FLOAT32
     return frames + series + events + parameters + _FIXED_BYTES
 
 

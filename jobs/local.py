@@ -112,12 +112,10 @@ class LocalPool:
         work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
         tied: dict[str, Any] = {"lifeline": str(lifeline.path), "cuda_device": device}
+        task = (run_task, root, *work[0]) if len(work) == 1 else (run_pack, root, work, self._mode)
         # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
         with signals_held():
-            if len(work) == 1:
-                job: Any = self._executor.submit(run_task, root, *work[0], **tied)
-            else:
-                job = self._executor.submit(run_pack, root, work, self._mode, **tied)
+            job = self._executor.submit(*task, **tied)
         self._running.append(_Running(list(runs), slot, job, time.monotonic()))
 
     def _collect(self, display: Display, total: int) -> None:

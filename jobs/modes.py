@@ -84,7 +84,7 @@ def train_here(
     """
     from jobs.afterwards import describe_results, run_postprocessing
     from jobs.devices import default_workers
-    from jobs.display import Display, list_failures
+    from jobs.display import Display
     from jobs.local import LocalPool
     from jobs.snapshot import take_snapshot
 
@@ -112,7 +112,8 @@ def train_here(
         exit_code = run_postprocessing(layout, code)
     say(describe_results(layout))
     if failures:
-        say(list_failures(failures))
+        reasons = [f"  {run.name}: {reason}" for run, reason in failures]
+        say("\n".join(["failed runs:", *reasons]))
     return 1 if failures else exit_code
 
 

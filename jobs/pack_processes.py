@@ -112,7 +112,7 @@ class _Worker:
     def train(self, run: NamedConfig) -> str:
         """Let it train ``run``. Returns how that ended."""
         name, config = run
-        tell(self.child, json.dumps({"name": name, "config": config.canonical_json()}))
+        tell(self.child, {"name": name, "config": config.canonical_json()})
         if end := self._answers.readline().strip():
             return end
         code = self.child.wait()  # it ended without a word

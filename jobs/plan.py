@@ -43,12 +43,12 @@ class Plan:
         return [run for run in self.runs if not self._is_finished(run)]
 
     def _is_finished(self, run: IndexEntry) -> bool:
-        files = self.layout.run(run.name)
-        if not retried(files.results.is_file):
+        results = self.layout.run(run.name).results
+        if not retried(results.is_file):
             return False
         from inr.results import outcome  # only now: it loads h5py
 
-        return outcome(files.results, run.run_id) is not None
+        return outcome(results, run.run_id) is not None
 
     def only(self, chosen: str) -> Plan:
         """The plan for a single run, given by its name or its position in the sweep from 0.

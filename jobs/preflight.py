@@ -106,14 +106,13 @@ def rehearse(
     shapes: dict[Shape, str] = {}
     for name, config in configs.items():
         shapes.setdefault(_shape(config), name)
-    by_size = sorted(shapes.items(), key=lambda item: parameter_count(configs[item[1]]))
-    small = [s for s in by_size if parameter_count(configs[s[1]]) <= REHEARSAL_PARAMETERS]
-    questions = [configs[name].canonical_json() for _, name in small]
+    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= REHEARSAL_PARAMETERS]
+    questions = [configs[shapes[shape]].canonical_json() for shape in small]
     answers, reason = _ask(questions, code, profile)
     costs: Costs = {}
-    for (shape, name), answer in zip(small, answers, strict=False):
+    for shape, answer in zip(small, answers, strict=False):
         if "error" in answer:
-            raise UserError(f"{name}: its network cannot be trained: {answer['error']}")
+            raise UserError(f"{shapes[shape]}: its network cannot be trained: {answer['error']}")
         costs[shape] = Cost(**answer)
     return costs, len(shapes) - len(costs), reason
 
@@ -122,6 +121,11 @@ def _shape(config: RunConfig) -> Shape:
     model, training = config.model, config.training
     terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
     return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+
+
+def _size(shape: Shape) -> int:
+    _, width, depth, *_ = shape
+    return parameter_count(width, depth)
 
 
 def _ask(
@@ -205,17 +209,9 @@ def _describe_time(tasks: Sequence[Sequence[RunConfig]], costs: Costs, profile: 
 
 def _cost(config: RunConfig, costs: Costs) -> Cost:
     """The measured cost; for a shape that was not tried, from the closest one that was."""
-    if (cost := costs.get(_shape(config))) is not None:
-        return cost
-    size = parameter_count(config)
-
-    def size_of(shape: Shape) -> int:
-        update = {"width": shape[1], "depth": shape[2]}
-        return parameter_count(
-            config.model_copy(update={"model": config.model.model_copy(update=update)})
-        )
-
-    closest = min(costs, key=lambda shape: abs(size_of(shape) - size))
-    ratio = size / size_of(closest)
-    cost = costs[closest]
+    shape = _shape(config)
+    if shape in costs:
+        return costs[shape]
+    closest = min(costs, key=lambda each: abs(_size(each) - _size(shape)))
+    ratio, cost = _size(shape) / _size(closest), costs[closest]
     return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.examined * ratio)
