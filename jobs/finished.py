@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -101,9 +100,21 @@ class FinishedRuns:
         return known.frames or not (self._frames and known.finished)
 
     def _inspect(self, runs: Sequence[RunLayout], stamps: dict[RunLayout, _Stamp]) -> list[_Known]:
-        verdicts = inspect([run.root for run in runs], frames=self._frames)
+        """What ``postprocess/verify.py`` says of results files; where it fails, it says why."""
+        if not runs:
+            return []
+        question = {"runs": [str(run.root) for run in runs], "frames": self._frames}
+        done = subprocess.run(  # noqa: S603, our own command
+            [sys.executable, "-P", str(_ROOT / "postprocess" / "verify.py")],
+            input=json.dumps(question),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise UserError("the results files could not be read, see above")
         known = []
-        for run, verdict in zip(runs, verdicts, strict=True):
+        for run, verdict in zip(runs, json.loads(done.stdout), strict=True):
             finished = Finished(**verdict) if "run_id" in verdict else None
             reason = verdict.get("reason", "")
             broken = "broken: " if verdict["status"] == "broken" else ""
@@ -133,28 +144,6 @@ class FinishedRuns:
 
     def _key(self, run: RunLayout) -> str:
         return str(run.root.relative_to(self._root))
-
-
-def inspect(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]]:
-    """What ``postprocess/verify.py`` says of the results file in each directory, in their order.
-
-    Raises:
-        UserError: it failed; it has said why.
-    """
-    if not directories:
-        return []
-    question = {"runs": [str(directory) for directory in directories], "frames": frames}
-    done = subprocess.run(  # noqa: S603, our own command
-        [sys.executable, "-P", str(_ROOT / "postprocess" / "verify.py")],
-        input=json.dumps(question),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise UserError("the results files could not be read, see above")
-    verdicts: list[dict[str, Any]] = json.loads(done.stdout)
-    return verdicts
 
 
 def _stamp(path: Path) -> _Stamp | None:
