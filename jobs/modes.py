@@ -176,42 +176,29 @@ def submit_array(
     Raises:
         UserError: Slurm does not answer or refuses, or the preflight found a fault.
     """
-    from jobs.cluster import find_waiting
+    from jobs.arrays import max_array_size, plan_arrays
+    from jobs.cluster import find_waiting, submit
+    from jobs.preflight import check
     from jobs.snapshot import take_snapshot
 
     waiting = find_waiting(layout, pending)
     runs = [run for run in pending if run.run_id not in waiting]
     if waiting:
         print(f"already queued or running: {count_of(len(pending) - len(runs), 'run')}")
-    code = take_snapshot(layout) if runs else None
-    if code is not None:
-        _submit(layout, runs, profile, code, packing, check_post=post if preflight else None)
+    code = None
+    if runs:
+        code = take_snapshot(layout)
+        tasks = len(packing.groups(runs))
+        arrays = len(plan_arrays(tasks, max_array_size(profile)))
+        print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
+        if preflight:
+            print(*check(layout, runs, profile, code, post, packing), sep="\n")
+        for submission in submit(layout, runs, profile, code, packing):
+            print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
     if post:
         _submit_post(layout, profile, code)
     if runs or waiting:
         print(f"Watch them with python jobs/manage.py status {layout.root}")
-
-
-def _submit(
-    layout: SweepLayout,
-    runs: Sequence[IndexEntry],
-    profile: Profile,
-    code: Path,
-    packing: Packing,
-    check_post: bool | None,
-) -> None:
-    """Submit at least one run. ``check_post``: None means no preflight."""
-    from jobs.arrays import max_array_size, plan_arrays
-    from jobs.cluster import submit
-    from jobs.preflight import check
-
-    tasks = len(packing.groups(runs))
-    arrays = len(plan_arrays(tasks, max_array_size(profile)))
-    print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
-    if check_post is not None:
-        print(*check(layout, runs, profile, code, check_post, packing), sep="\n")
-    for submission in submit(layout, runs, profile, code, packing):
-        print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
 
 
 def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> None:
