@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -20,6 +19,7 @@ from inr.model import initialize
 from inr.optimizers import clip_gradients, make_optimizer
 from inr.packing import order_needed
 from inr.products import parameter_type
+from inr.progress import Progress
 from inr.recorder import Recorder
 from inr.results import QUANTITIES, Quantity
 from inr.step import loss_coefficients
@@ -28,23 +28,6 @@ from inr.trained import TrainedNetwork, save
 DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
 PROGRESS_SECONDS = 0.5
 SHOWN_ERRORS = (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        step: optimiser steps done.
-        steps: optimiser steps in all.
-        seconds: time spent training so far.
-        errors: latest normalised errors of the four quantities, and PSNR.
-    """
-
-    step: int
-    steps: int
-    seconds: float
-    errors: dict[str, float]
 
 
 class _Every:

@@ -170,6 +170,29 @@ def _failure_to_read(error: Exception) -> OSError | None:
     return None
 
 
+def outcome(path: Path, run_id: str | None = None) -> str | None:
+    """Return "complete" or "diverged" when ``path`` holds a finished run, else None.
+
+    It counts only with the mark that is written last, and as ``run_id`` if that is given.
+    Raises `UnreadableError` if it cannot be read now.
+    """
+
+    def read() -> str | None:
+        with open_run(path) as file:
+            # not `file.attrs.get`: for that, what cannot be read is not there
+            found = read_attribute(file, "run_id") if read_attribute(file, "complete") else None
+            return (
+                str(read_attribute(file, "status")) if found and run_id in (None, found) else None
+            )
+
+    try:
+        return retried(read)
+    except UnreadableError:
+        raise
+    except ResultsError:
+        return None
+
+
 def plain(value: Any) -> Any:
     """An attribute's value in Python's own types: text, number, truth value."""
     if isinstance(value, np.generic):

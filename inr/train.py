@@ -12,12 +12,13 @@ from inr.adjoint import EAGER, Passes
 from inr.compilation import prepare_passes, saved_seconds, should_compile
 from inr.config import RunConfig
 from inr.errors import UsageError
-from inr.member import Member, Progress
+from inr.member import Member
 from inr.memory import keep_freed_memory
 from inr.pack import Outcome, Pack
+from inr.progress import Progress
 from inr.recorder import Recorder
 
-__all__ = ["Outcome", "Progress", "Run", "fit", "fit_together", "pick_device"]
+__all__ = ["Outcome", "Run", "fit", "fit_together", "pick_device"]
 
 
 @dataclass(frozen=True)

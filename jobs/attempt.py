@@ -20,10 +20,11 @@ from inr.cpus import core_count
 from inr.files import remove
 from inr.layout import RunLayout
 from inr.lock import RunLock
+from inr.progress import Progress
 from inr.provenance import slurm_job_id
+from inr.results import outcome
 from jobs.devices import slurm_gpus, visible_devices
-from jobs.outcome import outcome
-from jobs.progress_file import Report, read_progress, write_progress
+from jobs.progress_file import read_progress, write_progress
 
 # Bytes set aside while a run trains, and given back to say why it ended on a full disk.
 _RESERVE_BYTES = 32_768
@@ -101,7 +102,7 @@ class RunAttempt:
                 stack.callback(self._lock.release)
             else:
                 stack.enter_context(self._lock)
-            self.finished = outcome(self.run, self.config.run_id)
+            self.finished = outcome(self.run.results, self.config.run_id)
             if self.finished is None:
                 self._begin(self._lock.last_life)
             self._open = stack.pop_all()
@@ -127,10 +128,10 @@ class RunAttempt:
         """Give the lock back, for an attempt that has ended."""
         self._open.close()
 
-    def tell(self, report: Report) -> None:
+    def tell(self, progress: Progress) -> None:
         """Write down how far the run is."""
-        self._steps.append(report.step)
-        write_progress(self.run.progress, report)
+        self._steps.append(progress.step)
+        write_progress(self.run.progress, progress)
 
     def end(self, status: EndStatus, reason: str = "") -> None:
         """Write down how the attempt ended."""

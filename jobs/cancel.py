@@ -31,17 +31,15 @@ class _Targets:
     running: int = 0
     waiting: int = 0
     jobs: list[str] = field(default_factory=list)  # as scancel takes them
-    post: int = 0  # of the jobs, those that merge and draw
+    post: list[str] = field(default_factory=list)  # jobs that merge and draw
     processes: dict[OwnerRecord, str] = field(default_factory=dict)  # of this machine -> what it is
     elsewhere: list[str] = field(default_factory=list)  # what only another machine can stop
 
     def describe(self) -> str:
         """All of it on one line."""
         parts = [f"{self.running} running and {self.waiting} waiting runs"]
-        if len(self.jobs) > self.post:
-            parts.append(f"Slurm {' '.join(self.jobs[: len(self.jobs) - self.post])}")
-        if self.post:
-            parts.append(f"post-processing {' '.join(self.jobs[-self.post :])}")
+        for what, jobs in (("Slurm", self.jobs), ("post-processing", self.post)):
+            parts += [f"{what} {' '.join(jobs)}"] if jobs else []
         parts += [f"{what} {owner.pid}" for owner, what in self.processes.items()]
         return ", ".join(parts)
 
@@ -74,14 +72,14 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
     targets = _find_targets(status, chosen | {run.run_id for run in others})
     for line in targets.elsewhere:
         print(f"note: {line}")
-    if not targets.jobs and not targets.processes:
+    if not (targets.jobs or targets.post or targets.processes):
         print(f"{layout.root}: nothing runs or waits" + (" of these runs" if wanted else ""))
         return 0
     print(f"to cancel in {layout.root}: {targets.describe()}")
     if not yes and not _confirmed():
         print("nothing was cancelled")
         return 1
-    _scancel(targets.jobs)
+    _scancel([*targets.jobs, *targets.post])  # merging last
     for owner in targets.processes:
         _interrupt(owner)
     print("cancelled. What was computed stays: launch or retry goes on from the checkpoints")
@@ -121,18 +119,11 @@ def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
             targets.jobs.append(queued[0].task_id)
         targets.running += run.state in (State.RUNNING, State.HUNG)
         targets.waiting += run.state in (State.WAITING, State.REQUEUED)
-    if not chosen:
-        _add_whole_jobs(targets, status)
+    if not chosen:  # whole jobs, not tasks, so that one just being requeued is not left
+        for submission in filter(status.placements.in_queue, status.placements.submissions):
+            jobs = targets.jobs if submission.tasks else targets.post
+            jobs.append(str(submission.job_id))
     return targets
-
-
-def _add_whole_jobs(targets: _Targets, status: SweepStatus) -> None:
-    """Whole jobs, not tasks, so that one just being requeued is not left; merging last."""
-    for merging in (False, True):
-        for submission in status.placements.submissions:
-            if (submission.tasks == 0) == merging and status.placements.in_queue(submission):
-                targets.jobs.append(str(submission.job_id))
-                targets.post += merging
 
 
 def _add_process(targets: _Targets, status: SweepStatus, run: RunStatus, whole: bool) -> bool:

@@ -66,15 +66,15 @@ def start_child(
             pass_fds=pass_fds,
             text=True,
         )
-    tell(child, json.dumps(question))
+    tell(child, question)
     return child
 
 
-def tell(child: Child, line: str) -> None:
-    """Write a line to a child; nothing happens if it has ended."""
+def tell(child: Child, message: Mapping[str, Any]) -> None:
+    """Write a line of JSON to a child; nothing happens if it has ended."""
     assert child.stdin is not None
     with suppress(BrokenPipeError):
-        child.stdin.write(line + "\n")
+        child.stdin.write(json.dumps(message) + "\n")
         child.stdin.flush()
 
 

@@ -49,16 +49,13 @@ def preview(
         f"{packs}# tasks: {len(tasks)}, arrays: {len(parts)} "
         f"(an array holds at most {limit}{source})"
     ]
-    numbers = itertools.count(1)
-    before = [_before(profile, len(parts), number) for number in range(len(parts))]
-    kinds = (
-        (part.stop - part.start, earlier is not None)
-        for part, earlier in zip(parts, before, strict=True)
-    )
-    for (size, waits), same in itertools.groupby(kinds):
-        arrays = ", ".join(str(next(numbers)) for _ in same)
+    kinds: dict[tuple[int, bool], list[str]] = {}
+    for number, part in enumerate(parts):
+        waits = _before(profile, len(parts), number) is not None
+        kinds.setdefault((part.stop - part.start, waits), []).append(str(number + 1))
+    for (size, waits), arrays in kinds.items():
         script = _array(layout, profile, "TOKEN", code, size, len(parts), "JOB" if waits else "")
-        blocks.append(f"# array {arrays}: tasks: {size}\n{script.text}")
+        blocks.append(f"# array {', '.join(arrays)}: tasks: {size}\n{script.text}")
     return "\n\n".join(blocks)
 
 
@@ -127,7 +124,7 @@ def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]
         SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
     """
     ledger = Ledger(layout)
-    runs = {s.token: ledger.contents(s).tasks for s in ledger.submissions}
+    runs = {s.token: ledger.tasks(s) for s in ledger.submissions}
     wanted = {run.run_id for run in pending}
     known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
     if wanted.isdisjoint(known) and all(submission.job_id for submission in ledger.submissions):
@@ -162,7 +159,7 @@ def submit_postprocessing(
     ends = accounted([job for job, s in jobs.items() if not s.tasks])
     failed = {task.job_id for task in ends if task.state in _FAILED}
     done = [s for job, s in jobs.items() if job not in failed]
-    covered = {job for s in done for job in ledger.contents(s).after}
+    covered = {job for s in done for job in ledger.after(s)}
     about = [job for job, s in jobs.items() if s.tasks and job not in covered]
     if not about:
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from inr.config import RunConfig
 from inr.lock import RunLock
+from inr.progress import Progress
 from jobs.attempt import forget_last_attempt
 from jobs.display import Display, describe_report
 from jobs.plan import Plan
-from jobs.progress_file import Report
 from jobs.table import make_console
 from jobs.task import train
 
@@ -19,9 +19,9 @@ def run_debug(plan: Plan) -> int:
     """
     (run,) = plan.runs
     files = plan.layout.run(run.name)
-    last: Report | None = None
+    last: Progress | None = None
 
-    def show(report: Report) -> None:
+    def show(report: Progress) -> None:
         nonlocal last
         last = report
         display.show({run.name: report})

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 from rich.table import Column
 
-from inr.index import IndexEntry
-from jobs.progress_file import (
-    Report,
-    Standing,
-    describe_errors,
-    describe_rate,
-    describe_seconds,
-    remaining_seconds,
-)
+from inr.progress import Progress
+from jobs.progress_file import describe_errors, describe_rate, describe_seconds
 
 _PLAIN_SECONDS = 30.0  # between lines, where there is no terminal
 _TOTAL = ""  # key of the total line; no run has this name
-
-
-@dataclass(frozen=True)
-class Total:
-    """How far all runs of a launch are."""
-
-    runs: int
-    finished: int
-    report: Standing  # steps of all runs; seconds since the launch
-
-    def text(self) -> str:
-        """Finished runs, steps, and the time left."""
-        left = describe_seconds(remaining_seconds(self.report))
-        return f"{self.finished} of {self.runs} runs, {left} left"
 
 
 class Display:
@@ -50,7 +29,7 @@ class Display:
         self._console = console
         self._lines: dict[str, TaskID] = {}
         self._plain_at = time.monotonic()
-        self._progress = Progress(
+        self._progress = Bars(
             TextColumn("{task.description}", table_column=Column(overflow="ellipsis", ratio=3)),
             BarColumn(bar_width=12),
             TextColumn("{task.fields[steps]}", justify="right"),
@@ -76,10 +55,19 @@ class Display:
         """Print a line that stays."""
         self._progress.console.print(text, markup=False, soft_wrap=True)
 
-    def show(self, running: Mapping[str, Report | None], total: Total | None = None) -> None:
-        """Show the running tasks by name (None: not started yet), and the total."""
+    def show(
+        self,
+        running: Mapping[str, Progress | None],
+        total: Progress | None = None,
+        finished: str = "",
+    ) -> None:
+        """Show the running tasks by name (None: not started yet).
+
+        And ``total``, the steps of all runs since the launch, with how many are ``finished``.
+        """
+        left = f"{finished}, {describe_seconds(total.remaining_seconds)} left" if total else ""
         if not self._console.is_terminal:
-            self._show_plainly(running, total)
+            self._show_plainly(running, left)
             return
         for name in self._lines.keys() - running.keys() - {_TOTAL}:
             self._progress.remove_task(self._lines.pop(name))
@@ -88,9 +76,9 @@ class Display:
         for name, report in running.items():
             self._update(name, name, report)
         if total is not None:
-            self._update(_TOTAL, total.text(), total.report)
+            self._update(_TOTAL, left, total)
 
-    def _update(self, key: str, description: str, report: Report | None) -> None:
+    def _update(self, key: str, description: str, report: Progress | None) -> None:
         if key not in self._lines:
             self._lines[key] = self._progress.add_task(description, **_fields(None))
         self._progress.update(
@@ -101,40 +89,33 @@ class Display:
             **_fields(report),
         )
 
-    def _show_plainly(self, running: Mapping[str, Report | None], total: Total | None) -> None:
+    def _show_plainly(self, running: Mapping[str, Progress | None], total: str) -> None:
         if time.monotonic() - self._plain_at < _PLAIN_SECONDS:
             return
         self._plain_at = time.monotonic()
         for name, report in running.items():
             self.say(f"  {name}: {describe_report(report)}")
-        if total is not None:
-            self.say(total.text())
+        if total:
+            self.say(total)
 
 
-def describe_report(report: Report | None) -> str:
+def describe_report(report: Progress | None) -> str:
     """A task's standing on one line: steps, rate, time left and errors."""
     if report is None:
         return "starting"
     fields = _fields(report)
     parts = [f"step {fields['steps']}", fields["rate"], fields["errors"]]
-    if remaining_seconds(report) is not None:
+    if report.remaining_seconds is not None:
         parts.insert(2, f"{fields['left']} left")
     return ", ".join(part for part in parts if part)
 
 
-def list_failures(failures: Sequence[tuple[IndexEntry, str]]) -> str:
-    """The failed runs and why, for the end."""
-    lines = ["failed runs:"]
-    lines += [f"  {run.name}: {reason}" for run, reason in failures]
-    return "\n".join(lines)
-
-
-def _fields(report: Report | None) -> dict[str, Any]:
+def _fields(report: Progress | None) -> dict[str, Any]:
     if report is None:
         return {"steps": "starting", "rate": "", "left": "", "errors": ""}
     return {
         "steps": f"{report.step}/{report.steps}",
-        "rate": describe_rate(report),
-        "left": describe_seconds(remaining_seconds(report)),
-        "errors": describe_errors(report),
+        "rate": describe_rate(report.rate),
+        "left": describe_seconds(report.remaining_seconds),
+        "errors": describe_errors(report.errors),
     }

@@ -33,9 +33,8 @@ class Cost:
     examined: float
 
 
-def parameter_count(config: RunConfig) -> int:
-    """Numbers that the network learns."""
-    width, depth = config.model.width, config.model.depth
+def parameter_count(width: int, depth: int) -> int:
+    """Numbers that a network learns."""
     return _INPUTS * width + (depth - 1) * width * width + depth * width + width + 1
 
 
@@ -54,7 +53,7 @@ def expected_bytes(config: RunConfig) -> int:
         pictures = config.training.steps // config.record.images_every + 2
         events = rows * columns * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
     # the network, and a checkpoint: the network again with the two moments of Adam
-    parameters = (1 + 3) * parameter_count(config) * _FLOAT32
+    parameters = (1 + 3) * parameter_count(config.model.width, config.model.depth) * _FLOAT32
     return frames + series + events + parameters + _FIXED_BYTES
 
 
@@ -66,15 +65,6 @@ def expected_seconds(config: RunConfig, cost: Cost) -> float:
     # one more at the end, between the pixels and frames
     examined = (_rows(config) + 1) * config.data.frames * pixels * cost.examined
     return cost.start + config.training.steps * step + examined
-
-
-def describe_bytes(count: float) -> str:
-    """As in ``1.3 GB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def describe_hours(seconds: Sequence[float], gpus: int) -> str:

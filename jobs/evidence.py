@@ -9,15 +9,15 @@ from pathlib import Path
 from inr.attempts import Attempt, read_attempts
 from inr.layout import RunLayout, SweepLayout
 from inr.lock import host_of, is_alive, is_here, read_owner
+from inr.progress import Progress
 from jobs.finished import Finished
-from jobs.last_words import LastWords
+from jobs.last_words import LastWords, tail
 from jobs.placement import Place
-from jobs.progress_file import Standing, read_progress
+from jobs.progress_file import read_progress
 from jobs.slurm_queue import TaskState
-from jobs.tails import tail
 
 
-@dataclass(frozen=True)
+@dataclass
 class Evidence:
     """All that is known of one run.
 
@@ -45,7 +45,7 @@ class Evidence:
     alive: bool = False
     heartbeat_seconds: float | None = None
     host: str = ""
-    standing: Standing | None = None
+    standing: Progress | None = None
     silent_seconds: float | None = None
     attempts: tuple[Attempt, ...] = ()
     error: str = ""

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from inr.errors import UserError
 from inr.files import write_text
@@ -56,10 +57,6 @@ class _Known:
     finished: Finished | None
     damage: str
 
-    def answers(self, stamp: _Stamp, frames: bool) -> bool:
-        """Whether it still holds, and goes as deep as is asked for."""
-        return self.stamp == stamp and (self.frames or not (frames and self.finished))
-
 
 class FinishedRuns:
     """Has results files read, or remembers what was in them.
@@ -96,13 +93,28 @@ class FinishedRuns:
         return answers
 
     def _remembers(self, run: RunLayout, stamp: _Stamp) -> bool:
+        """Whether what is known still holds, and goes as deep as is asked for."""
         known = self._known.get(self._key(run))
-        return known is not None and known.answers(stamp, self._frames)
+        if known is None or known.stamp != stamp:
+            return False
+        return known.frames or not (self._frames and known.finished)
 
     def _inspect(self, runs: Sequence[RunLayout], stamps: dict[RunLayout, _Stamp]) -> list[_Known]:
-        verdicts = inspect([run.root for run in runs], frames=self._frames)
+        """What ``postprocess/verify.py`` says of results files; where it fails, it says why."""
+        if not runs:
+            return []
+        question = {"runs": [str(run.root) for run in runs], "frames": self._frames}
+        done = subprocess.run(  # noqa: S603, our own command
+            [sys.executable, "-P", str(_ROOT / "postprocess" / "verify.py")],
+            input=json.dumps(question),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise UserError("the results files could not be read, see above")
         known = []
-        for run, verdict in zip(runs, verdicts, strict=True):
+        for run, verdict in zip(runs, json.loads(done.stdout), strict=True):
             finished = Finished(**verdict) if "run_id" in verdict else None
             reason = verdict.get("reason", "")
             broken = "broken: " if verdict["status"] == "broken" else ""
@@ -134,28 +146,6 @@ class FinishedRuns:
         return str(run.root.relative_to(self._root))
 
 
-def inspect(directories: Sequence[Path], *, frames: bool) -> list[dict[str, Any]]:
-    """What ``postprocess/verify.py`` says of the results file in each directory, in their order.
-
-    Raises:
-        UserError: it failed; it has said why.
-    """
-    if not directories:
-        return []
-    question = {"runs": [str(directory) for directory in directories], "frames": frames}
-    done = subprocess.run(  # noqa: S603, our own command
-        [sys.executable, "-P", str(_ROOT / "postprocess" / "verify.py")],
-        input=json.dumps(question),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise UserError("the results files could not be read, see above")
-    verdicts: list[dict[str, Any]] = json.loads(done.stdout)
-    return verdicts
-
-
 def _stamp(path: Path) -> _Stamp | None:
     try:
         stat = path.stat()
@@ -169,10 +159,6 @@ def _load(path: Path) -> dict[str, _Known]:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != _SCHEMA:
             return {}
-        return {key: _parse(**known) for key, known in document["runs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return TypeAdapter(dict[str, _Known]).validate_python(document["runs"])
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _parse(stamp: _Stamp, frames: bool, finished: dict[str, Any] | None, damage: str) -> _Known:
-    return _Known(stamp, frames, Finished(**finished) if finished else None, damage)

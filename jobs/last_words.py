@@ -7,10 +7,9 @@ ended a task for its memory.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-
-from jobs.tails import tail
 
 _LINES = 50
 _SLURM = ("slurmstepd", "srun:", "slurmd")
@@ -34,6 +33,15 @@ class LastWords:
 
     state: str = ""
     line: str = ""
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last ``lines`` lines of a text file; none if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+    except OSError:
+        return []
 
 
 def read_last_words(log: Path) -> LastWords:

@@ -11,8 +11,10 @@ import inr.startup  # noqa: F401
 
 # isort: split
 from collections.abc import Sequence
+from pathlib import Path
 
 from inr.errors import run_main
+from inr.layout import OUTPUTS
 from jobs.options import parse_options
 
 
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from jobs.sweep import find_sweep_file, load_sweep
 
     sweep = load_sweep(find_sweep_file(options.sweep), options.overrides)
-    output = options.directory(sweep.name)
+    directory = f"{sweep.name}_debug" if options.mode == "debug" else sweep.name
+    output = options.output or Path(OUTPUTS) / directory
     if options.dry_run:
         return start(options, make_plan(sweep, output))
     with launching(output):

@@ -20,17 +20,18 @@ from inr.attempts import read_attempts
 from inr.cpus import core_count
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
+from inr.progress import Progress
+from inr.results import outcome
 from inr.signals import signals_held
 from jobs.attempt import forget_last_attempt
 from jobs.children import THREAD_VARIABLES
 from jobs.devices import cuda_devices
-from jobs.display import Display, Total
+from jobs.display import Display
 from jobs.lifeline import GRACE_SECONDS, Lifeline
 from jobs.options import PackMode
-from jobs.outcome import outcome
 from jobs.pack_task import run_pack
 from jobs.packs import Group, count_of
-from jobs.progress_file import Standing, describe_errors, describe_seconds, read_progress
+from jobs.progress_file import describe_errors, describe_seconds, read_progress
 from jobs.snapshot import import_path
 from jobs.task import run_task
 
@@ -111,12 +112,10 @@ class LocalPool:
         work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
         tied: dict[str, Any] = {"lifeline": str(lifeline.path), "cuda_device": device}
+        task = (run_task, root, *work[0]) if len(work) == 1 else (run_pack, root, work, self._mode)
         # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
         with signals_held():
-            if len(work) == 1:
-                job: Any = self._executor.submit(run_task, root, *work[0], **tied)
-            else:
-                job = self._executor.submit(run_pack, root, work, self._mode, **tied)
+            job = self._executor.submit(*task, **tied)
         self._running.append(_Running(list(runs), slot, job, time.monotonic()))
 
     def _collect(self, display: Display, total: int) -> None:
@@ -144,7 +143,7 @@ class LocalPool:
 
     def _describe_end(self, running: _Running, run: IndexEntry) -> str:
         files = self._layout.run(run.name)
-        status = outcome(files, run.run_id)
+        status = outcome(files.results, run.run_id)
         if status is None:
             log = running.job.paths.stderr
             reason = f"{_reason(files.error, log, run.name)} (log: {log})"
@@ -154,23 +153,24 @@ class LocalPool:
         attempts = read_attempts(files.attempts)  # the run may have waited for others of its task
         own = attempts[-1].wall_seconds if attempts else 0.0
         took = describe_seconds(own or time.monotonic() - running.started)
-        return f"{status} in {took}  {describe_errors(report) if report else ''}".rstrip()
+        return f"{status} in {took}  {describe_errors(report.errors) if report else ''}".rstrip()
 
     def _standing(
         self, runs: Sequence[IndexEntry], seconds: float
-    ) -> tuple[dict[str, Standing | None], Total]:
+    ) -> tuple[dict[str, Progress | None], Progress, str]:
         """How far the runs that train are, and all of them together.
 
         Of a task whose runs have all not begun, the first one.
         """
-        reports: dict[str, Standing | None] = {}
+        reports: dict[str, Progress | None] = {}
         for each in self._running:
             names = [run.name for run in each.runs]
             found = {name: read_progress(self._layout.run(name).progress) for name in names}
             begun = {name: report for name, report in found.items() if report}
             reports |= begun or dict.fromkeys(names[:1])
         done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
-        return reports, Total(len(runs), len(self._ended), Standing(done, _steps(runs), seconds))
+        finished = f"{len(self._ended)} of {len(runs)} runs"
+        return reports, Progress(done, _steps(runs), seconds), finished
 
     def unsaved(self) -> list[str]:
         """Runs that an interruption cut off before they said that they are saved."""

@@ -10,9 +10,10 @@ from pathlib import Path
 from inr.attempts import read_attempts
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
+from jobs.last_words import tail
+from jobs.placement import Place
 from jobs.selection import find_run
 from jobs.submissions import Ledger
-from jobs.tails import tail
 
 _HEAD = 4096  # bytes at the start of a log, where a task says what it trains
 _LOOK_SECONDS = 0.5
@@ -59,13 +60,12 @@ def find_logs(layout: SweepLayout, run: IndexEntry) -> list[Path]:
 def _submitted_as(layout: SweepLayout, run: IndexEntry) -> set[str]:
     """Slurm's names of the tasks that the run was given to."""
     ledger = Ledger(layout)
-    names = set()
-    for submission in ledger.submissions:
-        tasks = ledger.contents(submission).tasks
-        for index, run_ids in enumerate(tasks):
-            if submission.job_id and run.run_id in run_ids:
-                names.add(f"{submission.job_id}_{index}" if len(tasks) > 1 else submission.job_id)
-    return names
+    return {
+        Place(submission, index).task_id
+        for submission in ledger.submissions
+        for index, run_ids in enumerate(ledger.tasks(submission))
+        if submission.job_id and run.run_id in run_ids
+    }
 
 
 def _local_logs(layout: SweepLayout, run: IndexEntry) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from inr.arguments import ArgumentParser
 from inr.errors import UsageError
 from inr.layout import OUTPUTS, SweepLayout
+from jobs.options import add_start_options, check_counts
 
 _EPILOG = """\
 OUTPUT_DIR is the directory of a sweep; without it, the newest one below outputs/.
@@ -30,8 +31,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = _parser().parse_args(arguments)
     if options.command == "logs":
         options.output, options.run = _sort_out(options.output)
+        check_counts(options, "lines")
     if options.command == "retry":
         _check_retry(options)
+        check_counts(options, "workers")
     return options
 
 
@@ -93,7 +96,7 @@ def _add_status(command: argparse.ArgumentParser) -> None:
 
 def _add_logs(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--lines", metavar="N", type=_count, default=20, help="of each file (default: 20)"
+        "--lines", metavar="N", type=int, default=20, help="of each file (default: 20)"
     )
     command.add_argument("--follow", action="store_true", help="go on printing what is written")
 
@@ -133,7 +136,6 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--memory", metavar="SIZE", help="such as 32GB (for runs out of memory: twice as much)"
     )
-    command.add_argument("--profile", metavar="NAME|FILE", help="another cluster profile")
     command.add_argument(
         "--all-nodes",
         action="store_true",
@@ -141,18 +143,11 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--local", action="store_true", help="train here, not on the cluster")
     command.add_argument(
-        "--workers", metavar="N", type=_count, help="--local: runs at once (default: cores)"
-    )
-    command.add_argument(
         "--without-slurm",
         action="store_true",
         help="--local: when Slurm is gone for good, also what was submitted to it and does not run",
     )
-    command.add_argument("--dry-run", action="store_true", help="show what would start, only")
-    command.add_argument("--no-preflight", dest="preflight", action="store_false",
-                         help="submit without checking first what the tasks need")  # fmt: skip
-    command.add_argument("--no-post", dest="post", action="store_false",
-                         help="do not merge and draw at the end")  # fmt: skip
+    add_start_options(command)
 
 
 def _sort_out(words: Sequence[str]) -> tuple[str | None, str]:
@@ -192,9 +187,3 @@ def _seconds(text: str) -> float:
     if not 0.1 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{text}: between 0.1 and 86400 seconds are allowed")
     return seconds
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1 is needed")
-    return int(text)

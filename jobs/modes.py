@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
-from jobs.options import Options
 from jobs.packs import SINGLE, Packing, count_of, task_numbers
 from jobs.plan import Plan, describe
 from jobs.profiles import Profile
 from jobs.table import combinations_table, make_console, say
 
 
-def start(options: Options, plan: Plan) -> int:
+def start(options: Namespace, plan: Plan) -> int:
     """Start ``plan``, or only show it with ``--dry-run``. Returns the exit code."""
     if options.mode == "debug":
         plan = plan.only(options.run)
     pending = plan.pending()
+    packing = Packing(options.pack, options.pack_mode)
     say(f"{plan.sweep.name}: {plan.sweep.description}".rstrip(": "))
     say(describe(plan, len(pending)))
     if options.dry_run:
-        console = make_console()
-        packing = _packing(options)
-        tasks = packing.groups(pending)
-        numbers = task_numbers(tasks) if packing.size > 1 else None
-        console.print(combinations_table(plan.runs, pending, numbers))
-        if options.mode == "array":
-            _preview(options, plan, pending)
-        elif packing.size > 1:
-            print(f"\n{packing.describe(len(pending), len(tasks))}")
+        _preview(options, plan, pending, packing)
         return 0
     if options.mode == "debug":
         from jobs.debug import run_debug
 
         return run_debug(plan)
-    run = _array if options.mode == "array" else _local
-    return run(options, plan, pending)
-
-
-def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
+    if options.mode == "array":
+        _array(options, plan, pending, packing)
+        return 0
     plan.write()
     return train_here(
         plan.layout,
@@ -50,12 +41,24 @@ def _local(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
         workers=options.workers,
         post=options.post,
         total=len(plan.runs),
-        packing=_packing(options),
+        packing=packing,
     )
 
 
-def _packing(options: Options) -> Packing:
-    return Packing(options.pack, options.pack_mode)
+def _preview(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
+    """Show what would start."""
+    tasks = packing.groups(pending)
+    numbers = task_numbers(tasks) if packing.size > 1 else None
+    make_console().print(combinations_table(plan.runs, pending, numbers))
+    if options.mode == "array":
+        from jobs.cluster import preview
+        from jobs.profiles import load_profile
+
+        profile = load_profile(options.profile)
+        print(f"\nprofile {options.profile}")
+        print(preview(plan.layout, pending, profile, packing))
+    elif packing.size > 1:
+        print(f"\n{packing.describe(len(pending), len(tasks))}")
 
 
 def train_here(
@@ -81,7 +84,7 @@ def train_here(
     """
     from jobs.afterwards import describe_results, run_postprocessing
     from jobs.devices import default_workers
-    from jobs.display import Display, list_failures
+    from jobs.display import Display
     from jobs.local import LocalPool
     from jobs.snapshot import take_snapshot
 
@@ -109,7 +112,8 @@ def train_here(
         exit_code = run_postprocessing(layout, code)
     say(describe_results(layout))
     if failures:
-        say(list_failures(failures))
+        reasons = [f"  {run.name}: {reason}" for run, reason in failures]
+        say("\n".join(["failed runs:", *reasons]))
     return 1 if failures else exit_code
 
 
@@ -122,16 +126,7 @@ def _describe_interruption(unsaved: Sequence[str]) -> str:
     )
 
 
-def _preview(options: Options, plan: Plan, pending: list[IndexEntry]) -> None:
-    from jobs.cluster import preview
-    from jobs.profiles import load_profile
-
-    profile = load_profile(options.profile)
-    print(f"\nprofile {options.profile}")
-    print(preview(plan.layout, pending, profile, _packing(options)))
-
-
-def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
+def _array(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
     from jobs.profiles import load_profile
 
     profile = load_profile(options.profile)
@@ -145,14 +140,16 @@ def _array(options: Options, plan: Plan, pending: list[IndexEntry]) -> int:
             profile,
             preflight=options.preflight,
             post=options.post,
-            packing=_packing(options),
+            packing=packing,
         )
     except (UserError, KeyboardInterrupt):
         # keep nothing of a sweep of which no task can have been accepted
         if is_new and not any(layout.submissions.glob("*.json")):
-            _forget(layout)
+            for folder in (layout.code, layout.submitit, layout.submissions):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in (layout.index, layout.specification):
+                file.unlink(missing_ok=True)
         raise
-    return 0
 
 
 def submit_array(
@@ -179,43 +176,29 @@ def submit_array(
     Raises:
         UserError: Slurm does not answer or refuses, or the preflight found a fault.
     """
-    from jobs.cluster import find_waiting
+    from jobs.arrays import max_array_size, plan_arrays
+    from jobs.cluster import find_waiting, submit
+    from jobs.preflight import check
     from jobs.snapshot import take_snapshot
 
     waiting = find_waiting(layout, pending)
     runs = [run for run in pending if run.run_id not in waiting]
     if waiting:
         print(f"already queued or running: {count_of(len(pending) - len(runs), 'run')}")
-    code = take_snapshot(layout) if runs else None
-    if code is not None:
-        _submit(layout, runs, profile, code, packing, check_post=post if preflight else None)
+    code = None
+    if runs:
+        code = take_snapshot(layout)
+        tasks = len(packing.groups(runs))
+        arrays = len(plan_arrays(tasks, max_array_size(profile)))
+        print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
+        if preflight:
+            print(*check(layout, runs, profile, code, post, packing), sep="\n")
+        for submission in submit(layout, runs, profile, code, packing):
+            print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
     if post:
         _submit_post(layout, profile, code)
     if runs or waiting:
         print(f"Watch them with python jobs/manage.py status {layout.root}")
-
-
-def _submit(
-    layout: SweepLayout,
-    runs: Sequence[IndexEntry],
-    profile: Profile,
-    code: Path,
-    packing: Packing,
-    check_post: bool | None,
-) -> None:
-    """Submit at least one run. ``check_post``: None means no preflight."""
-    from jobs.arrays import max_array_size, plan_arrays
-    from jobs.cluster import submit
-    from jobs.preflight import check
-
-    tasks = len(packing.groups(runs))
-    arrays = len(plan_arrays(tasks, max_array_size(profile)))
-    print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
-    if check_post is not None:
-        forecast = check(layout, runs, profile, code, check_post, packing)
-        print("\n".join([f"expected: {forecast.needs}", *forecast.notes]))
-    for submission in submit(layout, runs, profile, code, packing):
-        print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
 
 
 def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> None:
@@ -229,11 +212,3 @@ def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> No
         return
     if submission:
         print(f"job {submission.job_id}: merges and draws when they have ended")
-
-
-def _forget(layout: SweepLayout) -> None:
-    """Remove what a launch wrote that submitted nothing."""
-    for folder in (layout.code, layout.submitit, layout.submissions):
-        shutil.rmtree(folder, ignore_errors=True)
-    for file in (layout.index, layout.specification):
-        file.unlink(missing_ok=True)

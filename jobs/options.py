@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from inr.arguments import ArgumentParser, user_path
 from inr.errors import UsageError
@@ -32,80 +30,44 @@ queue or run, goes on with those that were cut off, and adds those that are new.
 """
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the user asked for."""
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits.
 
-    mode: Mode
-    sweep: str
-    overrides: list[str]
-    output: Path | None
-    profile: str
-    workers: int | None
-    run: str
-    dry_run: bool
-    preflight: bool
-    post: bool
-    pack: int = 1
-    pack_mode: PackMode = "auto"
-
-    def directory(self, sweep_name: str) -> Path:
-        """Where the sweep is written."""
-        if self.output is not None:
-            return self.output
-        return Path(OUTPUTS) / (f"{sweep_name}_debug" if self.mode == "debug" else sweep_name)
-
-
-def parse_options(arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits."""
+    The result has ``mode`` (a `Mode`), ``overrides`` (with that of ``--compile``), and the other
+    options by their names; ``output`` (a path or None) is still open.
+    """
     given = _parser().parse_args(arguments)
-    mode = cast(Mode, given.mode)
-    if mode is None:
+    if given.mode is None:
         raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
-    _check(given, mode)
-    return Options(
-        mode=mode,
-        sweep=_DEFAULT_SWEEP[mode] if given.sweep is None else given.sweep,
-        overrides=[*given.overrides, *_compile_override(given.compile)],
-        output=given.output,
-        profile="default" if given.profile is None else given.profile,
-        workers=given.workers,
-        run=given.run or "0",
-        dry_run=given.dry_run,
-        preflight=given.preflight,
-        post=given.post,
-        pack=given.pack or 1,
-        pack_mode=given.pack_mode or "auto",
-    )
+    _check(given)
+    if given.compile is not None:
+        given.overrides = [*given.overrides, f"training.compile={given.compile}"]
+    defaults = {"sweep": _DEFAULT_SWEEP[given.mode], "profile": "default", "pack_mode": "auto"}
+    for name, default in (defaults | {"run": "0", "pack": 1}).items():
+        if getattr(given, name) is None:
+            setattr(given, name, default)
+    return given
 
 
-def _check(given: argparse.Namespace, mode: Mode) -> None:
+def _check(given: argparse.Namespace) -> None:
     """Refuse options that do not go together, and numbers that make no sense."""
     for option, value, belongs_to in (
         ("--profile", given.profile, "array"),
         ("--workers", given.workers, "local"),
         ("--run", given.run, "debug"),
     ):
-        if value is not None and mode != belongs_to:
-            raise UsageError(f"{option} {value}: goes with --{belongs_to} only, not with --{mode}")
-    if not given.preflight and mode != "array":
-        raise UsageError(f"--no-preflight: goes with --array only, not with --{mode}")
-    for option, value in (("--workers", given.workers), ("--pack", given.pack)):
-        if value is not None and value < 1:
-            raise UsageError(f"{option} {value}: at least 1 is needed")
-    _check_pack(given, mode)
-
-
-def _check_pack(given: argparse.Namespace, mode: Mode) -> None:
+        if value is not None and given.mode != belongs_to:
+            raise UsageError(
+                f"{option} {value}: goes with --{belongs_to} only, not with --{given.mode}"
+            )
+    if not given.preflight and given.mode != "array":
+        raise UsageError(f"--no-preflight: goes with --array only, not with --{given.mode}")
+    check_counts(given, "workers", "pack")
     for option, value in (("--pack", given.pack), ("--pack-mode", given.pack_mode)):
-        if value is not None and mode == "debug":
+        if value is not None and given.mode == "debug":
             raise UsageError(f"{option} {value}: does not go with --debug, which trains one run")
     if given.pack_mode is not None and given.pack in (None, 1):
         raise UsageError(f"--pack-mode {given.pack_mode}: needs --pack with at least 2 runs a task")
-
-
-def _compile_override(wanted: str | None) -> list[str]:
-    return [] if wanted is None else [f"training.compile={wanted}"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -140,13 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         type=user_path,
         help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
     )
-    add("--profile", metavar="NAME|FILE", help="--array: cluster profile of slurm/profiles/")
-    add(
-        "--workers",
-        metavar="N",
-        type=int,
-        help="--local: tasks at once (default: cores / pack, and 4 at most a GPU)",
-    )
+    add_start_options(parser)
     add(
         "--pack",
         metavar="K",
@@ -166,12 +122,25 @@ def _parser() -> argparse.ArgumentParser:
         "where a run is long enough to repay it)",
     )
     add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
+    return parser
+
+
+def add_start_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all commands that start runs."""
+    add = parser.add_argument
+    add("--profile", metavar="NAME|FILE", help="on Slurm: cluster profile of slurm/profiles/")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="--local: tasks at once (default: cores / pack, and 4 at most a GPU)",
+    )
     add("--dry-run", action="store_true", help="show what would start, and start nothing")
     add(
         "--no-preflight",
         dest="preflight",
         action="store_false",
-        help="--array: do not check disk, cluster, environment and networks before submitting",
+        help="on Slurm: do not check disk, cluster, environment and networks before submitting",
     )
     add(
         "--no-post",
@@ -179,4 +148,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="do not merge and draw figures and videos at the end",
     )
-    return parser
+
+
+def check_counts(given: argparse.Namespace, *names: str) -> None:
+    """Raise `UsageError` for an option that must be at least 1, if it is given."""
+    for name in names:
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: at least 1 is needed")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import signal
 import sys
-from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 from inr.attempts import cpu_seconds
@@ -51,7 +50,9 @@ def train_in_processes(
         "complete", "diverged", "stopped" or "failed" for each. A child writes the story of a run.
     """
     cpus, at_once = given_cpus(), children_at_once(len(runs))
-    with Lifeline() as lifeline:
+    waiting, ends = iter(runs), dict[str, str]()
+    children: list[Child] = []
+    with ThreadPoolExecutor(at_once) as pool, Lifeline() as lifeline, ended_at_last(children):
         question = {
             "root": str(layout.root),
             "lifeline": str(lifeline.path),
@@ -61,97 +62,69 @@ def train_in_processes(
             # of each process, if the work is shared out evenly
             "steps": sum(config.training.steps for _, config in runs) // at_once,
         }
-        with _Crew(question, threads_of_each(cpus, at_once)) as crew:
-            ends = crew.train(runs, at_once, stop)
+
+        def hire() -> _Worker:
+            worker = _Worker(question, threads_of_each(cpus, at_once))
+            children.append(worker.child)
+            return worker
+
+        at_work = [pool.submit(_train_in_turn, hire, waiting, ends, stop) for _ in range(at_once)]
+        told = 0
+        while wait_for(at_work, _LOOK_SECONDS).not_done:
+            while stop.received is not None and told < len(children):
+                children[told].send_signal(stop.received)
+                told += 1
+        for each in at_work:
+            each.result()  # raises what kept a process from starting
     return [ends.get(name, "stopped") for name, _ in runs]
 
 
-class _Worker:
-    """A process that trains runs in turn.
+def _train_in_turn(
+    hire: Callable[[], _Worker],
+    waiting: Iterator[NamedConfig],
+    ends: dict[str, str],
+    stop: StopRequest,
+) -> None:
+    """Train runs that wait, one after the other, while there are any."""
+    worker = None
+    while not stop() and (run := next(waiting, None)):
+        worker = worker or hire()
+        ends[run[0]] = worker.train(run)
+        if ends[run[0]] not in _GOES_ON:
+            worker.dismiss()
+            worker = None
+    if worker:
+        worker.dismiss()
 
-    Attributes:
-        run: name of the one that it trains.
-    """
+
+class _Worker:
+    """A process that trains runs in turn."""
 
     def __init__(self, question: dict[str, Any], threads: int) -> None:
-        self.run = ""
         reading, writing = os.pipe()
-        self.answers = os.fdopen(reading, encoding="utf-8")
+        self._answers = os.fdopen(reading, encoding="utf-8")
         try:
             question = question | {"answers": writing}
             self.child = start_child(__name__, question, threads, pass_fds=[writing])
         finally:
             os.close(writing)
 
-    def give(self, run: NamedConfig) -> None:
-        """Let it train ``run``, and then answer how that ended; it must have nothing to do."""
-        self.run, config = run
-        tell(self.child, json.dumps({"name": self.run, "config": config.canonical_json()}))
-
-    def take_end(self) -> str:
-        """How its run ended; waits for the answer."""
-        if end := self.answers.readline().strip():
+    def train(self, run: NamedConfig) -> str:
+        """Let it train ``run``. Returns how that ended."""
+        name, config = run
+        tell(self.child, {"name": name, "config": config.canonical_json()})
+        if end := self._answers.readline().strip():
             return end
         code = self.child.wait()  # it ended without a word
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        print(f"{self.run}: {how}", file=sys.stderr, flush=True)
+        print(f"{name}: {how}", file=sys.stderr, flush=True)
         return "failed"
 
     def dismiss(self) -> None:
         """Let it end."""
         assert self.child.stdin is not None
         self.child.stdin.close()
-        self.answers.close()
-
-
-class _Crew:
-    """Processes that share the runs of a pack. A context manager; they end with it.
-
-    Args:
-        question: what every process is told first.
-        threads: of each.
-    """
-
-    def __init__(self, question: dict[str, Any], threads: int) -> None:
-        self._question, self._threads = question, threads
-        self._children: list[Child] = []
-        self._open = ExitStack()
-
-    def __enter__(self) -> _Crew:
-        self._at_work = self._open.enter_context(selectors.DefaultSelector())
-        self._open.enter_context(ended_at_last(self._children))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def train(self, runs: Sequence[NamedConfig], most: int, stop: StopRequest) -> dict[str, str]:
-        """How each ended, by name; those that a signal left waiting are not named."""
-        waiting, ends = deque(runs), dict[str, str]()
-        told = False
-        while True:
-            while waiting and not stop() and len(self._at_work.get_map()) < most:
-                self._hire().give(waiting.popleft())
-            if not self._at_work.get_map():
-                return ends
-            for key, _ in self._at_work.select(_LOOK_SECONDS):
-                worker: _Worker = key.data
-                ends[worker.run] = end = worker.take_end()
-                if end in _GOES_ON and waiting and not stop():
-                    worker.give(waiting.popleft())
-                else:
-                    self._at_work.unregister(worker.answers)
-                    worker.dismiss()
-            if stop.received is not None and not told:
-                told = True
-                for child in self._children:
-                    child.send_signal(stop.received)
-
-    def _hire(self) -> _Worker:
-        worker = _Worker(self._question, self._threads)
-        self._children.append(worker.child)
-        self._at_work.register(worker.answers, selectors.EVENT_READ, worker)
-        return worker
+        self._answers.close()
 
 
 def main() -> int:
@@ -177,7 +150,6 @@ def _train(
     asked: dict[str, Any], name: str, config: str, cpu_before: float, stop: StopRequest
 ) -> str:
     """Train one run. Returns how it ended."""
-    cpus, members = asked["cpus"], asked["members"]
     try:
         return run_task(
             asked["root"],
@@ -185,8 +157,7 @@ def _train(
             config,
             wait=asked["wait"],
             stop=stop,
-            share=Share(cpus=cpus, members=members, cpu_before=cpu_before),
-            threads=threads_of_each(cpus, members),
+            share=Share(asked["cpus"], asked["members"], cpu_before=cpu_before),
             steps_in_all=asked["steps"],
         )
     except Exception as error:  # told in the run's own files; the others go on

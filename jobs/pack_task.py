@@ -19,11 +19,11 @@ from inr.config import RunConfig
 from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.lock import RunLock
+from inr.results import outcome
 from jobs.attempt import RunAttempt, Share, given_cpus, one_line
 from jobs.children import children_at_once
 from jobs.devices import cuda_devices, require_gpu
 from jobs.options import PackMode
-from jobs.outcome import outcome
 from jobs.stopping import StopRequest
 from jobs.task import end_of, prepare_torch, tie
 
@@ -66,7 +66,7 @@ def run_pack(
         tie(lifeline, cuda_device)
         layout = SweepLayout(Path(root))
         named = [(name, RunConfig.model_validate_json(config)) for name, config in runs]
-        ends = {name: outcome(layout.run(name), config.run_id) for name, config in named}
+        ends = {name: outcome(layout.run(name).results, config.run_id) for name, config in named}
         left = [(name, config) for name, config in named if ends[name] is None]
         train = _train_fused
         if choose_mode(len(left), mode) == "processes":

@@ -60,7 +60,7 @@ class Placements:
         self._ended: dict[tuple[str, int], TaskState] = {}
         self._places: dict[str, list[Place]] = {}
         for submission in self.submissions:
-            for index, run_ids in enumerate(ledger.contents(submission).tasks):
+            for index, run_ids in enumerate(ledger.tasks(submission)):
                 for run_id in run_ids:
                     self._places.setdefault(run_id, []).append(Place(submission, index))
 

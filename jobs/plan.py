@@ -15,6 +15,7 @@ from inr.index import IndexEntry, index_json, read_index
 from inr.layout import SweepLayout
 from inr.lock import RunLock
 from jobs.names import name_runs
+from jobs.packs import count_of
 from jobs.submissions import known_submissions
 from jobs.sweep import BUILT_IN_IMAGE, Sweep
 
@@ -42,12 +43,12 @@ class Plan:
         return [run for run in self.runs if not self._is_finished(run)]
 
     def _is_finished(self, run: IndexEntry) -> bool:
-        files = self.layout.run(run.name)
-        if not retried(files.results.is_file):
+        results = self.layout.run(run.name).results
+        if not retried(results.is_file):
             return False
-        from jobs.outcome import outcome  # only now: it loads h5py
+        from inr.results import outcome  # only now: it loads h5py
 
-        return outcome(files, run.run_id) is not None
+        return outcome(results, run.run_id) is not None
 
     def only(self, chosen: str) -> Plan:
         """The plan for a single run, given by its name or its position in the sweep from 0.
@@ -155,7 +156,7 @@ def _check_images(configs: Sequence[RunConfig]) -> None:
 def describe(plan: Plan, pending: int) -> str:
     """How many runs, how many of them are left to train, and where they go."""
     total = len(plan.runs)
-    done = f"{total - pending} of {total} complete" if pending < total else _count(total)
+    done = f"{total - pending} of {total} complete" if pending < total else count_of(total, "run")
     todo = f"{pending} to train" if pending else "nothing to train"
     note = ""
     if plan.duplicates:
@@ -163,11 +164,7 @@ def describe(plan: Plan, pending: int) -> str:
     others = len({run.run_id for run in plan.listed} - {run.run_id for run in plan.runs})
     if others:
         note += (
-            f"\nnote: {_count(others)} of other settings stay in that directory and in its "
-            "figures; --output keeps them apart"
+            f"\nnote: {count_of(others, 'run')} of other settings stay in that directory and in "
+            "its figures; --output keeps them apart"
         )
     return f"{done}: {todo}, in {plan.layout.root}{note}"
-
-
-def _count(runs: int) -> str:
-    return "1 run" if runs == 1 else f"{runs} runs"

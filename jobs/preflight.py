@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from inr.config import RunConfig
 from inr.cpus import core_count
@@ -20,7 +21,6 @@ from jobs.cluster import largest_array
 from jobs.commands import clean_environment
 from jobs.estimate import (
     Cost,
-    describe_bytes,
     describe_hours,
     expected_bytes,
     expected_seconds,
@@ -42,19 +42,6 @@ Shape = tuple[str, int, int, tuple[bool, ...], bool]
 Costs = dict[Shape, Cost]
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What `check` found out, one line each.
-
-    Attributes:
-        needs: disk and time.
-        notes: what the user should know, and nothing keeps them from.
-    """
-
-    needs: str
-    notes: list[str]
-
-
 def check(
     layout: SweepLayout,
     runs: Sequence[IndexEntry],
@@ -62,7 +49,7 @@ def check(
     code: Path,
     post: bool,
     packing: Packing = SINGLE,
-) -> Forecast:
+) -> list[str]:
     """Check everything that ``runs`` need, and estimate what they cost.
 
     Args:
@@ -72,6 +59,9 @@ def check(
         code: the snapshot that they will run.
         post: whether post-processing is submitted too.
         packing: how runs are put into tasks.
+
+    Returns:
+        Disk and time on one line, then what the user should know, and nothing keeps them from.
 
     Raises:
         UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
@@ -89,7 +79,7 @@ def check(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
             f"{REHEARSAL_PARAMETERS:,} parameters, or more than {REHEARSAL_SECONDS:g} seconds)"
         )
-    return Forecast(f"{_describe_time(tasks, costs, profile)}, {room}", notes)
+    return [f"expected: {_describe_time(tasks, costs, profile)}, {room}", *notes]
 
 
 def rehearse(
@@ -116,14 +106,13 @@ def rehearse(
     shapes: dict[Shape, str] = {}
     for name, config in configs.items():
         shapes.setdefault(_shape(config), name)
-    by_size = sorted(shapes.items(), key=lambda item: parameter_count(configs[item[1]]))
-    small = [s for s in by_size if parameter_count(configs[s[1]]) <= REHEARSAL_PARAMETERS]
-    questions = [configs[name].canonical_json() for _, name in small]
+    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= REHEARSAL_PARAMETERS]
+    questions = [configs[shapes[shape]].canonical_json() for shape in small]
     answers, reason = _ask(questions, code, profile)
     costs: Costs = {}
-    for (shape, name), answer in zip(small, answers, strict=False):
+    for shape, answer in zip(small, answers, strict=False):
         if "error" in answer:
-            raise UserError(f"{name}: its network cannot be trained: {answer['error']}")
+            raise UserError(f"{shapes[shape]}: its network cannot be trained: {answer['error']}")
         costs[shape] = Cost(**answer)
     return costs, len(shapes) - len(costs), reason
 
@@ -132,6 +121,11 @@ def _shape(config: RunConfig) -> Shape:
     model, training = config.model, config.training
     terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
     return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+
+
+def _size(shape: Shape) -> int:
+    _, width, depth, *_ = shape
+    return parameter_count(width, depth)
 
 
 def _ask(
@@ -180,7 +174,7 @@ def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
             f"and the file system has room for {disk.f_favail:,}. Choose another --output, fewer "
             "runs, or --no-preflight if there will be room"
         )
-    words = f"{describe_bytes(needed)} of disk, {describe_bytes(free)} free"
+    words = f"{decimal(needed)} of disk, {decimal(free)} free"
     if needed > free:
         raise UserError(
             f"{layout.root}: {len(configs)} runs need at most {words}. Choose another --output, "
@@ -215,17 +209,9 @@ def _describe_time(tasks: Sequence[Sequence[RunConfig]], costs: Costs, profile: 
 
 def _cost(config: RunConfig, costs: Costs) -> Cost:
     """The measured cost; for a shape that was not tried, from the closest one that was."""
-    if (cost := costs.get(_shape(config))) is not None:
-        return cost
-    size = parameter_count(config)
-
-    def size_of(shape: Shape) -> int:
-        update = {"width": shape[1], "depth": shape[2]}
-        return parameter_count(
-            config.model_copy(update={"model": config.model.model_copy(update=update)})
-        )
-
-    closest = min(costs, key=lambda shape: abs(size_of(shape) - size))
-    ratio = size / size_of(closest)
-    cost = costs[closest]
+    shape = _shape(config)
+    if shape in costs:
+        return costs[shape]
+    closest = min(costs, key=lambda each: abs(_size(each) - _size(shape)))
+    ratio, cost = _size(shape) / _size(closest), costs[closest]
     return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.examined * ratio)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from jobs.document import Block, as_text, show
-from jobs.yaml_files import find_document, names_in, read_document
+from jobs.yaml_files import find_document, read_document
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "slurm" / "profiles"
 
@@ -149,11 +149,6 @@ class Profile(Block):
     def source(self) -> str:
         """What `load_profile` finds it by: a name, or an absolute path; "" for one made here."""
         return self._source
-
-
-def available() -> list[str]:
-    """Names of the shipped profiles."""
-    return names_in(DIRECTORY)
 
 
 def load_profile(name_or_path: str) -> Profile:

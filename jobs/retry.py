@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -17,25 +16,15 @@ from inr.layout import SweepLayout
 from inr.lock import LockHeldError, RunLock
 from jobs.bad_nodes import avoiding, bad_nodes
 from jobs.judgement import ACTIVE, UNFINISHED, State
+from jobs.packs import count_of
 from jobs.plan import launching
 from jobs.profiles import Profile, load_profile
 from jobs.status import RunStatus, SweepStatus, read_status
 
 _DEFAULT_PROFILE = "default"
+# Runs that are submitted together, because they ask for the same.
+Group = tuple[Profile, list[IndexEntry]]
 _MEMORY_LINE = re.compile(r"^#SBATCH --mem=(\S+)$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Runs that are submitted together, because they ask for the same."""
-
-    profile: Profile
-    runs: list[IndexEntry]
-
-    def describe(self) -> str:
-        """One line."""
-        memory = f", {self.profile.memory} of memory" if self.profile.memory else ""
-        return f"profile {self.profile.source}{memory}: {_count(len(self.runs))}"
 
 
 def retry(layout: SweepLayout, options: Namespace) -> int:
@@ -57,41 +46,36 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
         return _start(read_status(layout), options)  # anew: now nobody else can change it
 
 
-def _select(
-    status: SweepStatus, options: Namespace
-) -> tuple[list[RunStatus], dict[str, IndexEntry], list[_Group]]:
-    """What is started again: the runs, the sweep's entries, groups to submit. Prints it."""
+def _select(status: SweepStatus, options: Namespace) -> tuple[list[RunStatus], list[Group]]:
+    """What is started again: the runs, and groups of them to submit. Prints it."""
     chosen = _choose(status, options)
     print(_describe(status, chosen))
-    entries = {entry.run_id: entry for entry in status.entries}
-    groups = [] if options.local else _group(status, chosen, entries, options)
-    for group in groups:
-        print(f"  {group.describe()}")
-    return chosen, entries, groups
+    groups = [] if options.local else _group(status, chosen, options)
+    for profile, runs in groups:
+        memory = f", {profile.memory} of memory" if profile.memory else ""
+        print(f"  profile {profile.source}{memory}: {count_of(len(runs), 'run')}")
+    return chosen, groups
 
 
 def _start(status: SweepStatus, options: Namespace) -> int:
     """Start runs again, under the lock of launchers. Returns the exit code."""
     from jobs.modes import submit_array, train_here
 
-    layout = status.layout
-    chosen, entries, groups = _select(status, options)
-    if not chosen:
-        return 0
+    layout, total = status.layout, len(status.entries)
+    chosen, groups = _select(status, options)
     _set_aside_damaged(status, chosen)
-    if options.local:
-        runs = [entries[run.run_id] for run in chosen]
-        total = len(status.entries)
+    if options.local and chosen:
+        runs = _entries(status, chosen)
         return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
-    for group in groups:
-        submit_array(
-            layout,
-            group.runs,
-            group.profile,
-            preflight=options.preflight,
-            post=options.post and group is groups[-1],
-        )
+    for number, (profile, runs) in enumerate(groups, 1):
+        post = options.post and number == len(groups)
+        submit_array(layout, runs, profile, preflight=options.preflight, post=post)
     return 0
+
+
+def _entries(status: SweepStatus, runs: Iterable[RunStatus]) -> list[IndexEntry]:
+    ids = {run.run_id for run in runs}
+    return [entry for entry in status.entries if entry.run_id in ids]
 
 
 def _choose(status: SweepStatus, options: Namespace) -> list[RunStatus]:
@@ -119,7 +103,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
 def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
     """What is started again, and what is left alone."""
     active = len([run for run in status.in_states(ACTIVE) if run not in chosen])
-    rest = f"; {_count(active)} under way left alone" if active else ""
+    rest = f"; {count_of(active, 'run')} under way left alone" if active else ""
     if not status.placements.answers and status.in_states([State.WAITING]) and rest:
         rest += (
             ". Slurm does not answer: wait for it or, if it is gone for good, train what waits in "
@@ -131,19 +115,14 @@ def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
     counted = [f"{states.count(state)} {state.words}" for state in State if state in states]
     resumed = sum(status.layout.run(run.name).checkpoint.is_file() for run in chosen)
     return (
-        f"{status.layout.name}: {_count(len(chosen))} to start again ({', '.join(counted)}), "
-        f"{resumed} of them from a checkpoint{rest}"
+        f"{status.layout.name}: {count_of(len(chosen), 'run')} to start again "
+        f"({', '.join(counted)}), {resumed} of them from a checkpoint{rest}"
     )
 
 
-def _group(
-    status: SweepStatus,
-    chosen: Sequence[RunStatus],
-    entries: dict[str, IndexEntry],
-    options: Namespace,
-) -> list[_Group]:
+def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace) -> list[Group]:
     """Runs that ask for the same profile and memory, together."""
-    groups: dict[tuple[str, str | None], list[IndexEntry]] = defaultdict(list)
+    groups: dict[tuple[str, str | None], list[RunStatus]] = defaultdict(list)
     profiles: dict[str, Profile] = {}
     on_gpu = 0
     for run in chosen:
@@ -157,16 +136,16 @@ def _group(
                 on_gpu += 1
             else:
                 memory = _double(memory, profiles[name], run)
-        groups[name, memory].append(entries[run.run_id])
+        groups[name, memory].append(run)
     if on_gpu:
         print(
-            f"note: {_count(on_gpu)} had too little GPU memory, which --memory does not change: "
-            "choose larger GPUs with --profile"
+            f"note: {count_of(on_gpu, 'run')} had too little GPU memory, which --memory does not "
+            "change: choose larger GPUs with --profile"
         )
     if not options.all_nodes:
         profiles = _avoid(bad_nodes(status), profiles)
     return [
-        _Group(_with_memory(profiles[name], memory), runs)
+        (_with_memory(profiles[name], memory), _entries(status, runs))
         for (name, memory), runs in groups.items()
     ]
 
@@ -221,7 +200,3 @@ def _with_memory(profile: Profile, memory: str | None) -> Profile:
         allowed = Profile.model_fields["memory"].description
         raise UsageError(f"--memory {memory}: is not allowed: {allowed}") from None
     return profile.model_copy(update={"memory": memory})
-
-
-def _count(runs: int) -> str:
-    return "1 run" if runs == 1 else f"{runs:,} runs"

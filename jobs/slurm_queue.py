@@ -57,12 +57,20 @@ class TaskState:
         return next(filter(None, found.groups())) if found else ""
 
 
-def queued(job_ids: Collection[str] | None = None) -> list[TaskState]:
-    """Tasks of this user that wait or run, arrays expanded; of ``job_ids`` only, if given.
+def queued(*options: str) -> list[TaskState]:
+    """Tasks of this user that wait or run, arrays expanded; others too with ``options`` of squeue.
 
     Raises `SlurmUnavailable`.
     """
-    return [task for task in _squeue() if job_ids is None or task.job_id in job_ids]
+    format_ = _RECORD + _FIELD.join(_QUEUE_FIELDS)
+    out = ask_slurm("squeue", "--me", "--array", "--noheader", *options, "--format", format_)
+    tasks = []
+    for record in out.split(_RECORD)[1:]:
+        job, index, state, reason, node, name, command, comment = _fields(record, 8)
+        for job_id, number in _expand(f"{job}_{index}" if index else job):
+            task = TaskState(job_id, number, state, reason, node, comment, name, command)
+            tasks.append(task)
+    return tasks
 
 
 def accounted(job_ids: Collection[str]) -> list[TaskState]:
@@ -86,7 +94,7 @@ def find_job(token: str) -> str | None:
     Ended jobs are found for some minutes, and longer where accounting keeps comments.
     Raises `SlurmUnavailable` when the queue cannot be asked.
     """
-    found = [task.job_id for task in _squeue("--states=all") if task.token == token]
+    found = [task.job_id for task in queued("--states=all") if task.token == token]
     if not found:
         try:
             since = ("--starttime", f"now-{_MEMORY_DAYS}days", "--user", str(os.getuid()))
@@ -94,18 +102,6 @@ def find_job(token: str) -> str | None:
         except SlurmUnavailable:
             return None
     return max(found, key=int, default=None)
-
-
-def _squeue(*options: str) -> list[TaskState]:
-    format_ = _RECORD + _FIELD.join(_QUEUE_FIELDS)
-    out = ask_slurm("squeue", "--me", "--array", "--noheader", *options, "--format", format_)
-    tasks = []
-    for record in out.split(_RECORD)[1:]:
-        job, index, state, reason, node, name, command, comment = _fields(record, 8)
-        for job_id, number in _expand(f"{job}_{index}" if index else job):
-            task = TaskState(job_id, number, state, reason, node, comment, name, command)
-            tasks.append(task)
-    return tasks
 
 
 def _sacct(*options: str) -> list[TaskState]:

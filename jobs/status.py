@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,13 +12,12 @@ from typing import Any
 from inr.files import clock_of
 from inr.index import IndexEntry, read_index
 from inr.layout import SweepLayout
+from inr.progress import Progress
 from jobs.evidence import Evidence, is_launching, read_files
 from jobs.finished import Finished, FinishedRuns
 from jobs.judgement import ACTIVE, State, judge
 from jobs.last_words import read_last_words
 from jobs.placement import Placements
-from jobs.progress_file import remaining_seconds
-from jobs.slurm_queue import TaskState
 
 SCHEMA = "inr-status/1"
 
@@ -74,10 +74,7 @@ class SweepStatus:
 
     def counts(self) -> dict[State, int]:
         """How many runs are in each state."""
-        counts = dict.fromkeys(State, 0)
-        for run in self.runs:
-            counts[run.state] += 1
-        return counts
+        return dict.fromkeys(State, 0) | Counter(run.state for run in self.runs)
 
     def steps_per_second(self) -> float | None:
         """Of all running ones together; None when nothing runs."""
@@ -108,14 +105,11 @@ def read_status(layout: SweepLayout, finished: FinishedRuns | None = None) -> Sw
         UserError: the index is missing or broken, or results files cannot be read.
     """
     placements = Placements(layout)
-    look = _Look(layout, placements)
     entries = read_index(layout)
     results = (finished or FinishedRuns(layout)).read(
         [(layout.run(entry.name), entry.run_id) for entry in entries]
     )
-    seen = [look(entry, *result) for entry, result in zip(entries, results, strict=True)]
-    seen = _with_company(seen)
-    seen = _ask_how_they_ended(layout, entries, seen, placements)
+    seen = _look(layout, placements, entries, results)
     runs = [run_status(entry, each) for entry, each in zip(entries, seen, strict=True)]
     damaged = frozenset(
         entry.run_id
@@ -125,59 +119,45 @@ def read_status(layout: SweepLayout, finished: FinishedRuns | None = None) -> Sw
     return SweepStatus(layout, entries, runs, placements, damaged)
 
 
-class _Look:
-    """Gathers the evidence on one run after the other."""
-
-    def __init__(self, layout: SweepLayout, placements: Placements) -> None:
-        self._layout = layout
-        self._placements = placements
-        self._now = clock_of(layout.root)
-        self._launching = is_launching(layout, self._now)
-
-    def __call__(self, entry: IndexEntry, finished: Finished | None, damage: str) -> Evidence:
-        files = self._layout.run(entry.name)
-        if finished:
-            return Evidence(finished=finished)
-        place, task = self._placements.waiting_or_running(entry.run_id) or (None, None)
-        return replace(
-            read_files(files, self._now),
-            damage=damage,
-            place=place or self._placements.newest(entry.run_id),
-            queued=task,
-            answers=self._placements.answers,
-            launching=self._launching,
-        )
-
-
-def _with_company(seen: list[Evidence]) -> list[Evidence]:
-    """Add whether the tasks of runs that wait train others."""
+def _look(
+    layout: SweepLayout,
+    placements: Placements,
+    entries: list[IndexEntry],
+    results: list[tuple[Finished | None, str]],
+) -> list[Evidence]:
+    """The evidence on every run."""
+    now = clock_of(layout.root)
+    launching = is_launching(layout, now)
+    seen = []
+    for entry, (finished, damage) in zip(entries, results, strict=True):
+        each = Evidence(finished) if finished else read_files(layout.run(entry.name), now)
+        seen.append(each)
+        if not finished:
+            each.damage, each.launching, each.answers = damage, launching, placements.answers
+            place, each.queued = placements.waiting_or_running(entry.run_id) or (None, None)
+            each.place = place or placements.newest(entry.run_id)
     at_work = {each.place.task_id for each in seen if each.alive and each.place}
-    return [
-        replace(each, task_trains=True)
-        if each.queued and each.place and each.place.task_id in at_work
-        else each
-        for each in seen
-    ]
+    for each in seen:
+        each.task_trains = bool(each.queued and each.place and each.place.task_id in at_work)
+    _ask_how_they_ended(layout, entries, seen, placements)
+    return seen
 
 
 def _ask_how_they_ended(
     layout: SweepLayout, entries: list[IndexEntry], seen: list[Evidence], placements: Placements
-) -> list[Evidence]:
+) -> None:
     """Add what accounting and logs say of runs that are neither finished nor under way."""
-    over = [each.place and not (each.finished or each.alive or each.queued) for each in seen]
-    if not any(over):
-        return seen
-    placements.ask_accounting(e.run_id for e, ended in zip(entries, over, strict=True) if ended)
-    return [
-        _with_end(layout, each, placements.ended(each.place)) if ended and each.place else each
-        for each, ended in zip(seen, over, strict=True)
-    ]
-
-
-def _with_end(layout: SweepLayout, evidence: Evidence, ended: TaskState | None) -> Evidence:
-    assert evidence.place is not None
-    log = layout.submitit / f"{evidence.place.task_id}_0_log.err"
-    return replace(evidence, ended=ended, log=read_last_words(log))
+    over = {
+        entry.run_id: each
+        for entry, each in zip(entries, seen, strict=True)
+        if each.place and not (each.alive or each.queued)
+    }
+    if over:
+        placements.ask_accounting(over)
+    for each in over.values():
+        assert each.place is not None
+        each.ended = placements.ended(each.place)
+        each.log = read_last_words(layout.submitit / f"{each.place.task_id}_0_log.err")
 
 
 def run_status(entry: IndexEntry, evidence: Evidence) -> RunStatus:
@@ -185,35 +165,23 @@ def run_status(entry: IndexEntry, evidence: Evidence) -> RunStatus:
     state, reason = judge(evidence)
     steps = int(entry.config["training"]["steps"])
     status = RunStatus(entry.run_id, entry.name, entry.task, state, reason, steps=steps)
-    if evidence.finished:
-        told = evidence.finished
+    if told := evidence.finished:
         return replace(
             status, step=steps, host=told.host, job=told.slurm_job_id, attempts=told.attempts
         )
     last = evidence.last
-    status = replace(
+    standing = evidence.standing or Progress(last.last_step if last else 0, steps, 0.0)
+    is_running = state in (State.RUNNING, State.HUNG)
+    return replace(
         status,
-        step=last.last_step if last else 0,
+        step=standing.step,
+        steps_per_second=standing.rate if is_running else None,
+        remaining_seconds=standing.remaining_seconds if is_running and evidence.standing else None,
+        errors=standing.errors,
         host=evidence.host or (last.host if last else ""),
         job=evidence.place.task_id if evidence.place else last.job if last else "",
         attempts=len(evidence.attempts),
-    )
-    if evidence.standing:
-        status = replace(status, step=evidence.standing.step, errors=evidence.standing.errors)
-    return _with_pace(status, evidence) if state in (State.RUNNING, State.HUNG) else status
-
-
-def _with_pace(status: RunStatus, evidence: Evidence) -> RunStatus:
-    """Add what is known of a running one only."""
-    standing = evidence.standing
-    rate = None
-    if standing and standing.step and standing.seconds > 0:
-        rate = standing.step / standing.seconds
-    return replace(
-        status,
-        steps_per_second=rate,
-        remaining_seconds=remaining_seconds(standing) if standing else None,
-        heartbeat_seconds=evidence.heartbeat_seconds,
+        heartbeat_seconds=evidence.heartbeat_seconds if is_running else None,
     )
 
 

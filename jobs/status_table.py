@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from inr.layout import SweepLayout
 from jobs.finished import FinishedRuns
 from jobs.judgement import ACTIVE, FINISHED, UNFINISHED, State
-from jobs.progress_file import Standing, describe_errors, describe_rate, describe_seconds
+from jobs.progress_file import describe_errors, describe_rate, describe_seconds
 from jobs.status import RunStatus, SweepStatus, read_status, status_document
 from jobs.table import make_console
 
@@ -66,34 +67,26 @@ def show_status(
     """
     finished = FinishedRuns(layout, frames=frames)
     console = make_console()
-    if as_json or every is None or not console.is_terminal:
+    is_live = every is not None and not as_json and console.is_terminal
+    screen = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+    with screen if is_live else nullcontext():
         while True:
             status = read_status(layout, finished)
             if as_json:
                 print(json.dumps(status_document(status), allow_nan=False), flush=True)
+            elif is_live:
+                screen.update(render(status, all_runs), refresh=True)
             else:
                 console.print(render(status, all_runs))
             if every is None or not status.in_states(ACTIVE):
-                return
-            time.sleep(every)
-    _watch(layout, finished, every, console, all_runs)
-
-
-def _watch(
-    layout: SweepLayout, finished: FinishedRuns, every: float, console: Console, all_runs: bool
-) -> None:
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        while True:
-            status = read_status(layout, finished)
-            live.update(render(status, all_runs), refresh=True)
-            if not status.in_states(ACTIVE):
                 return
             time.sleep(every)
 
 
 def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
     """Counts, then what runs, then what went wrong; or every run."""
-    parts: list[RenderableType] = [_headline(status), *_notes(status), _counts_table(status)]
+    notes = [f"[yellow]note:[/] {escape(note)}" for note in status.placements.notes]
+    parts: list[RenderableType] = [_headline(status), *notes, _counts_table(status)]
     if all_runs:
         parts += ["", _all_table(status.runs)]
         return Group(*parts)
@@ -114,19 +107,11 @@ def _headline(status: SweepStatus) -> str:
     return text if left is None else f"{text}, about {describe_seconds(left)} left"
 
 
-def _notes(status: SweepStatus) -> list[RenderableType]:
-    return [f"[yellow]note:[/] {escape(note)}" for note in status.placements.notes]
-
-
 def _counts_table(status: SweepStatus) -> Table:
-    table = _table()
-    table.add_column("state", no_wrap=True)
-    table.add_column("runs", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
+    table = _table(_word("state"), _number("runs"), Column(overflow="fold"))
     for state, count in status.counts().items():
         if count or state is State.DONE:
-            remark = _remark(state, status)
-            table.add_row(_styled(state), f"{count:,}", escape(remark))
+            table.add_row(_styled(state), f"{count:,}", escape(_remark(state, status)))
     return table
 
 
@@ -142,20 +127,18 @@ def _remark(state: State, status: SweepStatus) -> str:
 
 
 def _running_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table()
-    table.add_column("running", ratio=1, overflow="fold")
-    table.add_column("step", justify="right", no_wrap=True)
-    table.add_column("rate", justify="right", no_wrap=True)
-    table.add_column("left", justify="right", no_wrap=True)
-    table.add_column("host", overflow="fold", max_width=12)
-    table.add_column("attempt", justify="right", no_wrap=True)
+    table = _table(
+        _folded("running"),
+        *map(_number, ("step", "rate", "left")),
+        Column("host", overflow="fold", max_width=12),
+        _number("attempt"),
+    )
     for run in runs:
-        standing = _standing(run)
-        second = f"\n[dim]{describe_errors(standing)}[/]" if run.errors else ""
+        second = f"\n[dim]{describe_errors(run.errors)}[/]" if run.errors else ""
         table.add_row(
             escape(run.name) + second,
             f"{run.step}/{run.steps}",
-            describe_rate(standing),
+            describe_rate(run.steps_per_second),
             describe_seconds(run.remaining_seconds),
             escape(run.host.partition(".")[0]),
             str(run.attempts),
@@ -163,27 +146,21 @@ def _running_table(runs: Sequence[RunStatus]) -> Table:
     return table
 
 
-def _standing(run: RunStatus) -> Standing:
-    seconds = run.step / run.steps_per_second if run.steps_per_second else 0.0
-    return Standing(run.step, run.steps, seconds, run.errors)
-
-
 def _trouble_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table()
-    table.add_column("state", no_wrap=True)
-    table.add_column("run, reason", ratio=1, overflow="fold")
+    table = _table(_word("state"), _folded("run, reason"))
     for run in runs:
         table.add_row(_styled(run.state), _name_and_reason(run))
     return table
 
 
 def _all_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table()
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("run, reason", ratio=1, overflow="fold")
-    table.add_column("step", justify="right", no_wrap=True)
-    table.add_column("attempts", justify="right", no_wrap=True)
+    table = _table(
+        _number("#"),
+        _word("state"),
+        _folded("run, reason"),
+        _number("step"),
+        _number("attempts"),
+    )
     for run in runs:
         table.add_row(
             str(run.task),
@@ -199,8 +176,20 @@ def _name_and_reason(run: RunStatus) -> str:
     return escape(run.name) + (f"\n[dim]{escape(run.reason)}[/]" if run.reason else "")
 
 
-def _table() -> Table:
-    return Table(box=None, header_style="bold", pad_edge=False)
+def _table(*columns: Column) -> Table:
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def _word(header: str) -> Column:
+    return Column(header, no_wrap=True)
+
+
+def _folded(header: str) -> Column:
+    return Column(header, ratio=1, overflow="fold")
+
+
+def _number(header: str) -> Column:
+    return Column(header, justify="right", no_wrap=True)
 
 
 def _styled(state: State) -> str:

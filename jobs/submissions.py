@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,19 +77,6 @@ def post_name(sweep: str) -> str:
     return f"{sweep}_post"
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What a submission file says.
-
-    Attributes:
-        tasks: run ids of each of the array's tasks, in order; none for post-processing.
-        after: the jobs that post-processing is about.
-    """
-
-    tasks: list[list[str]]
-    after: list[str]
-
-
 class Ledger:
     """The submissions of a sweep. Only the process that holds the launch lock may change it.
 
@@ -105,10 +92,13 @@ class Ledger:
         self._entries = read_index(layout)
         self.submissions = known_submissions(layout)
 
-    def contents(self, submission: Submission) -> Contents:
-        """What ``submission`` is about; nothing if its file is gone."""
-        document = _read(self._layout.submission(submission.token)) or {"runs": []}
-        return Contents(tasks_of(document), document.get("after", []))
+    def tasks(self, submission: Submission) -> list[list[str]]:
+        """Run ids of each task of ``submission``, in order; none for post-processing."""
+        return tasks_of(self._read(submission))
+
+    def after(self, submission: Submission) -> list[str]:
+        """The jobs that post-processing is about."""
+        return list(self._read(submission).get("after", []))
 
     def announce(
         self,
@@ -165,6 +155,10 @@ class Ledger:
             self._layout.submission(token).unlink(missing_ok=True)
             self._script(token).unlink(missing_ok=True)
         self._write([s for s in self.submissions if s.token not in tokens])
+
+    def _read(self, submission: Submission) -> dict[str, Any]:
+        """Its file; one without work if that is gone."""
+        return _read(self._layout.submission(submission.token)) or {"runs": []}
 
     def _script(self, token: str) -> Path:
         return self._layout.submitit / f"{token}_submission.sh"

@@ -10,18 +10,18 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inr.attempts import EndStatus
 from inr.config import RunConfig
 from inr.layout import RunLayout, SweepLayout
+from inr.progress import Progress
 from jobs.attempt import RunAttempt, Share, given_cpus
+from jobs.children import threads_of_each
 from jobs.devices import require_gpu
 from jobs.lifeline import follow
 from jobs.stopping import StopRequest
 
-if TYPE_CHECKING:
-    from inr.train import Progress
+_WHOLE = Share()
 
 
 def run_task(
@@ -33,8 +33,7 @@ def run_task(
     cuda_device: str | None = None,
     wait: float = 0.0,
     stop: StopRequest | None = None,
-    share: Share | None = None,
-    threads: int | None = None,
+    share: Share = _WHOLE,
     steps_in_all: int | None = None,
 ) -> str:
     """Train one run of a sweep, unless it is finished already.
@@ -47,8 +46,7 @@ def run_task(
         cuda_device: the device to use, as in ``CUDA_VISIBLE_DEVICES``; None: any that is visible.
         wait: seconds to wait for another process that is writing this run.
         stop: says when to stop; None: when this process gets one of `SIGNALS`.
-        share: what the run has of a task that it shares with others; None: all of it.
-        threads: of this process; None: as many as the task has cores.
+        share: what the run has of a task that it may share with others.
         steps_in_all: see `inr.train.fit`.
 
     Returns:
@@ -63,13 +61,13 @@ def run_task(
         layout = SweepLayout(Path(root))
         config = RunConfig.model_validate_json(config_json)
         run = layout.run(name)
-        with RunAttempt(run, name, config, share or Share(), wait) as attempt:
+        with RunAttempt(run, name, config, share, wait) as attempt:
             if attempt.finished is not None:
                 return attempt.finished
             status = "stopped"
             if not stop():  # asked before anything heavy was loaded
                 require_gpu()
-                prepare_torch(layout, threads or given_cpus())
+                prepare_torch(layout, threads_of_each(share.cpus or given_cpus(), share.members))
                 status = train(
                     run,
                     name,

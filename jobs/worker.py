@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -27,14 +26,6 @@ from jobs.task import run_task
 WAIT_FOR_OTHER_WRITER = 900.0
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a task is to do: runs (name, configuration as JSON), and how to train several."""
-
-    runs: list[tuple[str, str]]
-    mode: PackMode
-
-
 def main() -> int:
     """Do the work of this task. Returns 0 unless a run of a pack failed.
 
@@ -45,25 +36,26 @@ def main() -> int:
     # signals from here on, also those before training starts, mean: stop and go on later
     with StopRequest() as stop:
         layout = SweepLayout(Path(root))
-        work = _find_work(layout, token)
-        runs = [layout.run(name) for name, _ in work.runs]
+        work, mode = _find_work(layout, token)
+        runs = [layout.run(name) for name, _ in work]
         require_progress(runs)  # Slurm itself requeues what was killed with its node
-        ends = _train(root, work, stop)
-        for (name, _), status in zip(work.runs, ends, strict=True):
+        ends = _train(root, work, mode, stop)
+        for (name, _), status in zip(work, ends, strict=True):
             print(f"{name}: {status}", flush=True)
         if "stopped" in ends:
             go_on(stop.received, runs)
     return 1 if "failed" in ends else 0
 
 
-def _train(root: str, work: _Work, stop: StopRequest) -> list[str]:
-    if len(work.runs) > 1:
-        return run_pack(root, work.runs, work.mode, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
-    ((name, config),) = work.runs
+def _train(root: str, work: list[tuple[str, str]], mode: PackMode, stop: StopRequest) -> list[str]:
+    if len(work) > 1:
+        return run_pack(root, work, mode, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
+    ((name, config),) = work
     return [run_task(root, name, config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)]
 
 
-def _find_work(layout: SweepLayout, token: str) -> _Work:
+def _find_work(layout: SweepLayout, token: str) -> tuple[list[tuple[str, str]], PackMode]:
+    """Runs (name, configuration as JSON), and how to train several."""
     path = layout.submission(token)
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))
     try:
@@ -71,7 +63,7 @@ def _find_work(layout: SweepLayout, token: str) -> _Work:
         by_id = {run["run_id"]: run for run in document["runs"]}
         runs = [by_id[run_id] for run_id in tasks_of(document)[index]]
         mode = cast(PackMode, document.get("pack_mode", "auto"))
-        return _Work([(run["name"], json.dumps(run["config"])) for run in runs], mode)
+        return [(run["name"], json.dumps(run["config"])) for run in runs], mode
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no run for array task {index} ({error})") from error
 

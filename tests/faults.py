@@ -35,9 +35,16 @@ from inr.checkpoint import read_checkpoint
 from inr.errors import UserError
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
-from inr.results import BASE_SERIES, METRICS, QUANTITIES, open_run, read_attributes, read_series
+from inr.results import (
+    BASE_SERIES,
+    METRICS,
+    QUANTITIES,
+    open_run,
+    outcome,
+    read_attributes,
+    read_series,
+)
 from jobs.attempt import one_line
-from jobs.outcome import outcome
 from jobs.plan import launching, make_plan
 from jobs.sweep import load_sweep
 from jobs.task import run_task
@@ -219,7 +226,7 @@ def saved_steps(layout: SweepLayout, runs: list[IndexEntry], story: Story) -> di
     killed = {pid for _, pid, event, *_ in story.events() if event == "begin"}
     for run in runs:
         files = layout.run(run.name)
-        if outcome(files, run.run_id) is not None:
+        if outcome(files.results, run.run_id) is not None:
             saved[run.name] = None
             continue
         reasons = [words for *_, name, words in told if name in (run.name, "launcher")]

@@ -15,7 +15,7 @@ import pytest
 
 from inr.index import read_index
 from inr.layout import SweepLayout
-from jobs.outcome import outcome
+from inr.results import outcome
 from tests.faults import LACKING, READS, Fault
 
 # `make test-faults` tries 100 sweeps
@@ -93,5 +93,7 @@ def test_a_launch_where_locks_links_and_more_are_missing(library: Path, tmp_path
         assert done.returncode == 0, done.stdout + done.stderr
     layout = SweepLayout(output)
     entries = read_index(layout)
-    assert [outcome(layout.run(run.name), run.run_id) for run in entries] == ["complete"] * 2
+    assert [outcome(layout.run(run.name).results, run.run_id) for run in entries] == [
+        "complete"
+    ] * 2
     assert layout.merged.exists()

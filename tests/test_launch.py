@@ -16,6 +16,7 @@ from inr.errors import run_main
 from inr.index import index_json, read_index
 from inr.layout import SweepLayout
 from inr.lock import RunLock
+from inr.progress import Progress
 from jobs.afterwards import describe_results, run_postprocessing
 from jobs.launch import main
 from jobs.task import run_task
@@ -222,7 +223,7 @@ def test_task_leaves_a_finished_run_alone(tmp_path, monkeypatch, status):
 
 def test_failing_task_keeps_its_traceback_and_forgets_the_last(tmp_path, monkeypatch):
     def fail(config, recorder, *, on_progress, **options):
-        on_progress(inr.train.Progress(1, 2, 0.5, {"psnr_value": 20.0}))
+        on_progress(Progress(1, 2, 0.5, {"psnr_value": 20.0}))
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(inr.train, "fit", fail)

@@ -18,10 +18,11 @@ from inr import cpus
 from inr.attempts import read_attempts
 from inr.index import read_index
 from inr.layout import SweepLayout
+from inr.progress import Progress
+from inr.results import outcome
 from jobs import devices, local
-from jobs.display import Display, Total
-from jobs.outcome import outcome
-from jobs.progress_file import Standing, read_progress, write_progress
+from jobs.display import Display
+from jobs.progress_file import read_progress, write_progress
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -106,7 +107,7 @@ def test_one_run_fails_alone(tmp_path):
     assert error == ""
     layout = SweepLayout(tmp_path / "out")
     good, bad = read_index(layout)
-    assert outcome(layout.run(good.name), good.run_id) == "complete"
+    assert outcome(layout.run(good.name).results, good.run_id) == "complete"
     assert f"{good.name}: complete in 0:" in out
     assert f"{bad.name}: FAILED: {blocked}: cannot be written" in out
     assert "failed runs:" in out
@@ -379,7 +380,7 @@ def test_devices_are_listed_by_nvidia_smi(tmp_path, monkeypatch, script, expecte
 def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
     path = tmp_path / "progress.json"
     assert read_progress(path) is None
-    standing = Standing(3, 10, 1.5, {"psnr_value": 21.0})
+    standing = Progress(3, 10, 1.5, {"psnr_value": 21.0})
     write_progress(path, standing)
     assert read_progress(path) == standing
     assert [file.name for file in tmp_path.iterdir()] == ["progress.json"]
@@ -390,12 +391,12 @@ def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
 def test_terminal_shows_a_line_a_task_and_the_total_last():
     console = Console(file=io.StringIO(), force_terminal=True, width=150)
     with Display(console) as display:
-        total = Total(2, 0, Standing(25, 200, 2.0))
-        display.show({"a/first": Standing(25, 100, 2.0, {"psnr_value": 21.5})}, total)
-        display.show({"a/first": Standing(50, 100, 4.0), "a/second": None}, total)
+        total = Progress(25, 200, 2.0), "0 of 2 runs"
+        display.show({"a/first": Progress(25, 100, 2.0, {"psnr_value": 21.5})}, *total)
+        display.show({"a/first": Progress(50, 100, 4.0), "a/second": None}, *total)
         lines = [task.description for task in display._progress.tasks]
         assert lines == ["a/first", "a/second", "0 of 2 runs, 0:14 left"]
-        display.show({"a/second": Standing(75, 100, 3661.0 * 3)}, total)
+        display.show({"a/second": Progress(75, 100, 3661.0 * 3)}, *total)
         first = display._progress.tasks[0]
         assert (first.completed, first.total, first.fields["left"]) == (75, 100, "1:01:01")
     assert "21.5 dB" in console.file.getvalue()
@@ -404,11 +405,11 @@ def test_terminal_shows_a_line_a_task_and_the_total_last():
 def test_plain_output_is_occasional(monkeypatch):
     console = Console(file=io.StringIO(), width=150)
     display = Display(console)
-    report = Standing(25, 100, 2.5, {"nmse_value": 0.01})
-    display.show({"a": report}, Total(1, 0, report))
+    report = Progress(25, 100, 2.5, {"nmse_value": 0.01})
+    display.show({"a": report}, report, "0 of 1 runs")
     assert console.file.getvalue() == ""
     monkeypatch.setattr("jobs.display._PLAIN_SECONDS", 0)
-    display.show({"a": report, "b": None}, Total(2, 0, report))
+    display.show({"a": report, "b": None}, report, "0 of 2 runs")
     assert console.file.getvalue().splitlines() == [
         "  a: step 25/100, 10/s, 0:08 left, value 1.0e-02",
         "  b: starting",

@@ -30,10 +30,10 @@ from inr.layout import SweepLayout
 from inr.lock import RunLock
 from jobs import launch, logs, manage, modes, plan
 from jobs.cancel import _interrupt
+from jobs.last_words import tail
 from jobs.manage_options import parse_options
 from jobs.retry import _set_aside_damaged
 from jobs.status import read_status
-from jobs.tails import tail
 
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = """
@@ -95,7 +95,7 @@ WRONG = {
     "no such sweep": (["status", "nowhere"], "nowhere: not a sweep, it does not exist"),
     "directory after --watch": (["status", "--watch", "out"], "Write OUTPUT_DIR before --watch"),
     "too eager": (["status", "--watch", "0"], "between 0.1 and 86400"),
-    "no lines": (["logs", "1", "--lines", "0"], "a whole number from 1 is needed"),
+    "no lines": (["logs", "1", "--lines", "0"], "--lines 0: at least 1 is needed"),
     "three words": (["logs", "a", "b", "c"], "give one RUN"),
     "all and failed": (["retry", "--all", "--timed-out"], "--all and --timed-out"),
     "memory here": (["retry", "--local", "--memory", "1GB"], "--memory 1GB: is for Slurm"),

@@ -28,11 +28,10 @@ from inr.errors import UsageError, run_main
 from inr.index import IndexEntry, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.lock import RunLock, is_alive, read_owner
-from inr.results import METRICS, open_run, read_series
+from inr.results import METRICS, open_run, outcome, read_series
 from jobs import launch as launcher
 from jobs import manage, worker
 from jobs.options import parse_options
-from jobs.outcome import outcome
 from jobs.pack_task import choose_mode, claim, run_pack
 from jobs.packs import Packing
 from jobs.stopping import StopRequest
@@ -135,14 +134,14 @@ def test_a_task_trains_a_pack(slurm: FakeSlurm, capsys: pytest.CaptureFixture[st
     (submission,) = read_submissions(layout)
     assert submission.tasks == 3
     ids = [run.run_id for run in read_index(layout)]
-    assert Ledger(layout).contents(submission).tasks == [ids[:2], ids[2:4], ids[4:]]
+    assert Ledger(layout).tasks(submission) == [ids[:2], ids[2:4], ids[4:]]
     submit(5, "--pack", "2")
     assert "already queued or running: 5 runs" in capsys.readouterr().out
     # a task that has left the queue takes both of its runs along
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(lines[1:]))
     submit(5, "--pack", "2")
-    assert Ledger(layout).contents(read_submissions(layout)[-1]).tasks == [ids[:2]]
+    assert Ledger(layout).tasks(read_submissions(layout)[-1]) == [ids[:2]]
 
 
 def test_a_submission_of_before_there_were_packs_is_read(slurm: FakeSlurm) -> None:
@@ -153,7 +152,7 @@ def test_a_submission_of_before_there_were_packs_is_read(slurm: FakeSlurm) -> No
     del document["tasks"], document["pack_mode"]
     path.write_text(json.dumps(document))
     ids = [[run.run_id] for run in read_index(layout)]
-    assert Ledger(layout).contents(submission).tasks == ids
+    assert Ledger(layout).tasks(submission) == ids
 
 
 def test_dry_run_shows_packs(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +267,7 @@ def test_each_member_comes_to_its_own_end(
     assert "cannot be written" in failed.reason
     (diverged,) = read_attempts(files[2].attempts)
     assert (diverged.status, diverged.members) == ("diverged", 3)
-    assert outcome(files[2], configs[2].run_id) == "diverged"
+    assert outcome(files[2].results, configs[2].run_id) == "diverged"
     assert not read_attempts(files[3].attempts)
     assert not files[3].error.exists()
     assert not any(each.lock.exists() for each in files)
@@ -546,7 +545,7 @@ def test_local_tells_the_end_of_each_run_while_its_task_goes_on(tmp_path: Path) 
         process.communicate(timeout=60)
     short, long = read_index(SweepLayout(tmp_path / "out"))
     assert short.name in first
-    assert outcome(SweepLayout(tmp_path / "out").run(long.name), long.run_id) is None
+    assert outcome(SweepLayout(tmp_path / "out").run(long.name).results, long.run_id) is None
 
 
 def test_local_packs_end_to_end(tmp_path: Path) -> None:
@@ -556,7 +555,7 @@ def test_local_packs_end_to_end(tmp_path: Path) -> None:
     assert "training 2 runs in 1 task (packs of at most 2, mode auto) here, 1 task at a time" in out
     layout = SweepLayout(tmp_path / "out")
     runs = read_index(layout)
-    assert [outcome(layout.run(run.name), run.run_id) for run in runs] == ["complete"] * 2
+    assert [outcome(layout.run(run.name).results, run.run_id) for run in runs] == ["complete"] * 2
     attempts = [read_attempts(layout.run(run.name).attempts)[0] for run in runs]
     assert len({attempt.members for attempt in attempts}) == 1  # all or none side by side
     assert f"[2/2] {runs[1].name}: complete" in out

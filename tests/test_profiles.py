@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from inr.errors import UsageError
-from jobs.profiles import RESERVED, Profile, available, load_profile
+from jobs.profiles import DIRECTORY, RESERVED, Profile, load_profile
+from jobs.yaml_files import names_in
 
 VALID = {"time": "60", "gpus": "1", "cpus": "2"}
 
@@ -16,7 +17,7 @@ def write(path: Path, **fields: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", names_in(DIRECTORY))
 def test_shipped_profile_loads(name: str) -> None:
     profile = load_profile(name)
     assert profile.time > 0
@@ -24,7 +25,7 @@ def test_shipped_profile_loads(name: str) -> None:
 
 
 def test_shipped_names() -> None:
-    assert available() == ["default", "example", "testbed"]
+    assert names_in(DIRECTORY) == ["default", "example", "testbed"]
 
 
 def test_default_profile_leaves_the_cluster_its_own_choices() -> None:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from synthetic import is_complete
 
 from inr.attempts import read_attempts
 from inr.config import RunConfig
 from inr.errors import UserError
 from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
+from inr.results import outcome
 from jobs.cluster import preview, submit
 from jobs.profiles import Profile, load_profile
 
@@ -118,7 +118,7 @@ def test_array_trains_every_run(layout: SweepLayout, testbed: Profile) -> None:
     script = (layout.submitit / f"{submission.job_id}_submission.sh").read_text()
     assert previewed.partition("tasks: 3\n")[2].replace("TOKEN", submission.token) == script
     assert states(submission.job_id, 3) == ["COMPLETED"] * 3
-    assert all(is_complete(layout.run(task.name).results) for task in tasks)
+    assert all(outcome(layout.run(task.name).results) for task in tasks)
     for number in range(3):
         assert (layout.submitit / f"{submission.job_id}_{number}_0_log.out").is_file()
 
@@ -130,7 +130,7 @@ def test_single_run_is_a_plain_job(layout: SweepLayout, testbed: Profile) -> Non
     previewed = preview(layout, [task], testbed).partition("tasks: 1\n")[2]
     assert previewed.replace("TOKEN", submission.token) == script
     assert states(submission.job_id) == ["COMPLETED"]
-    assert is_complete(layout.run(task.name).results)
+    assert outcome(layout.run(task.name).results)
 
 
 def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profile) -> None:
@@ -297,7 +297,7 @@ def test_launcher_runs_a_sweep(tmp_path: Path) -> None:
     assert f"job {array.job_id}: 8 tasks" in first.stdout
     assert "expected: at most " in first.stdout
     assert states(str(array.job_id), 8) == ["COMPLETED"] * 8
-    assert all(is_complete(sweep.run(entry.name).results) for entry in read_index(sweep))
+    assert all(outcome(sweep.run(entry.name).results) for entry in read_index(sweep))
     assert states(str(post.job_id)) == ["COMPLETED"]
     assert sweep.summary.is_file()
     assert any(sweep.figures.iterdir())

@@ -57,13 +57,12 @@ QUEUE = (
 def test_queue_lists_tasks_of_arrays_and_plain_jobs(answer: Answer) -> None:
     answer("squeue", QUEUE)
     rest = {"name": "study", "command": "/x/a.sh"}
-    assert queued(["7", "8"]) == [
+    assert [task for task in queued() if task.job_id in ("7", "8")] == [
         TaskState("7", 0, "RUNNING", "", "n1", "inr:a", **rest),
         TaskState("7", 12, "PENDING", "JobArrayTaskLimit", "", "inr:a", **rest),
         TaskState("8", 0, "PENDING", "Dependency", "", "", **rest),
     ]
     assert len(queued()) == 4
-    assert queued([]) == []
 
 
 def test_waiting_tasks_of_an_array_may_be_listed_together(answer: Answer) -> None:

@@ -24,13 +24,14 @@ from inr.errors import UserError
 from inr.index import Submission
 from inr.layout import SweepLayout
 from inr.lock import STALE_SECONDS, RunLock
+from inr.progress import Progress
 from jobs import finished
 from jobs.evidence import Evidence, read_files
 from jobs.finished import Finished, FinishedRuns
 from jobs.judgement import ACTIVE, FINISHED, HUNG_SECONDS, START_SECONDS, UNFINISHED, State, judge
 from jobs.last_words import LastWords, read_last_words
 from jobs.placement import Place
-from jobs.progress_file import Standing, write_progress
+from jobs.progress_file import write_progress
 from jobs.slurm_queue import TaskState
 from jobs.status import read_status, status_document
 from jobs.status_table import render
@@ -56,7 +57,7 @@ def local(*attempts: Attempt, **more: Any) -> Evidence:
     return seen(*attempts, place=None, **more)
 
 
-SLOW = Standing(step=100, steps=1000, seconds=200.0)  # 2 s a step
+SLOW = Progress(step=100, steps=1000, seconds=200.0)  # 2 s a step
 DONE = Finished("id", "complete", 1, "n1", "7_3")
 KILLED = attempt()
 EARLIER = attempt("failed", "boom", job="5_3", hour=9)
@@ -277,7 +278,7 @@ def test_a_life_as_its_files_tell_it(layout: SweepLayout) -> None:
     with RunLock(run.lock):
         log = AttemptLog(run.attempts, "", 1, 0)
         log.start()
-        write_progress(run.progress, Standing(50, 200, 10.0, {"psnr_value": 20.0}))
+        write_progress(run.progress, Progress(50, 200, 10.0, {"psnr_value": 20.0}))
         [status] = read_status(layout).runs
         assert (status.state, status.step, status.steps) == (State.RUNNING, 50, 200)
         assert (status.steps_per_second, status.remaining_seconds) == (5.0, 30.0)
@@ -441,7 +442,7 @@ def test_document_has_the_promised_fields(layout: SweepLayout) -> None:
     entries = write_index(layout, seeds(2))
     run = layout.run(entries[0].name)
     with RunLock(run.lock):
-        write_progress(run.progress, Standing(50, 200, 10.0, {"psnr_value": float("nan")}))
+        write_progress(run.progress, Progress(50, 200, 10.0, {"psnr_value": float("nan")}))
         document = status_document(read_status(layout))
     json.dumps(document, allow_nan=False)
     assert document["schema"] == "inr-status/1"
@@ -471,7 +472,7 @@ def test_tables_cut_nothing_off(layout: SweepLayout, width: int, all_runs: bool)
     run = layout.run(entries[-1].name)
     with RunLock(run.lock):
         errors = {"psnr_value": 27.1, "nmse_value": 1e-3, "nmse_time_derivative": 2e-2}
-        write_progress(run.progress, Standing(123456, 200000, 1000.0, errors))
+        write_progress(run.progress, Progress(123456, 200000, 1000.0, errors))
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(render(read_status(layout), all_runs))
     text = console.export_text()

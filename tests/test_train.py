@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from synthetic import is_complete
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import inr
@@ -18,6 +17,7 @@ from inr.config import RecordConfig, RunConfig
 from inr.diffusion import Diffusion, frame_times, pixel_coordinates
 from inr.errors import UsageError, UserError
 from inr.layout import RunLayout
+from inr.progress import Progress
 from inr.recorder import Recorder
 from inr.results import (
     BASE_SERIES,
@@ -28,12 +28,13 @@ from inr.results import (
     UNITS,
     ResultsError,
     open_run,
+    outcome,
     plain,
     read_attributes,
     read_heldout,
     read_series,
 )
-from inr.train import Progress, fit, pick_device
+from inr.train import fit, pick_device
 
 
 def tiny(**training: object) -> RunConfig:
@@ -72,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
 
 
 def test_results_file_keeps_the_contract(finished: RunLayout) -> None:
-    assert is_complete(finished.results)
+    assert outcome(finished.results)
     with h5py.File(finished.results) as file:
         assert set(file.attrs) == set(ROOT_ATTRIBUTES)
         assert plain(file.attrs["schema"]) == SCHEMA
@@ -245,7 +246,7 @@ def test_unfinished_file_is_readable_but_not_complete(tmp_path: Path) -> None:
     row = dict.fromkeys((*BASE_SERIES, *METRICS), 1.0)
     with recorder:
         recorder.row(1, row)
-    assert not is_complete(layout.results)
+    assert not outcome(layout.results)
     assert series_of(layout)["step"].tolist() == [1]
 
 
@@ -284,7 +285,7 @@ def test_broken_results_are_named(
             file.attrs["schema"] = SCHEMA
     with pytest.raises(ResultsError, match=message), open_run(path) as file:
         read_series(file)
-    assert not is_complete(path)
+    assert not outcome(path)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:wrong"])

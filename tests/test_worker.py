@@ -8,8 +8,9 @@ import pytest
 from inr.attempts import AttemptLog, read_attempts
 from inr.errors import UserError
 from inr.layout import RunLayout
+from inr.progress import Progress
 from jobs import requeue
-from jobs.progress_file import Standing, write_progress
+from jobs.progress_file import write_progress
 from jobs.requeue import MOST_FRUITLESS, go_on, require_progress
 
 WARNED, TERMINATED = signal.SIGUSR2, signal.SIGTERM
@@ -51,7 +52,7 @@ def attempt(run, status="stopped", first=0, last=0, reason="asked to by SIGTERM"
     log = AttemptLog(run.attempts, job, 1, 0, last_step=before)
     log.start()
     if status == "killed":
-        write_progress(run.progress, Standing(last, 100, 1.0))
+        write_progress(run.progress, Progress(last, 100, 1.0))
     else:
         log.end(status, reason, [first, last])
 

@@ -23,12 +23,12 @@ from inr.files import append_line, clock_of, replace_atomically, write_bytes, wr
 from inr.index import read_index
 from inr.layout import RunLayout, SweepLayout
 from inr.lock import LockHeldError, RunLock, read_owner
+from inr.progress import Progress
 from inr.recorder import Recorder
-from inr.results import UnreadableError, open_run, read_series
+from inr.results import UnreadableError, open_run, outcome, read_series
 from inr.train import fit
 from inr.trained import load
-from jobs.outcome import outcome
-from jobs.progress_file import Standing, read_progress, write_progress
+from jobs.progress_file import read_progress, write_progress
 from jobs.submissions import known_submissions
 from tests.faults import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
 from tests.test_train import StopAfter, quiet, run, series_of
@@ -114,11 +114,11 @@ def test_clock_of_a_full_disk_is_our_own(tmp_path: Path, fail: Fail) -> None:
 
 
 def test_progress_is_worth_no_failure(tmp_path: Path, fail: Fail) -> None:
-    path, standing = tmp_path / "progress.json", Standing(1, 2, 3.0)
+    path, standing = tmp_path / "progress.json", Progress(1, 2, 3.0)
     write_progress(path, standing)
     for kind, error in ((READS, errno.ESTALE), (WRITES, errno.ENOSPC)):
         fail(kind, error)
-        write_progress(path, Standing(2, 2, 3.0))
+        write_progress(path, Progress(2, 2, 3.0))
         fail(kind, 0)
         assert read_progress(path) == standing
 
@@ -126,16 +126,16 @@ def test_progress_is_worth_no_failure(tmp_path: Path, fail: Fail) -> None:
 def test_finished_run_is_never_taken_for_an_unfinished_one(trained: RunLayout, fail: Fail) -> None:
     run_id = quiet().run_id
     fail(READS, errno.ESTALE, 10**9, 0, trained.root)
-    assert outcome(trained, run_id) == "complete"
+    assert outcome(trained.results, run_id) == "complete"
     calls = ctypes.CDLL(None).faults_seen(READS)
     for first in range(calls):
         for error in (errno.ESTALE, errno.EIO, errno.ETIMEDOUT):
             fail(READS, error, first, 2, trained.root)
-            assert outcome(trained, run_id) == "complete"
+            assert outcome(trained.results, run_id) == "complete"
         for error in (errno.ESTALE, errno.EACCES):
             fail(READS, error, first, -1, trained.root)
             with pytest.raises(UnreadableError, match=f"cannot be read: {os.strerror(error)}"):
-                outcome(trained, run_id)
+                outcome(trained.results, run_id)
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pt", "run.h5"])

@@ -69,7 +69,7 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
         for child in children:
-            tell(child, "go")
+            tell(child, {})
         answers = [_answer(child) for child in children]
     try:
         return statistics.mean(map(float, answers)) * members / at_once

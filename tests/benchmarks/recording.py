@@ -30,8 +30,9 @@ from inr.config import RunConfig
 from inr.examination import Examination
 from inr.layout import RunLayout
 from inr.member import Member
+from inr.progress import Progress
 from inr.recorder import Recorder
-from inr.train import Progress, fit
+from inr.train import fit
 from tests.benchmarks.report import DOCS, publish
 
 PARTS = {

@@ -44,13 +44,13 @@ from inr.layout import RunLayout, SweepLayout
 from inr.member import Member
 from inr.pack import Pack
 from inr.recorder import Recorder
+from inr.results import outcome
 from jobs.options import PACK_MODES, PackMode
 from jobs.sweep import load_sweep
 from jobs.yaml_files import read_document, write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
-from tests.synthetic import is_complete
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (32, 64, 128, 256)
@@ -107,7 +107,7 @@ def run_ours(file: Path, folder: Path, options: Sequence[str] = ()) -> Timing:
     )
     seconds = time.perf_counter() - started
     layout = SweepLayout(folder)
-    unfinished = [e.name for e in read_index(layout) if not is_complete(layout.run(e.name).results)]
+    unfinished = [e.name for e in read_index(layout) if not outcome(layout.run(e.name).results)]
     if unfinished:
         raise SystemExit(f"not complete: {unfinished}")
     return Timing(seconds)
