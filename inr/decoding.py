@@ -23,8 +23,7 @@ from PIL import ExifTags, Image, ImageFile
 from skimage.color import rgb2gray
 
 MAX_PIXELS = 2**28  # a 200-megapixel photograph passes; 1 GB as decoded RGB
-_STACK = "more than one picture: an animation, or a stack of pages. Give one still image"
-_RAW = "a camera's raw file, or a thumbnail before its picture. Export it as TIFF, PNG or JPEG"
+_STACK = "more than one picture: an animation, pages, or a raw file. Give one still image"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ONE_PICTURE = ("MPO", "PSD")  # later frames: a depth or gain map of the photograph; layers
 
@@ -182,9 +181,7 @@ def _decode_tiff(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int], in
         )
         # two at most: an index of pages may have a loop
         found = list(itertools.islice(pictures, 2)) or [(0, file.pages.first)]
-        if file.pages.first.is_reduced and file.pages.first.subifds:
-            raise StackError(_RAW)
-        if len(found) > 1:
+        if len(found) > 1 or (found[0][1].is_reduced and found[0][1].subifds):
             raise StackError(_STACK)
         planes = zip(file.series[0].axes, file.series[0].shape, strict=True)
         if any(length > 1 for axis, length in planes if axis not in "YXS"):

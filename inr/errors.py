@@ -28,8 +28,8 @@ def run_main(main: Callable[[], int | None]) -> int:
 
     Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
     Ctrl-C. SIGTERM, SIGUSR2 and SIGHUP of a closed terminal are as Ctrl-C, unless whoever started
-    the command has switched them off. Unexpected exceptions pass through: a traceback is right for a
-    bug.
+    the command has switched them off. Unexpected exceptions pass through: a traceback is right
+    for a bug.
     """
     for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         if signal.getsignal(each) is signal.SIG_DFL:
