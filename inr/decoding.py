@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageFile
 from skimage.color import rgb2gray
 
 MAX_PIXELS = 2**28  # a 200-megapixel photograph passes; 1 GB as decoded RGB
-_STACK = "more than one picture: an animation, or a stack of pages. Give one still image"
+_STACK = "more than one picture: an animation, pages, or a raw file. Give one still image"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ONE_PICTURE = ("MPO", "PSD")  # later frames: a depth or gain map of the photograph; layers
 
@@ -51,7 +51,7 @@ def decode(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int]]:
         with path.open("rb") as file:
             is_tiff = file.read(4) in _TIFF
         grey, shape, orientation = (_decode_tiff if is_tiff else _decode)(path, side)
-        if orientation > 4:
+        if orientation in (5, 6, 7, 8):  # other numbers, and what is none, say nothing
             grey, shape = grey.T, shape[::-1]
         rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
         columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
@@ -181,7 +181,7 @@ def _decode_tiff(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int], in
         )
         # two at most: an index of pages may have a loop
         found = list(itertools.islice(pictures, 2)) or [(0, file.pages.first)]
-        if len(found) > 1:
+        if len(found) > 1 or (found[0][1].is_reduced and found[0][1].subifds):
             raise StackError(_STACK)
         planes = zip(file.series[0].axes, file.series[0].shape, strict=True)
         if any(length > 1 for axis, length in planes if axis not in "YXS"):
@@ -228,4 +228,4 @@ def _tifffile(page: Any, side: int) -> tuple[np.ndarray, tuple[int, int], int]:
 
     orientation = page.tags.get(ExifTags.Base.Orientation)
     shape = pixels.shape[:2]
-    return _reduced(rows, shape, side), shape, int(orientation.value) if orientation else 1
+    return _reduced(rows, shape, side), shape, orientation.value if orientation else 1

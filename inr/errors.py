@@ -27,11 +27,11 @@ def run_main(main: Callable[[], int | None]) -> int:
     """Call ``main`` and turn expected errors into one line on stderr and an exit code.
 
     Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
-    Ctrl-C. SIGTERM, and SIGHUP of a closed terminal, are as Ctrl-C, unless whoever started the
-    command has switched them off. Unexpected exceptions pass through: a traceback is right for a
-    bug.
+    Ctrl-C. SIGTERM, SIGUSR2 and SIGHUP of a closed terminal are as Ctrl-C, unless whoever started
+    the command has switched them off. Unexpected exceptions pass through: a traceback is right
+    for a bug.
     """
-    for each in (signal.SIGTERM, signal.SIGHUP):
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         if signal.getsignal(each) is signal.SIG_DFL:
             signal.signal(each, signal.default_int_handler)
     try:
@@ -67,4 +67,6 @@ def _discard_output() -> None:
 def describe_os_error(error: OSError) -> str:
     """Say an operating-system error in one line: the reason and the file, if there is one."""
     reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd
+        return "the current directory was removed. Change to another one"
     return f"{error.filename}: {reason}" if error.filename else reason

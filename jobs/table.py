@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,15 @@ _NARROWEST = 20  # columns of a terminal
 
 
 class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Be quiet and go on: what runs does not end because nobody reads on (``| head``)."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+    def _write_buffer(self) -> None:
+        """Be quiet and go on if nobody reads on (``| head``, a terminal that was closed)."""
+        try:
+            super()._write_buffer()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def make_console(*, stderr: bool = False) -> Console:

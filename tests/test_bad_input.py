@@ -240,6 +240,14 @@ def test_one_clear_line(case, folder, capsys, monkeypatch):
     assert snapshot(folder) == before
 
 
+def test_a_current_directory_that_is_gone_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    monkeypatch.setattr(sys, "argv", ["launch.py", "--local", "--dry-run"])
+    assert run_main(COMMANDS["launch"]) == 1
+    assert "error: the current directory was removed." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["unknown-field", "no-mode", "merge-missing"])
 def test_the_same_from_a_shell(name, folder):
     case = CASES[name]

@@ -93,7 +93,7 @@ def test_modes(mode: str, kind: str, tmp_path: Path) -> None:
     agree(path)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", range(11))  # 0, 9 and 10 mean nothing
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "avif", "tif", "deep.tif"])
 def test_orientations(kind: str, orientation: int, tmp_path: Path) -> None:
     path = tmp_path / f"a.{kind}"
@@ -110,7 +110,7 @@ def test_orientations(kind: str, orientation: int, tmp_path: Path) -> None:
     exif[274] = orientation
     Image.fromarray(COLOUR).save(path, exif=exif)
     agree(path)
-    assert load_image(str(path), SIZE).shape == ((48, 32) if orientation < 5 else (32, 48))
+    assert load_image(str(path), SIZE).shape == ((32, 48) if 5 <= orientation <= 8 else (48, 32))
 
 
 COMPRESSIONS = [
@@ -287,6 +287,15 @@ def test_a_thumbnail_or_a_gain_map_is_no_second_picture(tmp_path: Path) -> None:
                 pixels = COLOUR[::2, ::2] if small else COLOUR
                 file.write(pixels, photometric="rgb", subfiletype=int(small), metadata=None)
         agree(tmp_path / "a.tif", COLOUR @ RGB)
+
+
+def test_a_thumbnail_is_not_taken_for_a_raw_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.dng"
+    with tifffile.TiffWriter(path) as file:
+        file.write(COLOUR[::2, ::2], photometric="rgb", subifds=1, subfiletype=1)
+        file.write(GREY.astype(np.uint16), photometric=32803)  # a colour filter array
+    with pytest.raises(UserError, match="raw file"):
+        load_image(str(path), SIZE)
 
 
 def test_a_stack_behind_one_page_is_refused(tmp_path: Path) -> None:

@@ -153,7 +153,9 @@ def pause_task(tmp_path: Path) -> int:
     return pid
 
 
-@pytest.mark.parametrize("how", ["terminal", signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "how", ["terminal", signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2]
+)
 def test_an_interrupted_task_is_given_the_time_to_save(tmp_path, how):
     process = launch(tmp_path, ENDLESS)
     assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))

@@ -151,6 +151,17 @@ def test_streams_may_be_closed(tmp_path: Path, streams: str) -> None:
     assert len(results(SweepLayout(tmp_path / "out"))) > 10  # open_run: they are whole
 
 
+def test_a_terminal_may_be_closed(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SWEEP, encoding="utf-8")
+    words = command("jobs/launch.py", "--local", "--no-post", "--sweep", "tiny.yaml")
+    ours, terminal = os.openpty()
+    with subprocess.Popen([*words, "--output", "out"], cwd=tmp_path, stdout=terminal) as launch:
+        os.close(terminal)
+        os.close(ours)
+    assert launch.returncode == 0
+    assert len(results(SweepLayout(tmp_path / "out"))) > 10
+
+
 @pytest.fixture
 def repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Ours, as provenance sees it, and another one."""
