@@ -35,6 +35,11 @@ _TRAINING_ONLY = re.compile(r"exclusive|gres|tres.*|gpu.*|.*-per-(gpu|cpu|task)|
 _UNSET = "unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV"
 # A signal that comes before Python listens must not end the task; what is ignored stays so.
 _DEAF = 'trap "" USR2 TERM; exec "$@"'
+# What a task has to know, also in an image that clears the environment.
+_PASSED = (
+    "^(SLURM_(CONF|JOB_ID|ARRAY_JOB_ID|ARRAY_TASK_ID|RESTART_COUNT|CPUS_PER_TASK|GPUS_ON_NODE)"
+    "|SLURMD_NODENAME|CUDA_VISIBLE_DEVICES)="
+)
 # scontrol is there outside a container
 _REQUEUE = (
     "code=$?",
@@ -233,7 +238,8 @@ def python_command(code: Path, profile: Profile) -> str:
     """Shell words that start Python with the code of the snapshot ``code``."""
     before, python = "env", shlex.quote(sys.executable)
     if profile.container:  # an image has a Python of its own, and perhaps no scontrol
-        before, python = f"{profile.container} env {REQUEUE}={_REQUEUE_CODE}", "python3"
+        passed = f"{REQUEUE}={_REQUEUE_CODE} $(env | grep -E '{_PASSED}')"
+        before, python = f"{profile.container} env {passed}", "python3"
     # -P: a job starts where it was submitted, and must not import what happens to lie there
     path = shlex.quote(f"PYTHONPATH={code.resolve()}")
     return f'{before} {path}"${{PYTHONPATH:+:$PYTHONPATH}}" {python} -P -u'

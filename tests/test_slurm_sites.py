@@ -123,6 +123,7 @@ def test_lost_answer_and_a_comment_of_the_site(tmp_path: Path) -> None:
         pytest.param('echo Welcome; echo "Submitted batch job $id on cluster c" >&2', id="banner"),
         pytest.param("true", id="nothing"),
         pytest.param('echo "$id"; exit 3', id="fails"),
+        pytest.param("echo your quota is nearly exceeded; exit 1", id="complains"),
     ],
 )
 def test_wrapper_around_sbatch(tmp_path: Path, answer: str) -> None:
@@ -155,14 +156,14 @@ def test_limit_on_submitted_jobs(tmp_path: Path) -> None:
     wait_for(lambda: "4 runs" in sweep.launch() or len(sweep.job_ids) == 2)
 
 
-def test_container_without_scontrol(tmp_path: Path) -> None:
+def test_container_of_its_own_environment_without_scontrol(tmp_path: Path) -> None:
     image = tmp_path / "image"  # a stand-in: programs of its own, and none of Slurm
     program(image / "python3", f'exec {shlex.quote(sys.executable)} "$@"')
     for name in ("env", "bash", "sh", "cat"):
         (image / name).symlink_to(f"/usr/bin/{name}")
     program(tmp_path / "apptainer", '[ "$1 $2" = "exec --nv" ] || exit 1', 'cd "$3" && shift 3')
     with (tmp_path / "apptainer").open("a") as file:
-        file.write('IN_IMAGE=$PWD PATH=$PWD exec "$@"\n')
+        file.write('exec /usr/bin/env -i PATH=$PWD "$@"\n')
     container = [str(tmp_path / "apptainer"), "exec", "--nv", str(image)]
     sweep = Sweep(tmp_path / "sweep", container=container)
     assert "nothing was tried" not in run(sweep.command("--no-post"))
