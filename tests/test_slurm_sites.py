@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 if "SLURM_CONF" in os.environ:
-    from slurm_sweep import Sweep, ask, wait_for
+    from slurm_sweep import Sweep, ask, urgent_job, wait_for
 
 from inr.index import read_submissions
 
@@ -165,14 +165,18 @@ def test_container_of_its_own_environment_without_scontrol(tmp_path: Path) -> No
     with (tmp_path / "apptainer").open("a") as file:
         file.write('exec /usr/bin/env -i PATH=$PWD "$@"\n')
     container = [str(tmp_path / "apptainer"), "exec", "--nv", str(image)]
-    sweep = Sweep(tmp_path / "sweep", container=container)
+    longer = {"training.steps": 20_000, "record.metrics_every": 10_000}
+    sweep = Sweep(tmp_path, {"seeds": 2, "set": longer}, container=container, partition="spot")
     assert "nothing was tried" not in run(sweep.command("--no-post"))
-    sweep.wait_until_training(0)
+    for position in (0, 1):
+        sweep.wait_until_training(position)
     ask("scancel", "--signal=USR2", f"{sweep.job_ids[0]}_0")
+    urgent_job()  # the other task is preempted
     sweep.wait_until_left()
     sweep.assert_as_undisturbed()
-    first, last = sweep.attempts(0)
-    assert (first.status, last.status) == ("stopped", "complete")
-    assert last.first_step == first.last_step > 0
-    log = (sweep.layout.submitit / f"{sweep.job_ids[0]}_0_0_log.out").read_text()
-    assert "requeued by the script of the job" in log
+    for position in (0, 1):
+        first, *_, last = sweep.attempts(position)
+        assert (first.status, last.status) == ("stopped", "complete")
+        assert last.first_step >= first.last_step > 0
+        log = (sweep.layout.submitit / f"{sweep.job_ids[0]}_{position}_0_log.out").read_text()
+        assert "the script of the job requeues it" in log
