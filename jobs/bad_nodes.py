@@ -80,6 +80,6 @@ def _nodes_of(profile: Profile) -> set[str]:
         excluded = ask_slurm("scontrol", "show", "hostnames", profile.exclude or "")
     except SlurmUnavailable:
         return set()
-    rows = [line.split() for line in told.splitlines()]
+    rows = [row for line in told.splitlines() if len(row := line.split()) == 2]
     nodes = {node for node, partition in rows if profile.partition or partition.endswith("*")}
     return nodes - (set(excluded.split()) if profile.exclude else set())

@@ -202,10 +202,10 @@ def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submissi
     """Submit, and write down the job id. An answer that got lost is looked for."""
     try:
         job_id = script.send()
-    except RefusedError as error:
+    except RefusedError:
         found = None
-        with suppress(SlurmUnavailable):
-            found = None if error.certain else find_job(submission.token)
+        with suppress(SlurmUnavailable):  # a wrapper's words may hide that it was accepted
+            found = find_job(submission.token)
         if found is None:
             raise
         job_id = found

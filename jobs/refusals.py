@@ -32,6 +32,7 @@ _REFUSALS: dict[str, tuple[str, ...] | str] = {
         "assoc user=$USER` list them. Fewer tasks (--pack), less time, fewer GPUs, cores or memory "
         "in the cluster profile keep within it"
     ),
+    r"\boption": ("extra",),
     r"\baccount\b": ("account", "partition", "qos"),
     r"\bpartition\b": ("partition",),
     r"\bqos\b": ("qos",),
@@ -40,10 +41,12 @@ _REFUSALS: dict[str, tuple[str, ...] | str] = {
     r"\bmem": ("memory",),
     r"\bprocessors|\bcpu": ("cpus",),
     r"\bgres\b": ("gpus",),
-    r"node configuration": ("gpus", "cpus", "memory", "partition"),
+    r"node configuration": (
+        *("gpus", "cpus", "memory", "partition"),
+        *("constraint", "nodelist", "exclude"),
+    ),
     r"time limit": ("time",),
     r"\barray": ("max_array_size",),
-    r"\boption": ("extra",),
 }
 # Words of errors after which the job may nevertheless have been accepted.
 _UNCERTAIN = re.compile(r"timed out|unable to contact|zero bytes|communication|connection", re.I)
@@ -80,10 +83,11 @@ def explain(answer: Answer, profile: Profile) -> str:
 
 def advice_on(said: str, profile: Profile) -> str:
     """What to do about a refusal; "" if that is not known."""
-    for pattern, advice in _REFUSALS.items():
-        if re.search(pattern, said, re.IGNORECASE):
-            if isinstance(advice, str):
-                return advice
-            given = ", ".join(f"{field} ({getattr(profile, field)!r})" for field in advice)
-            return f"In the cluster profile, look at {given}"
-    return ""
+    found = (a for pattern, a in _REFUSALS.items() if re.search(pattern, said, re.IGNORECASE))
+    advice = next(found, ())
+    if isinstance(advice, str):
+        return advice
+    # the first one, and others that are set
+    fields = dict.fromkeys((*advice[:1], *filter(profile.__getattribute__, (*advice, "extra"))))
+    given = ", ".join(f"{field} ({getattr(profile, field)!r})" for field in fields)
+    return f"In the cluster profile, look at {given}" if given else ""

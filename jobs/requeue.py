@@ -26,8 +26,17 @@ from jobs.progress_file import read_progress
 
 WAIT_SECONDS = 300.0  # longer than most graces
 MOST_FRUITLESS = 3  # attempts in a row without a new step, then a job is not requeued any more
-# The variable whose value is the exit code that makes the batch script requeue the job.
-REQUEUE = "INR_REQUEUE_CODE"
+# In a container there may be no scontrol. The variable whose value is the exit code that makes the
+# batch script outside requeue the job; the next higher one: if it is preempted.
+REQUEUE, REQUEUE_CODE = "INR_REQUEUE_CODE", 75
+REQUEUE_LINES = (
+    "code=$? said=",
+    'job="${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
+    f'[ "$code" -ne {REQUEUE_CODE + 1} ] || said=$(scontrol -o show job "$job") || sleep 300',
+    f'if [[ "$code" -eq {REQUEUE_CODE} || "$said" =~ JobState=RUNNING.*PreemptTime=[^N] ]]; then',
+    'scontrol requeue "$job"; fi',
+    'exit "$code"',
+)
 _REQUEUED = "requeued"
 _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
@@ -58,9 +67,9 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
                 require_progress(runs)
                 _requeue()
         except SlurmUnavailable as error:
-            if received == signal.SIGUSR2 and REQUEUE in os.environ:
-                print("requeued by the script of the job", flush=True)
-                sys.exit(int(os.environ[REQUEUE]))
+            if received in (signal.SIGUSR2, signal.SIGTERM) and REQUEUE in os.environ:
+                print("the script of the job requeues it, unless its user ended it", flush=True)
+                sys.exit(int(os.environ[REQUEUE]) + (received == signal.SIGTERM))
             reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
             print(f"{reason}. Waiting for Slurm to end this task", file=sys.stderr, flush=True)

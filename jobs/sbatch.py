@@ -19,11 +19,10 @@ from inr.layout import SweepLayout
 from jobs.commands import SlurmTimeout, SlurmUnavailable, run_slurm
 from jobs.profiles import Profile
 from jobs.refusals import advice_on, explain, is_certain, read_job_id
-from jobs.requeue import REQUEUE
+from jobs.requeue import REQUEUE, REQUEUE_CODE, REQUEUE_LINES
 from jobs.submissions import comment, post_name
 
 SIGNAL_SECONDS = 90  # USR2 comes this long before the time limit
-_REQUEUE_CODE = 75
 # sbatch itself tries for two minutes while the queue is full
 _SBATCH_SECONDS = 150.0
 
@@ -35,12 +34,10 @@ _TRAINING_ONLY = re.compile(r"exclusive|gres|tres.*|gpu.*|.*-per-(gpu|cpu|task)|
 _UNSET = "unset ${!SRUN_@} ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} SLURM_EXPORT_ENV"
 # A signal that comes before Python listens must not end the task; what is ignored stays so.
 _DEAF = 'trap "" USR2 TERM; exec "$@"'
-# scontrol is there outside a container
-_REQUEUE = (
-    "code=$?",
-    f'[ "$code" -ne {_REQUEUE_CODE} ] || scontrol requeue '
-    '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"',
-    'exit "$code"',
+# What a task has to know, also in an image that clears the environment.
+_PASSED = (
+    "^(SLURM_(CONF|JOB_ID|ARRAY_JOB_ID|ARRAY_TASK_ID|RESTART_COUNT|CPUS_PER_TASK|GPUS_ON_NODE)"
+    "|SLURMD_NODENAME|CUDA_VISIBLE_DEVICES)="
 )
 
 
@@ -203,6 +200,7 @@ def _common(layout: SweepLayout, profile: Profile, token: str, plain: bool) -> d
     unset = [_UNSET]
     if profile.memory:
         unset.append("SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU")
+    trap = ["trap : TERM"] if profile.container else []  # what requeues the job outlives it
     if plain:  # not of an array, though one of its tasks may have launched it
         unset.append("SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID")
     return {
@@ -214,8 +212,8 @@ def _common(layout: SweepLayout, profile: Profile, token: str, plain: bool) -> d
         "ntasks_per_node": 1,
         "signal_delay_s": SIGNAL_SECONDS,
         "wckey": None,
-        "setup": [" ".join(unset), *guarded(profile.setup)],
-        "teardown": list(_REQUEUE) if profile.container else None,
+        "setup": [" ".join(unset), *trap, *guarded(profile.setup)],
+        "teardown": list(REQUEUE_LINES) if profile.container else None,
     }
 
 
@@ -233,7 +231,8 @@ def python_command(code: Path, profile: Profile) -> str:
     """Shell words that start Python with the code of the snapshot ``code``."""
     before, python = "env", shlex.quote(sys.executable)
     if profile.container:  # an image has a Python of its own, and perhaps no scontrol
-        before, python = f"{profile.container} env {REQUEUE}={_REQUEUE_CODE}", "python3"
+        passed = f"{REQUEUE}={REQUEUE_CODE} $(env | grep -E '{_PASSED}')"
+        before, python = f"{profile.container} env {passed}", "python3"
     # -P: a job starts where it was submitted, and must not import what happens to lie there
     path = shlex.quote(f"PYTHONPATH={code.resolve()}")
     return f'{before} {path}"${{PYTHONPATH:+:$PYTHONPATH}}" {python} -P -u'

@@ -12,8 +12,7 @@ import inr.startup  # noqa: F401
 # isort: split
 from inr.errors import run_main
 from inr.layout import find_sweep
-from postprocess import merging
-from postprocess.merged import is_current, read_merged
+from postprocess.merged import ensure_merged, is_current
 from postprocess.terminal import print_problems, print_written, sweep_parser
 
 
@@ -28,9 +27,7 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     outputs = [layout.merged, layout.summary]
     current = not arguments.force and is_current(layout)
-    if not current:
-        merging.merge(layout, reuse=not arguments.force)
-    merged = read_merged(layout)
+    merged = ensure_merged(layout, force=arguments.force)
     print_problems(merged.problems, len(merged.runs))
     print(f"{len(merged.readable)} of {len(merged.runs)} runs merged")
     print_written([] if current else outputs, len(outputs) if current else 0, layout.root)

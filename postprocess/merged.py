@@ -12,7 +12,7 @@ from inr.errors import UserError
 from inr.layout import SweepLayout
 from inr.results import SWEEP_SCHEMA
 from postprocess import merging
-from postprocess.records import READABLE
+from postprocess.records import PROBLEMS, READABLE
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,28 @@ def read_merged(layout: SweepLayout) -> MergedSweep:
         raise UserError(f"{layout.merged}: broken ({reason}). Merge again with --force") from error
 
 
-def ensure_merged(layout: SweepLayout) -> MergedSweep:
+def ensure_merged(layout: SweepLayout, *, empty: bool = False, force: bool = False) -> MergedSweep:
     """Merge if ``merged.h5`` is missing or older than a run, then read it.
+
+    Args:
+        layout: the sweep.
+        empty: whether a sweep will do of which no run can be read.
+        force: merge whatever there is, and read every run again.
 
     Raises:
         UserError: no run of the sweep can be read, or the merged file cannot be written.
     """
-    if not is_current(layout):
-        merging.merge(layout)
-    return read_merged(layout)
+    if force or not is_current(layout):
+        merging.merge(layout, reuse=not force)
+    merged = read_merged(layout)
+    if not empty and merged.readable.empty:
+        status, first = merged.runs["status"], merged.runs.iloc[0]
+        counts = ", ".join(f"{n} {kind}" for kind in PROBLEMS if (n := (status == kind).sum()))
+        raise UserError(
+            f"{layout.root}: none of its {len(status)} runs can be read ({counts}; for example "
+            f"{first['name']}: {first['reason']}). Launch the sweep again to finish it"
+        )
+    return merged
 
 
 def _read_frame(group: h5py.Group) -> pd.DataFrame:

@@ -52,7 +52,7 @@ from postprocess.archive import (
     write_sources,
 )
 from postprocess.isolation import Batch, run_isolated, usable_cores
-from postprocess.records import PROBLEMS, READABLE, UNREADABLE, Record, read_record
+from postprocess.records import PROBLEMS, UNREADABLE, Record, read_record
 from postprocess.terminal import track
 
 _BATCH_RUNS = 16  # at most: what is in memory at once, and read again after a crash
@@ -96,10 +96,12 @@ def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
         reuse: copy runs that have not changed from the merged file, instead of reading all again.
 
     Raises:
-        UserError: the index is broken, no run could be read, the output cannot be written, or
-            another process has been merging the sweep for ten minutes.
+        UserError: the index is broken or empty, the output cannot be written, or another process
+            has been merging the sweep for ten minutes.
     """
     entries = read_index(layout)
+    if not entries:
+        raise UserError(f"{layout.index}: has no runs. Launch the sweep again")
     with RunLock(layout.merge_lock, wait=_LOCK_SECONDS):
         remove_leftovers(layout.merged)  # of a merge that was killed
         keys = _keys(layout, entries)  # before reading: what changes meanwhile is due again
@@ -131,7 +133,6 @@ def _write(
         rows.append(_row(layout, entries[number], row, length))
     table.flush()
     runs = _runs_frame(rows)
-    _require_one(layout, runs)
     _write_frame(file.create_group("runs", track_order=True), runs)
     bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
     _write_frame(file.create_group("problems", track_order=True), bad)
@@ -209,19 +210,6 @@ def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     heldout = [key for key in given if key.startswith("heldout_")]
     rest = [key for key in given if key not in first and key not in heldout]
     return pd.DataFrame(rows, columns=first + heldout + rest)
-
-
-def _require_one(layout: SweepLayout, runs: pd.DataFrame) -> None:
-    status = runs["status"]
-    if status.isin(READABLE).any():
-        return
-    if runs.empty:
-        raise UserError(f"{layout.index}: has no runs. Launch the sweep again")
-    counts = ", ".join(f"{n} {kind}" for kind in PROBLEMS if (n := (status == kind).sum()))
-    raise UserError(
-        f"{layout.root}: none of its {len(runs)} runs can be read ({counts}; for example "
-        f"{runs['name'][0]}: {runs['reason'][0]}). Launch the sweep again to finish it"
-    )
 
 
 def _write_frame(group: h5py.Group, frame: pd.DataFrame) -> None:

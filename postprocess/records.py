@@ -82,7 +82,7 @@ def _last_error(run: RunLayout) -> str:
     except OSError:
         return ""
     lines = text.strip().splitlines()
-    return f"; last attempt failed: {lines[-1].strip()[:200]}" if lines else ""
+    return f"; last attempt failed: {lines[-1].strip()[:500]}" if lines else ""
 
 
 def read_complete(file: h5py.File, run_id: str) -> tuple[dict[str, Any], np.ndarray]:

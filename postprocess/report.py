@@ -31,7 +31,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     layout = find_sweep(arguments.sweep)
-    merged = ensure_merged(layout)
+    merged = ensure_merged(layout, empty=True)
     print_problems(merged.problems, len(merged.runs))
     written = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
     print_written([layout.report] if written else [], int(not written), layout.root)

@@ -56,6 +56,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 180) -> None:
         time.sleep(0.25)
 
 
+def urgent_job(nodes: int = 2) -> None:
+    """Submit a job that needs whole nodes, and goes before those of scavenge and spot."""
+    size = [f"--nodes={nodes}", "--exclusive", "--mem=0", "--time=1"]
+    ask("sbatch", "--partition=urgent", "--account=lab", *size, "--output=none", "--wrap=sleep 1")
+
+
 def cluster() -> Cluster:
     """The running test cluster."""
     return Cluster(Path(os.environ["SLURM_CONF"]).parent)

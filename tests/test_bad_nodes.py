@@ -26,7 +26,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.chdir(tmp_path)
     fake = install(tmp_path, monkeypatch)
     for program, script in {
-        "sinfo": "printf '%s main\\n' n1 n2 n3 n9",
+        "sinfo": "echo maintenance on Monday; printf '%s main\\n' n1 n2 n3 n9",
         "scontrol": 'case "$1 $2" in "show hostnames") echo "$3";; *) echo MaxArraySize=5;; esac',
     }.items():
         (tmp_path / "bin" / program).write_text(f"#!/bin/sh\n{script}\n")

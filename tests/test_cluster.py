@@ -310,6 +310,9 @@ REFUSED = "sbatch: error: Batch job submission failed: "
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 
 
+EXTRA = "extra ({'reservation': 'none'})"
+
+
 @pytest.mark.parametrize(
     ("refusal", "field"),
     [
@@ -333,7 +336,13 @@ POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/
             id="memory",
         ),
         pytest.param(f"{REFUSED}Requested time limit is invalid", "time (30)", id="time"),
-        pytest.param("sbatch: unrecognized option '--frob=1'", "extra ({})", id="option"),
+        pytest.param("sbatch: unrecognized option '--frob=1'", EXTRA, id="option"),
+        pytest.param(f"{REFUSED}Requested reservation is invalid", EXTRA, id="reservation"),
+        pytest.param(
+            f"{REFUSED}Requested node configuration is not available",
+            f"gpus (1), cpus (2), partition ('nope'), exclude ('n1'), {EXTRA}",
+            id="node",
+        ),
     ],
 )
 def test_refusal_names_the_field(
@@ -346,8 +355,9 @@ def test_refusal_names_the_field(
 ) -> None:
     monkeypatch.setenv("ACCEPT", "0")
     monkeypatch.setenv("REFUSAL", refusal)
+    asked = profile(partition="nope", exclude="n1", extra={"reservation": "none"})
     with pytest.raises(UserError) as caught:
-        submit(listed, entries(2), profile(partition="nope"))
+        submit(listed, entries(2), asked)
     message = str(caught.value)
     assert "\n" not in message
     assert refusal.splitlines()[-1].removeprefix("sbatch: ").removeprefix("error: ") in message

@@ -19,6 +19,7 @@ from inr.errors import UserError
 from inr.index import IndexEntry, Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.results import outcome
+from jobs.afterwards import run_postprocessing
 from jobs.cluster import preview, submit
 from jobs.profiles import Profile, load_profile
 
@@ -158,6 +159,9 @@ def test_gpu_that_was_asked_for_and_is_none_fails_the_run(
     (attempt,) = read_attempts(layout.run(task.name).attempts)
     assert attempt.status == "failed"
     assert "no GPU: Slurm gave this task 1" in attempt.reason
+    assert run_postprocessing(layout) == 1  # there is nothing to draw
+    for path in (layout.summary, layout.report):
+        assert "no GPU: Slurm gave this task 1" in path.read_text()
 
 
 def test_failing_setup_line_stops_the_task(layout: SweepLayout, testbed: Profile) -> None:

@@ -26,6 +26,7 @@ if "SLURM_CONF" in os.environ:
         ROOT,
         Sweep,
         ask,
+        urgent_job,
         wait_for,
         without,
     )
@@ -106,12 +107,6 @@ LONG = {"training.steps": 60_000, "record.metrics_every": 30_000}  # not to be c
 def beside(directory: Path, name: str) -> Path:
     """Where one of several sweeps of a test lies, so that all tests share what is undisturbed."""
     return directory.with_name(f"{directory.name}_{name}")
-
-
-def urgent_job(nodes: int = 2) -> None:
-    """Submit a job that needs whole nodes, and goes before those of scavenge and spot."""
-    size = [f"--nodes={nodes}", "--exclusive", "--mem=0", "--time=1"]
-    ask("sbatch", "--partition=urgent", "--account=lab", *size, "--output=none", "--wrap=sleep 1")
 
 
 @contextmanager

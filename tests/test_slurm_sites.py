@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 if "SLURM_CONF" in os.environ:
-    from slurm_sweep import Sweep, ask, wait_for
+    from slurm_sweep import Sweep, ask, urgent_job, wait_for
 
 from inr.index import read_submissions
 
@@ -123,6 +123,7 @@ def test_lost_answer_and_a_comment_of_the_site(tmp_path: Path) -> None:
         pytest.param('echo Welcome; echo "Submitted batch job $id on cluster c" >&2', id="banner"),
         pytest.param("true", id="nothing"),
         pytest.param('echo "$id"; exit 3', id="fails"),
+        pytest.param("echo your quota is nearly exceeded; exit 1", id="complains"),
     ],
 )
 def test_wrapper_around_sbatch(tmp_path: Path, answer: str) -> None:
@@ -155,23 +156,27 @@ def test_limit_on_submitted_jobs(tmp_path: Path) -> None:
     wait_for(lambda: "4 runs" in sweep.launch() or len(sweep.job_ids) == 2)
 
 
-def test_container_without_scontrol(tmp_path: Path) -> None:
+def test_container_of_its_own_environment_without_scontrol(tmp_path: Path) -> None:
     image = tmp_path / "image"  # a stand-in: programs of its own, and none of Slurm
     program(image / "python3", f'exec {shlex.quote(sys.executable)} "$@"')
     for name in ("env", "bash", "sh", "cat"):
         (image / name).symlink_to(f"/usr/bin/{name}")
     program(tmp_path / "apptainer", '[ "$1 $2" = "exec --nv" ] || exit 1', 'cd "$3" && shift 3')
     with (tmp_path / "apptainer").open("a") as file:
-        file.write('IN_IMAGE=$PWD PATH=$PWD exec "$@"\n')
+        file.write('exec /usr/bin/env -i PATH=$PWD "$@"\n')
     container = [str(tmp_path / "apptainer"), "exec", "--nv", str(image)]
-    sweep = Sweep(tmp_path / "sweep", container=container)
+    longer = {"training.steps": 20_000, "record.metrics_every": 10_000}
+    sweep = Sweep(tmp_path, {"seeds": 2, "set": longer}, container=container, partition="spot")
     assert "nothing was tried" not in run(sweep.command("--no-post"))
-    sweep.wait_until_training(0)
+    for position in (0, 1):
+        sweep.wait_until_training(position)
     ask("scancel", "--signal=USR2", f"{sweep.job_ids[0]}_0")
+    urgent_job()  # the other task is preempted
     sweep.wait_until_left()
     sweep.assert_as_undisturbed()
-    first, last = sweep.attempts(0)
-    assert (first.status, last.status) == ("stopped", "complete")
-    assert last.first_step == first.last_step > 0
-    log = (sweep.layout.submitit / f"{sweep.job_ids[0]}_0_0_log.out").read_text()
-    assert "requeued by the script of the job" in log
+    for position in (0, 1):
+        first, *_, last = sweep.attempts(position)
+        assert (first.status, last.status) == ("stopped", "complete")
+        assert last.first_step >= first.last_step > 0
+        log = (sweep.layout.submitit / f"{sweep.job_ids[0]}_{position}_0_log.out").read_text()
+        assert "the script of the job requeues it" in log
