@@ -62,6 +62,11 @@ def retried(action: Callable[[], Result]) -> Result:
     return action()
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file or a directory. Raises `OSError` if that cannot be told."""
+    return retried(path.exists)
+
+
 def is_passing(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, says nothing of the file, and may be gone later."""
     while error is not None:

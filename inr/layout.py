@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inr.errors import UsageError
+from inr.files import exists
 
 OUTPUTS = "outputs"  # default parent of all sweeps, below the current directory
 
@@ -80,7 +81,7 @@ def find_sweep(given: str | Path | None) -> SweepLayout:
     """
     if given is not None:
         layout = SweepLayout(Path(given))
-        if not layout.index.is_file():
+        if not exists(layout.index):
             what = "holds no index.json" if layout.root.is_dir() else "does not exist"
             raise UsageError(
                 f"{given}: not a sweep, it {what}. Give the directory that jobs/launch.py wrote, "

@@ -98,7 +98,6 @@ class Metric:
 
     name: str
     label: str  # for axes, with the unit in parentheses where there is one
-    quantity: Quantity | None  # None: concerns several
     higher_is_better: bool
     log_scale: bool
 
@@ -112,13 +111,13 @@ def _metrics() -> dict[str, Metric]:
         suffix = unit[UNITS[quantity]]
         mse_label = f"{words} MSE" + (f" ({suffix})" if suffix else "")
         metrics += [
-            Metric(f"mse_{quantity}", mse_label, quantity, False, True),
-            Metric(f"nmse_{quantity}", f"{words} MSE / variance", quantity, False, True),
-            Metric(f"ssim_{quantity}", f"{words} SSIM", quantity, True, False),
+            Metric(f"mse_{quantity}", mse_label, False, True),
+            Metric(f"nmse_{quantity}", f"{words} MSE / variance", False, True),
+            Metric(f"ssim_{quantity}", f"{words} SSIM", True, False),
         ]
     metrics += [
-        Metric("psnr_value", "value PSNR (dB)", "value", True, False),
-        Metric("pde_residual", "heat-equation residual / variance", None, False, True),
+        Metric("psnr_value", "value PSNR (dB)", True, False),
+        Metric("pde_residual", "heat-equation residual / variance", False, True),
     ]
     return {metric.name: metric for metric in metrics}
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inr.errors import UserError
+from inr.files import exists
 from inr.index import IndexEntry
 from inr.layout import SweepLayout
 from jobs.packs import SINGLE, Packing, count_of, task_numbers
@@ -131,7 +132,7 @@ def _array(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: P
 
     profile = load_profile(options.profile)
     layout = plan.layout
-    is_new = not layout.index.exists() and not layout.specification.exists()
+    is_new = not (exists(layout.index) or exists(layout.specification))
     plan.write()
     try:
         submit_array(

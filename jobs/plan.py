@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inr.config import DataConfig, RunConfig
 from inr.errors import UsageError
-from inr.files import remove_leftovers, retried, write_text
+from inr.files import exists, remove_leftovers, retried, write_text
 from inr.index import IndexEntry, index_json, read_index
 from inr.layout import SweepLayout
 from inr.lock import RunLock
@@ -88,7 +88,7 @@ def launching(output: Path) -> Iterator[None]:
     """
     layout = SweepLayout(output)
     _check_output(layout)
-    new = [folder for folder in (layout.root, *layout.root.parents) if not folder.exists()]
+    new = [folder for folder in (layout.root, *layout.root.parents) if not exists(folder)]
     try:
         with RunLock(layout.launch_lock):
             yield
@@ -109,14 +109,14 @@ def make_plan(sweep: Sweep, output: Path) -> Plan:
     _check_output(layout)
     configs, combinations = sweep.expand()
     _check_images(configs)
-    listed = read_index(layout) if layout.index.exists() else []
+    listed = read_index(layout) if exists(layout.index) else []
     runs = name_runs(configs, listed)
     return Plan(layout, sweep, runs, listed, duplicates=combinations - len(configs))
 
 
 def _check_output(layout: SweepLayout) -> None:
     root = layout.root
-    if root.exists() and not root.is_dir():
+    if exists(root) and not root.is_dir():
         raise UsageError(f"--output {root}: is a file. Give a new directory, or one of a sweep")
     if os.pathsep in str(root.resolve()):
         raise UsageError(
@@ -124,7 +124,7 @@ def _check_output(layout: SweepLayout) -> None:
             "find their code. Choose a directory without it"
         )
     # the index may have been deleted because it was broken
-    if layout.index.exists() or layout.specification.exists() or not root.is_dir():
+    if exists(layout.index) or exists(layout.specification) or not root.is_dir():
         return
     # a launcher that was killed early leaves its lock, and temporaries
     lock = layout.launch_lock

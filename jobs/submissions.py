@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inr.errors import UserError
-from inr.files import retried, write_text
+from inr.files import exists, retried, write_text
 from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from jobs.options import PackMode
@@ -170,7 +170,7 @@ class Ledger:
 
 def known_submissions(layout: SweepLayout) -> list[Submission]:
     """The submissions in the index, and those of which only the file is left."""
-    listed = read_submissions(layout) if layout.index.exists() else []
+    listed = read_submissions(layout) if exists(layout.index) else []
     tokens = {submission.token for submission in listed}
     files = (path for path in sorted(layout.submissions.glob("[0-9a-f]*.json")))
     strays = [_read(path) for path in files if path.stem not in tokens]
