@@ -384,7 +384,7 @@ def test_damage_in_the_frames_is_named_when_asked(
     assert (broken.state, done.state) == (State.FAILED, State.DONE)
     assert "frames/laplacian/target" in broken.reason
     # what was found stays known, without reading anything again
-    monkeypatch.setattr(finished, "inspect", lambda runs, frames: [1 / 0 for _ in runs])
+    monkeypatch.setattr(FinishedRuns, "_inspect", lambda self, runs, stamps: [1 / 0 for _ in runs])
     assert states(layout) == [State.FAILED, State.DONE]
 
 
@@ -406,9 +406,9 @@ def test_finished_runs_are_remembered_but_never_wrongly(
     assert states(layout) == [State.DONE] * 2
 
     opened: list[Path] = []
-    reader = finished.inspect
-    monkeypatch.setattr(finished, "inspect", lambda runs, frames: (
-        opened.extend(run / "run.h5" for run in runs), reader(runs, frames=frames))[1])  # fmt: skip
+    read = FinishedRuns._inspect
+    monkeypatch.setattr(FinishedRuns, "_inspect", lambda self, runs, stamps: (
+        opened.extend(run.results for run in runs), read(self, runs, stamps))[1])  # fmt: skip
     assert states(layout) == [State.DONE] * 2
     assert not opened
     first.unlink()
