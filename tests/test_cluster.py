@@ -132,19 +132,45 @@ def test_container_runs_what_runs_without_one(layout: SweepLayout) -> None:
     python = shlex.quote(sys.executable)
     line = bare[-1].replace(f" {python} ", " python3 ")
     start = " bash apptainer exec --nv 'my image.sif' env INR_REQUEUE_CODE=75 "
-    assert line.replace(" bash env ", start) in lines
+    (found,) = [each for each in lines if start in each]
+    before, _, words = found.partition(start)
+    passed, _, after = words.rpartition("=') ")
+    passed += "=')"
+    assert f"{before} bash env {after}" == line
+    variables = {"SLURM_ARRAY_TASK_ID": "3", "CUDA_VISIBLE_DEVICES": "1", "SLURM_JOB_NAME": "a b"}
+    environment = variables | {"PATH": os.defpath}
+    shown = subprocess.check_output(["/bin/bash", "-c", f"echo {passed}"], env=environment)
+    assert set(shown.split()) == {b"SLURM_ARRAY_TASK_ID=3", b"CUDA_VISIBLE_DEVICES=1"}
     post = post_script(layout, container, "TOKEN", layout.code, [])
     assert "apptainer exec --nv 'my image.sif' env " in post.text
     text = preview(layout, entries(1), profile(container="apptainer exec $IMAGE"))
     assert " bash apptainer exec $IMAGE env " in text  # as the shell of the job knows it
 
 
-@pytest.mark.parametrize(("code", "requeued"), [(0, ""), (1, ""), (75, "requeue 7_3\n")])
+@pytest.mark.parametrize(
+    ("code", "job", "requeued"),
+    [
+        (0, "", ""),
+        (1, "", ""),
+        (75, "", "requeue 7_3\n"),
+        (76, "JobState=RUNNING Reason=None PreemptTime=2026-01-01T00:00:00", "requeue 7_3\n"),
+        (76, "JobState=RUNNING Reason=None PreemptTime=None", ""),
+        (76, "JobState=CANCELLED Reason=None PreemptTime=2026-01-01T00:00:00", ""),
+    ],
+)
 def test_task_in_a_container_is_requeued_from_outside(
-    layout: SweepLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, requeued: str
+    layout: SweepLayout,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    job: str,
+    requeued: str,
 ) -> None:
     install(tmp_path, monkeypatch)
-    (tmp_path / "bin" / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "bin" / "scontrol").write_text(
+        f'#!/bin/sh\n[ "$*" = "-o show job 7_3" ] && echo "JobId=7 {job} EndTime=x" && exit\n'
+        f'echo "$@" > {tmp_path}/asked\n'
+    )
     (tmp_path / "asked").touch()
     (tmp_path / "bin" / "srun").write_text(f"#!/bin/sh\nexit {code}\n")
     script = preview(layout, entries(3), profile(container="x", max_array_size=5)).partition(
