@@ -83,7 +83,6 @@ def submit(
 
     Raises:
         UserError: there is no Slurm here, or it refused; names the arrays accepted before.
-        UsageError: the path of the sweep cannot be written in an sbatch script.
     """
     tasks = packing.groups(runs)
     parts = plan_arrays(len(tasks), max_array_size(profile))

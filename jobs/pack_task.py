@@ -82,20 +82,14 @@ def choose_mode(runs: int, mode: PackMode) -> PackMode:
     Fused on a GPU, whose launches that saves; in processes on a CPU, where these were faster at
     every width measured (docs/performance.md), as far as the memory that Slurm gave allows.
     """
-    if runs < 2:
-        return "fused"  # nothing to choose
-    if mode != "auto":
+    if mode != "auto" and runs > 1:
         return mode
-    if cuda_devices():
+    if runs < 2 or cuda_devices():
         return "fused"
     given = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB; absent or 0 without a limit
     needed = children_at_once(runs) * _PROCESS_MIB
     if given.isdigit() and 0 < int(given) < needed:
-        print(
-            f"pack of {runs}: fused (processes may need {needed} MiB of memory, and the task has "
-            f"{given})",
-            flush=True,
-        )
+        print(f"pack of {runs}: fused, processes may need {needed} of {given} MiB", flush=True)
         return "fused"
     return "processes"
 

@@ -14,6 +14,7 @@ import numpy as np
 from h5py import h5d, h5g, h5s, h5t
 
 from inr.attempts import read_attempts
+from inr.files import retried
 from inr.layout import RunLayout
 from inr.results import (
     BASE_SERIES,
@@ -53,16 +54,19 @@ def read_record(run: RunLayout, run_id: str) -> Record:
 
 
 def _read_results(run: RunLayout, run_id: str) -> Record:
-    path = run.results
-    if not path.is_file():
+    if not run.results.is_file():
         return _problem("missing", "no run.h5" + _last_error(run))
-    try:
-        with open_run(path) as file:
+
+    def read() -> Record:
+        with open_run(run.results) as file:
             if not read_attribute(file, "complete"):
                 return _problem("unfinished", _reached(file) + _last_error(run))
             return read_complete(file, run_id)
+
+    try:
+        return retried(read)
     except ResultsError as error:
-        reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
+        reason = str(error).removeprefix(f"{run.results}: ").removeprefix("broken: ")
         return _problem(UNREADABLE if isinstance(error, UnreadableError) else "broken", reason)
 
 
