@@ -94,14 +94,20 @@ def find_job(token: str) -> str | None:
     Ended jobs are found for some minutes, and longer where accounting keeps comments.
     Raises `SlurmUnavailable` when the queue cannot be asked.
     """
-    found = [task.job_id for task in queued("--states=all") if task.token == token]
+    found = _of(token, queued("--states=all"))
     if not found:
         try:
             since = ("--starttime", f"now-{_MEMORY_DAYS}days", "--user", str(os.getuid()))
-            found = [task.job_id for task in _sacct(*since) if task.token == token]
+            found = _of(token, _sacct(*since))
         except SlurmUnavailable:
             return None
     return max(found, key=int, default=None)
+
+
+def _of(token: str, tasks: list[TaskState]) -> list[str]:
+    # what Slurm refused is listed for a while: as failed, and on no node
+    refused = ("FAILED", "")
+    return [t.job_id for t in tasks if t.token == token and (t.state, t.node) != refused]
 
 
 def _sacct(*options: str) -> list[TaskState]:

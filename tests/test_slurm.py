@@ -299,7 +299,7 @@ def test_launcher_runs_a_sweep(tmp_path: Path) -> None:
     sweep = SweepLayout(output)
     array, post = read_submissions(sweep)
     assert f"job {array.job_id}: 8 tasks" in first.stdout
-    assert "expected: at most " in first.stdout
+    assert "\nexpected: " in first.stdout
     assert states(str(array.job_id), 8) == ["COMPLETED"] * 8
     assert all(outcome(sweep.run(entry.name).results) for entry in read_index(sweep))
     assert states(str(post.job_id)) == ["COMPLETED"]
