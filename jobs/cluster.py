@@ -202,12 +202,11 @@ def _send(ledger: Ledger, submission: Submission, script: JobScript) -> Submissi
     try:
         job_id = script.send()
     except RefusedError:
-        found = None
+        job_id = ""
         with suppress(SlurmUnavailable):  # a wrapper's words may hide that it was accepted
-            found = find_job(submission.token)
-        if found is None:
+            job_id = find_job(submission.token) or ""
+        if not job_id:
             raise
-        job_id = found
     return ledger.confirm(submission, job_id)
 
 

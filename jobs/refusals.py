@@ -41,10 +41,7 @@ _REFUSALS: dict[str, tuple[str, ...] | str] = {
     r"\bmem": ("memory",),
     r"\bprocessors|\bcpu": ("cpus",),
     r"\bgres\b": ("gpus",),
-    r"node configuration": (
-        *("gpus", "cpus", "memory", "partition"),
-        *("constraint", "nodelist", "exclude"),
-    ),
+    r"node config": ("gpus", "cpus", "memory", "partition", "constraint", "nodelist", "exclude"),
     r"time limit": ("time",),
     r"\barray": ("max_array_size",),
 }
