@@ -117,11 +117,15 @@ def _check_output(layout: SweepLayout) -> None:
     root = layout.root
     if root.exists() and not root.is_dir():
         raise UsageError(f"--output {root}: is a file. Give a new directory, or one of a sweep")
-    if os.pathsep in str(root.resolve()):
-        raise UsageError(
-            f"--output {root}: {os.pathsep!r} separates the entries of PYTHONPATH, by which tasks "
-            "find their code. Choose a directory without it"
-        )
+    path = str(root.resolve())
+    for sign, reason in (
+        (os.pathsep, "separates the entries of PYTHONPATH, by which tasks find their code"),
+        ("%", "has a meaning of its own in the names of tasks' log files"),
+        # no name holds a NUL
+        (next((c for c in path if "\udc80" <= c <= "\udcff"), "\0"), "is a byte that is no UTF-8"),
+    ):
+        if sign in path:
+            raise UsageError(f"--output {root}: {sign!r} {reason}. Choose a directory without it")
     # the index may have been deleted because it was broken
     if layout.index.exists() or layout.specification.exists() or not root.is_dir():
         return

@@ -13,7 +13,7 @@ from typing import Any
 
 import submitit
 
-from inr.errors import UsageError, UserError
+from inr.errors import UserError
 from inr.files import write_text
 from inr.layout import SweepLayout
 from jobs.commands import SlurmTimeout, SlurmUnavailable, run_slurm
@@ -133,7 +133,6 @@ def array_script(
     """The job of the ``count`` tasks of submission ``token``, ``parallelism`` at a time.
 
     An array, or a plain job for a single task; it starts when job ``after`` has ended, if given.
-    Raises `UsageError` for a path that Slurm cannot write logs to.
     """
     parameters = _common(layout, profile, token, plain=count == 1) | {
         "partition": profile.partition,
@@ -187,13 +186,7 @@ def require_slurm() -> None:
 
 
 def _executor(layout: SweepLayout, parameters: dict[str, Any]) -> _Executor:
-    folder = layout.submitit.resolve()
-    if "%" in str(folder):
-        raise UsageError(
-            f"{folder}: Slurm gives '%' in the names of log files a meaning of its own. "
-            "Choose an --output directory without it"
-        )
-    executor = _Executor(folder)
+    executor = _Executor(layout.submitit.resolve())
     executor.update_parameters(**parameters)
     return executor
 

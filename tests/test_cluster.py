@@ -13,7 +13,7 @@ import pytest
 from fake_slurm import install
 
 from inr.config import RunConfig
-from inr.errors import UsageError, UserError
+from inr.errors import UserError
 from inr.index import IndexEntry, index_json, read_submissions
 from inr.layout import SweepLayout
 from jobs import sbatch
@@ -211,11 +211,6 @@ def test_failing_setup_line_ends_the_job(layout: SweepLayout, line: str, goes_on
     done = subprocess.run(["bash", "-c", setup + "echo reached"], capture_output=True, text=True)
     assert (done.returncode == 0, "reached" in done.stdout) == (goes_on, goes_on)
     assert ("setup failed: " + line in done.stderr) is not goes_on
-
-
-def test_percent_sign_in_path_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"50%.*--output"):
-        preview(SweepLayout(tmp_path / "50%"), entries(2), profile())
 
 
 def test_signal_before_python_listens_does_not_end_the_task(layout: SweepLayout) -> None:

@@ -51,6 +51,8 @@ POISON = {
     "OMP_NUM_THREADS": "nonsense",
     "MKL_NUM_THREADS": "0",
     "HDF5_PLUGIN_PATH": "/nowhere",
+    "HDF5_VOL_CONNECTOR": "nonsense",
+    "SOURCE_DATE_EPOCH": "nonsense",
     "HDF5_USE_FILE_LOCKING": "nonsense",
     "KMP_AFFINITY": "nonsense",
     "CUDA_VISIBLE_DEVICES": "NoDevFiles",

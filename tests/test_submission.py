@@ -15,7 +15,7 @@ from fake_slurm import FakeSlurm, install
 from synthetic import write_run
 
 from inr.config import RunConfig
-from inr.errors import UserError
+from inr.errors import UsageError, UserError
 from inr.index import Submission, index_json, read_index, read_submissions
 from inr.layout import SweepLayout
 from inr.lock import RunLock
@@ -174,10 +174,15 @@ def test_machine_without_slurm(layout, monkeypatch):
     assert not layout.root.exists()
 
 
-def test_directory_that_no_import_path_can_name():
-    with pytest.raises(UserError, match="--output a:b: ':' separates"):
-        main([*command(1), "--output", "a:b"])
-    assert not Path("a:b").exists()
+@pytest.mark.parametrize("mode", ["--array", "--local"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("a:b", "':' separates"), ("%j", "'%' has a meaning"), ("\udce9", r"'\\udce9' is a byte")],
+)
+def test_directory_that_tasks_cannot_work_in(mode, name, reason):
+    with pytest.raises(UsageError, match=f"--output {name}: {reason}"):
+        main([mode, "--output", name])
+    assert not Path(name).exists()
 
 
 OTHERS = {
