@@ -34,8 +34,7 @@ import io  # noqa: E402
 import warnings  # noqa: E402
 from importlib.util import find_spec  # noqa: E402
 
-# what Python takes from the shell for a process of its own, and what changes how files are written;
-# tasks and children get none of it
+# what Python takes from the shell for a process of its own, and libraries for how files are written
 _PYTHON = ("PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONSTARTUP")
 _NOT_INHERITED = (*_PYTHON, "HDF5_VOL_CONNECTOR", "HDF5_DRIVER", "SOURCE_DATE_EPOCH")
 

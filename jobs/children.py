@@ -42,9 +42,7 @@ def start_child(
     module: str,
     question: Mapping[str, Any],
     threads: int,
-    *,
-    answers: bool = False,
-    pass_fds: Sequence[int] = (),
+    pass_fds: Sequence[int],
 ) -> Child:
     """Start ``python -P -m module`` and give it ``question``, which it takes with `listen`.
 
@@ -52,7 +50,6 @@ def start_child(
         module: of this package.
         question: what it is about, as JSON.
         threads: for its arithmetic.
-        answers: connect its standard output to this process; otherwise it is that of this process.
         pass_fds: open files that it inherits.
     """
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -62,7 +59,6 @@ def start_child(
             [sys.executable, "-P", "-u", "-m", module],
             env=environment,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if answers else None,
             pass_fds=pass_fds,
             text=True,
         )
@@ -91,10 +87,9 @@ def ended_at_last(children: list[Child]) -> Iterator[None]:
     finally:
         deadline = time.monotonic() + _STOP_SECONDS
         for child in children:
-            for stream in (child.stdin, child.stdout):
-                if stream is not None:
-                    with suppress(BrokenPipeError):
-                        stream.close()
+            if child.stdin is not None:
+                with suppress(BrokenPipeError):
+                    child.stdin.close()
             try:
                 child.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

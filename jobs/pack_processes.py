@@ -105,7 +105,7 @@ class _Worker:
         self._answers = os.fdopen(reading, encoding="utf-8")
         try:
             question = question | {"answers": writing}
-            self.child = start_child(__name__, question, threads, pass_fds=[writing])
+            self.child = start_child(__name__, question, threads, [writing])
         finally:
             os.close(writing)
 

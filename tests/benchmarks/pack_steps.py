@@ -7,7 +7,9 @@ until all can, and answers with the seconds that a step took. Steps are timed un
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,11 +28,11 @@ from inr.recorder import Recorder
 from inr.train import pick_device
 from jobs.attempt import given_cpus
 from jobs.children import (
+    THREAD_VARIABLES,
     Child,
     children_at_once,
     ended_at_last,
     listen,
-    start_child,
     tell,
     threads_of_each,
 )
@@ -64,7 +66,9 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
     threads = threads_of_each(given_cpus(), at_once)
     question = {"config": config.canonical_json(), "threads": threads}
     with ended_at_last(children):
-        children += (start_child(__name__, question, threads, answers=True) for _ in range(at_once))
+        children += (_start(threads) for _ in range(at_once))
+        for child in children:
+            tell(child, question)
         for child in children:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
@@ -75,6 +79,17 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
         return statistics.mean(map(float, answers)) * members / at_once
     except ValueError:
         raise UserError("processes could not be timed: one failed") from None
+
+
+def _start(threads: int) -> Child:
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", __name__],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def main() -> int:
