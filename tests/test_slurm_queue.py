@@ -237,7 +237,10 @@ def test_real_array(tmp_path: Path) -> None:
     ]
     job = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    tasks = queued([job])
+    def waiting() -> list[TaskState]:
+        return [task for task in queued() if task.job_id == job]
+
+    tasks = waiting()
     assert {(task.index, task.comment) for task in tasks} == {(i, comment) for i in (0, 3, 6)}
     assert {task.name for task in tasks} == {"a\nb"}
     assert find_job(token) == job
@@ -245,7 +248,7 @@ def test_real_array(tmp_path: Path) -> None:
     # accounting learns of it some seconds later than the queue
     ends = {0: "COMPLETED", 3: "FAILED", 6: "FAILED"}
     deadline = time.monotonic() + 90
-    while queued([job]) or {task.index: task.state for task in accounted([job])} != ends:
+    while waiting() or {task.index: task.state for task in accounted([job])} != ends:
         assert time.monotonic() < deadline, accounted([job])
         time.sleep(0.5)
     assert find_job(token) == job
