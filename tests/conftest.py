@@ -8,9 +8,13 @@ import signal
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
-# A shell switches Ctrl-C off for background jobs, and tests of it may be one.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell switches Ctrl-C off for background jobs, nohup the end of a terminal; tests may be such.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 # Before torch is loaded: tests run side by side, and tiny products gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
