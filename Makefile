@@ -8,7 +8,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,10 +44,10 @@ fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with 
 	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done; exit 1
 
 test-crash: $(INSTALLED_DEV) ## Kill a training process 200 times and compare every byte
-	CRASH_KILLS=200 $(BIN)/python -m pytest tests/test_crash.py
+	CRASH_KILLS=200 $(BIN)/python -m pytest tests/jobs/worker/test_crash.py
 
 test-faults: $(INSTALLED_DEV) ## Train 100 sweeps on a file system that fails, and compare every byte
-	FAULT_SWEEPS=100 $(BIN)/python -m pytest tests/test_faults.py
+	FAULT_SWEEPS=100 $(BIN)/python -m pytest tests/jobs/worker/test_faults.py
 
 CHROMIUM := chromium chromium-driver
 
@@ -67,8 +67,11 @@ check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd slurm/testbed && MYPYPATH=. ../../$(BIN)/mypy --strict --scripts-are-modules testbed *.py
+	cd slurm/testbed && MYPYPATH=. ../../$(BIN)/mypy --strict --explicit-package-bases --scripts-are-modules testbed *.py
 	$(BIN)/lint-imports
+
+structure: $(INSTALLED_DEV) ## Draw who imports whom into docs/structure.md
+	$(BIN)/python -m tests.project.rooms
 
 format: $(INSTALLED_DEV) ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

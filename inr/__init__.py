@@ -10,8 +10,8 @@ TYPE_CHECKING = False  # not typing's: `inr.startup` comes before all other impo
 if TYPE_CHECKING:
     from typing import Any
 
-    from inr.trained import TrainedNetwork as TrainedNetwork
-    from inr.trained import load as load
+    from inr.network.trained_network import TrainedNetwork as TrainedNetwork
+    from inr.network.trained_network import load as load
 
 __version__ = "0.1.0"
 __all__ = ["TrainedNetwork", "load"]
@@ -23,7 +23,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from inr import trained
+        from inr.network import trained_network as trained
 
         return getattr(trained, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

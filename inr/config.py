@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from inr.options import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
-from inr.options import LossWeights as LossWeights
+from inr.config_groups import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
+from inr.config_groups import LossWeights as LossWeights
 
 Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
 Optimizer = Literal["adam", "muon", "soap"]

@@ -4,7 +4,8 @@ mse_Q is the mean squared error of quantity Q over all frames (for the gradient,
 over the two components), nmse_Q divides it by the variance of the target: 1 is what predicting
 the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of
 1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude. Runs
-of the original protocol have its own similarity on their frames (`inr.original.similarity`).
+of the original protocol have its own similarity on their frames, `similarity` of
+`inr.targets.published_protocol`.
 
 .. math:: \mathrm{psnr} = 10 \log_{10}(\mathrm{range}^2 / \mathrm{mse}), \qquad
           \mathrm{pde\_residual} =
@@ -19,8 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from inr.diffusion import Fields
-from inr.results import QUANTITIES, Quantity
+from inr.quantities import QUANTITIES, Fields, Quantity
 
 # (wanted [row, column], predicted, range of the wanted data) -> structural similarity
 Similarity = Callable[[np.ndarray, np.ndarray, float], float]

@@ -1,8 +1,23 @@
-"""How far a run is, told by who trains it to whoever watches. Imports no torch."""
+"""How far a run is: told by who trains it, in its ``progress.json``, to whoever watches.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+_SHORT = {
+    "nmse_value": "value",
+    "nmse_gradient": "grad",
+    "nmse_laplacian": "lapl",
+    "nmse_time_derivative": "dt",
+}
 
 
 @dataclass(frozen=True)
@@ -30,3 +45,42 @@ class Progress:
     def remaining_seconds(self) -> float | None:
         """Time the rest will take at the rate so far; None before the first step."""
         return self.seconds / self.step * (self.steps - self.step) if self.step else None
+
+
+def write_progress(path: Path, progress: Progress) -> None:
+    """Replace the file, if that can be done: it is worth nothing after a crash."""
+    temporary = path.with_name(f".{path.name}.new")  # there is one writer
+    with suppress(OSError):
+        temporary.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+        temporary.replace(path)
+
+
+def read_progress(path: Path) -> Progress | None:
+    """Read the file; None while there is none, or none that can be read."""
+    try:
+        return Progress(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def describe_rate(rate: float | int | None) -> str:
+    """Steps per second, such as ``81/s``; "" when they are not known."""
+    if not rate:
+        return ""
+    return f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+
+
+def describe_errors(errors: Mapping[str, float]) -> str:
+    """PSNR and the normalised errors, such as ``27.1 dB value 2.1e-03 grad ...``."""
+    psnr = [f"{errors['psnr_value']:.1f} dB"] if "psnr_value" in errors else []
+    shown = [f"{short} {errors[name]:.1e}" for name, short in _SHORT.items() if name in errors]
+    return " ".join(psnr + shown)
+
+
+def describe_seconds(seconds: float | int | None) -> str:
+    """A duration, such as ``1:02:03`` or ``0:45``; ``-:--`` when it is not known."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-:--"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -16,7 +16,7 @@ variable-length texts of HDF5 lie in a heap, and a damaged heap can crash the li
 
 with <Q> one of value, gradient, laplacian, time_derivative. A row of ``/series`` describes the
 network after ``step`` optimiser steps, over all frames; ``lr`` is the rate of the next step.
-The writer is `inr.recorder`.
+The writer is `inr.storage.run_writer`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,21 +36,10 @@ from h5py import h5a, h5t
 
 from inr.errors import UserError
 from inr.files import PASSING_ERRORS, retried
+from inr.quantities import METRICS, UNITS, Quantity
 
 SCHEMA = "inr-run/1"
 SWEEP_SCHEMA = "inr-sweep/1"
-
-Quantity = Literal["value", "gradient", "laplacian", "time_derivative"]
-QUANTITIES: tuple[Quantity, ...] = ("value", "gradient", "laplacian", "time_derivative")
-
-# Lengths are in network coordinates (the longer image side spans 2), time in network time
-# (the sequence spans 2), values in the image's own range scaled to [-1, 1].
-UNITS: dict[Quantity, str] = {
-    "value": "1",
-    "gradient": "1/length",
-    "laplacian": "1/length^2",
-    "time_derivative": "1/time",
-}
 
 Role = Literal["prediction", "target"]
 
@@ -92,37 +80,6 @@ ROOT_ATTRIBUTES = (
 BASE_SERIES = ("step", "seconds", "lr", "loss")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One measured number: how to name it, draw it and rank it."""
-
-    name: str
-    label: str  # for axes, with the unit in parentheses where there is one
-    higher_is_better: bool
-    log_scale: bool
-
-
-def _metrics() -> dict[str, Metric]:
-    metrics = []
-    for quantity in QUANTITIES:
-        words = quantity.replace("_", " ").replace("laplacian", "Laplacian")
-        # squares: "1/length" -> "1/length^2"
-        unit = {"1": "", "1/length": "1/length²", "1/length^2": "1/length⁴", "1/time": "1/time²"}
-        suffix = unit[UNITS[quantity]]
-        mse_label = f"{words} MSE" + (f" ({suffix})" if suffix else "")
-        metrics += [
-            Metric(f"mse_{quantity}", mse_label, False, True),
-            Metric(f"nmse_{quantity}", f"{words} MSE / variance", False, True),
-            Metric(f"ssim_{quantity}", f"{words} SSIM", True, False),
-        ]
-    metrics += [
-        Metric("psnr_value", "value PSNR (dB)", True, False),
-        Metric("pde_residual", "heat-equation residual / variance", False, True),
-    ]
-    return {metric.name: metric for metric in metrics}
-
-
-METRICS: dict[str, Metric] = _metrics()
 HELDOUT_TYPE = np.dtype([(name, "<f8") for name in METRICS])
 
 

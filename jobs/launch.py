@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inr.errors import run_main
-from inr.layout import OUTPUTS
-from jobs.options import parse_options
+from inr.storage.paths import OUTPUTS
+from jobs.launching.arguments import parse_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse_options(arguments)
     # after parsing, so that --help and a wrong option answer at once
-    from jobs.modes import start
-    from jobs.plan import launching, make_plan
-    from jobs.sweep import find_sweep_file, load_sweep
+    from jobs.launching.modes import start
+    from jobs.launching.plan import launching, make_plan
+    from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 
     sweep = load_sweep(find_sweep_file(options.sweep), options.overrides)
     directory = f"{sweep.name}_debug" if options.mode == "debug" else sweep.name

@@ -14,8 +14,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from inr.errors import run_main
-from inr.layout import SweepLayout, find_sweep
-from jobs.manage_options import parse_options
+from inr.storage.paths import SweepLayout, find_sweep
+from jobs.managing.arguments import parse_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _status(layout: SweepLayout, options: Namespace) -> int:
-    from jobs.status_table import show_status
+    from jobs.managing.status_table import show_status
 
     show_status(
         layout,
@@ -46,19 +46,19 @@ def _status(layout: SweepLayout, options: Namespace) -> int:
 
 
 def _logs(layout: SweepLayout, options: Namespace) -> int:
-    from jobs.logs import show_logs
+    from jobs.managing.logs import show_logs
 
     return show_logs(layout, options.run, options.lines, options.follow)
 
 
 def _cancel(layout: SweepLayout, options: Namespace) -> int:
-    from jobs.cancel import cancel
+    from jobs.managing.cancel import cancel
 
     return cancel(layout, options.run, options.yes, options.whole_tasks)
 
 
 def _retry(layout: SweepLayout, options: Namespace) -> int:
-    from jobs.retry import retry
+    from jobs.managing.retry import retry
 
     return retry(layout, options)
 

@@ -11,11 +11,11 @@ import inr.startup  # noqa: F401
 
 # isort: split
 from inr.errors import UsageError, run_main
-from inr.layout import find_sweep
-from postprocess.figure_batch import write_figures
-from postprocess.merged import ensure_merged
-from postprocess.style import FORMATS
-from postprocess.terminal import print_problems, print_written, sweep_parser
+from inr.storage.paths import find_sweep
+from postprocess.command_line import print_problems, print_written, sweep_parser
+from postprocess.dataset.read import ensure_merged
+from postprocess.plots.batch import write_figures
+from postprocess.plots.style import FORMATS
 
 
 def main() -> int:

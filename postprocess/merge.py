@@ -11,9 +11,9 @@ import inr.startup  # noqa: F401
 
 # isort: split
 from inr.errors import run_main
-from inr.layout import find_sweep
-from postprocess.merged import ensure_merged, is_current
-from postprocess.terminal import print_problems, print_written, sweep_parser
+from inr.storage.paths import find_sweep
+from postprocess.command_line import print_problems, print_written, sweep_parser
+from postprocess.dataset.read import ensure_merged, is_current
 
 
 def main() -> int:

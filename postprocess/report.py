@@ -11,10 +11,10 @@ import inr.startup  # noqa: F401
 
 # isort: split
 from inr.errors import run_main
-from inr.layout import find_sweep
-from postprocess.merged import ensure_merged
-from postprocess.report_page import write_report
-from postprocess.terminal import print_problems, print_written, sweep_parser
+from inr.storage.paths import find_sweep
+from postprocess.command_line import print_problems, print_written, sweep_parser
+from postprocess.dataset.read import ensure_merged
+from postprocess.webpage.page import write_report
 
 
 def main() -> int:

@@ -13,14 +13,14 @@ import inr.startup  # noqa: F401
 import shutil
 from pathlib import Path
 
-from inr.arguments import ArgumentParser
+from inr.command_line import ArgumentParser
 from inr.errors import UserError, run_main
 from inr.files import replace_atomically
-from postprocess import style
-from postprocess.study_data import Study, collect, read_tables, sweep_names, write_tables
-from postprocess.study_figure import draw_rates
-from postprocess.study_numbers import Numbers
-from postprocess.study_text import render
+from postprocess.plots import style
+from postprocess.replication.data import Study, collect, read_tables, sweep_names, write_tables
+from postprocess.replication.figure import draw_rates
+from postprocess.replication.numbers import Numbers
+from postprocess.replication.text import render
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # what the text shows: figure of a sweep -> its name in docs/study/

@@ -3,7 +3,7 @@
 
 Standard input is a JSON object: ``runs``, a list of run directories, and ``frames``, whether to
 read the frames too. Standard output is the JSON list of verdicts of
-`postprocess.verification.verify`.
+`postprocess.dataset.integrity.verify`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 from inr.errors import UsageError, run_main
-from postprocess.verification import verify
+from postprocess.dataset.integrity import verify
 
 
 def main() -> int:

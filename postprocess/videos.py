@@ -13,13 +13,13 @@ import inr.startup  # noqa: F401
 import argparse
 
 from inr.errors import UserError, run_main
-from inr.layout import SweepLayout, find_sweep
-from postprocess.merged import MergedSweep, ensure_merged
-from postprocess.terminal import print_problems, print_written, sweep_parser
-from postprocess.video_batch import write_videos
-from postprocess.video_encoder import FORMATS, add_film_options
-from postprocess.video_plans import MOST_RUNS, Plan, plan_comparison, plan_runs, plan_selection
-from postprocess.video_selection import ROLES
+from inr.storage.paths import SweepLayout, find_sweep
+from postprocess.command_line import print_problems, print_written, sweep_parser
+from postprocess.dataset.read import MergedSweep, ensure_merged
+from postprocess.video.batch import write_videos
+from postprocess.video.encoder import FORMATS, add_film_options
+from postprocess.video.plans import MOST_RUNS, Plan, plan_comparison, plan_runs, plan_selection
+from postprocess.video.selection import ROLES
 
 
 def main() -> int:

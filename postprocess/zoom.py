@@ -14,13 +14,19 @@ import argparse
 from pathlib import Path
 
 from inr.errors import UsageError, run_main
-from inr.layout import RunLayout, find_sweep
-from inr.results import QUANTITIES
-from postprocess.merged import ensure_merged
-from postprocess.terminal import print_written, sweep_parser
-from postprocess.video_encoder import FORMATS, add_film_options, between
-from postprocess.video_plans import find_due
-from postprocess.zoom_film import Subject, Zoom, subject_of_run, subject_of_sweep, write_zoom
+from inr.quantities import QUANTITIES
+from inr.storage.paths import RunLayout, find_sweep
+from postprocess.command_line import print_written, sweep_parser
+from postprocess.dataset.read import ensure_merged
+from postprocess.video.encoder import FORMATS, add_film_options, between
+from postprocess.video.plans import find_due
+from postprocess.video.zoom_render import (
+    Subject,
+    Zoom,
+    subject_of_run,
+    subject_of_sweep,
+    write_zoom,
+)
 
 _SCALES = (1.01, 1000)  # beyond, single precision shows
 _MOMENTS = (2, 10_000)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inr.memory import keep_freed_memory
+from inr.training.allocator import keep_freed_memory
 from tests.benchmarks import memory, steps
 from tests.benchmarks.derivatives_figure import draw
 from tests.benchmarks.folx_step import as_numpy, folx_jit

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from postprocess.video_canvas import Layout
-from postprocess.video_frames import PARTS, Column, RunFrames, blur
-from postprocess.video_stage import fractions
+from postprocess.dataset.run_frames import PARTS, Column, RunFrames, blur
+from postprocess.video.blitting import fractions
+from postprocess.video.canvas import Layout
 
 _DPI = 100
 _ROUNDING = 6  # of 255: no colour table has larger steps

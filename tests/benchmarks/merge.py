@@ -30,16 +30,14 @@ from pathlib import Path
 import h5py
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from synthetic import make_config, write_index, write_run
-
 from inr.config import RunConfig
-from inr.index import read_index
-from inr.layout import SweepLayout
 from inr.results import read_attributes, read_heldout, read_series
-from postprocess import merging
-from postprocess.isolation import usable_cores
+from inr.storage.paths import SweepLayout
+from inr.storage.sweep_index import read_index
+from postprocess.dataset import build as merging
+from postprocess.worker_pool import usable_cores
 from tests.benchmarks.report import DOCS, publish
+from tests.helpers.synthetic import make_config, write_index, write_run
 
 WAYS = ("merge", "pandas, all", "pandas, series")
 _SAMPLE_SECONDS = 0.05

@@ -19,21 +19,21 @@ import torch
 
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.layout import RunLayout
-from inr.member import Member
-from inr.memory import keep_freed_memory
-from inr.pack import Pack
-from inr.products import arithmetic
-from inr.recorder import Recorder
-from inr.train import pick_device
-from jobs.attempt import given_cpus
-from jobs.children import (
+from inr.network.matmul import arithmetic
+from inr.storage.paths import RunLayout
+from inr.storage.run_writer import RunWriter
+from inr.training.allocator import keep_freed_memory
+from inr.training.fit import pick_device
+from inr.training.fused_batch import FusedBatch
+from inr.training.trainer import Trainer
+from jobs.worker.attempt import given_cpus
+from jobs.worker.child_process import (
     THREAD_VARIABLES,
     Child,
     children_at_once,
-    ended_at_last,
     listen,
     tell,
+    terminated_at_last,
     threads_of_each,
 )
 
@@ -65,7 +65,7 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
     at_once = children_at_once(members)
     threads = threads_of_each(given_cpus(), at_once)
     question = {"config": config.canonical_json(), "threads": threads}
-    with ended_at_last(children):
+    with terminated_at_last(children):
         children += (_start(threads) for _ in range(at_once))
         for child in children:
             tell(child, question)
@@ -106,7 +106,7 @@ def main() -> int:
     return 0
 
 
-def _make_pack(config: RunConfig, members: int, folder: Path) -> Pack:
+def _make_pack(config: RunConfig, members: int, folder: Path) -> FusedBatch:
     """Runs that differ in their seeds; nothing is written in training them step by step."""
     keep_freed_memory()  # as training does
     device = pick_device("auto")
@@ -114,11 +114,11 @@ def _make_pack(config: RunConfig, members: int, folder: Path) -> Pack:
     for number in range(members):
         training = config.training.model_copy(update={"seed": number})
         one = config.model_copy(update={"training": training})
-        made.append(Member(one, Recorder(RunLayout(folder / str(number)), one, "trial"), device))
-    return Pack(made)
+        made.append(Trainer(one, RunWriter(RunLayout(folder / str(number)), one, "trial"), device))
+    return FusedBatch(made)
 
 
-def _timed(pack: Pack, seconds: float) -> float:
+def _timed(pack: FusedBatch, seconds: float) -> float:
     """Seconds that a step takes, the mean over so long, after the first few."""
     members = pack.active()
     with arithmetic(members[0].config.training.precision):
@@ -132,7 +132,7 @@ def _timed(pack: Pack, seconds: float) -> float:
                 return elapsed / steps
 
 
-def _take_steps(pack: Pack, members: list[Member], count: int) -> None:
+def _take_steps(pack: FusedBatch, members: list[Trainer], count: int) -> None:
     for _ in range(count):
         found = pack.take_step(members)
     found.loss.tolist()  # waits for the device

@@ -20,12 +20,12 @@ from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from inr.batches import Targets, make_batches, select, sequence_points, sequence_targets
 from inr.config import ModelConfig, RunConfig
-from inr.examination import Examination
-from inr.model import Network, initialize
-from inr.results import QUANTITIES
-from inr.schedules import rate_factor
+from inr.network.model import Network, initialize
+from inr.quantities import QUANTITIES
+from inr.training.batches import Targets, make_batches, select, sequence_points, sequence_targets
+from inr.training.evaluation import Evaluator
+from inr.training.schedules import rate_factor
 
 
 class Sine(nn.Module):
@@ -95,7 +95,7 @@ def similarity(found: Tensor, wanted: Tensor, shape: tuple[int, int], span: floa
 def train(config: RunConfig, folder: Path) -> None:
     """The whole run."""
     training = config.training
-    exam = Examination(config)
+    exam = Evaluator(config)
     points = sequence_points(exam.x, exam.y, exam.times, torch.device("cpu"), torch.float32)
     targets = sequence_targets(exam.target, torch.device("cpu"), torch.float32)
     batches = make_batches(training, points, targets)

@@ -32,17 +32,15 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from synthetic import grid, make_config, write_index, write_run
-
 from inr.config import RunConfig
-from inr.layout import SweepLayout
 from inr.results import open_run
-from postprocess.video_canvas import Canvas, Layout
-from postprocess.video_encoder import FORMATS, encode
-from postprocess.video_frames import RunFrames
+from inr.storage.paths import SweepLayout
+from postprocess.dataset.run_frames import RunFrames
+from postprocess.video.canvas import Canvas, Layout
+from postprocess.video.encoder import FORMATS, encode
 from tests.benchmarks.frame_figures import check_same, draw_frames
 from tests.benchmarks.report import circumstances, markdown_table
+from tests.helpers.synthetic import grid, make_config, write_index, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS, PEER = "ours", "figure per frame"

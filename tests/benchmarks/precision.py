@@ -12,14 +12,14 @@ import argparse
 import torch
 from torch import Tensor
 
-from inr.batches import Targets
 from inr.config import ModelConfig, Precision
-from inr.model import initialize
-from inr.products import arithmetic, parameter_type
-from inr.results import QUANTITIES
-from inr.step import Step, loss_and_gradients
+from inr.network.matmul import arithmetic, parameter_type
+from inr.network.model import initialize
+from inr.quantities import QUANTITIES
+from inr.training.batches import Targets
+from inr.training.step import Step, loss_and_gradients
 from tests.benchmarks.report import DOCS, publish
-from tests.reference import differentiate
+from tests.helpers.reference import differentiate
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
 POINTS = 4096

@@ -35,9 +35,9 @@ import torch
 
 from inr.config import RunConfig
 from inr.files import replace_atomically
-from inr.provenance import code_version
-from jobs.fields import flatten_config
-from jobs.sweep import find_sweep_file, load_sweep
+from inr.storage.provenance import code_version
+from jobs.sweeps.fields import flatten_config
+from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 from tests.benchmarks.quality_report import (
     Curves,
     ablation_rows,

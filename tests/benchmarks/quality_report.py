@@ -13,7 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from inr.results import QUANTITIES
+from inr.quantities import QUANTITIES
 from tests.benchmarks.quality_training import Curve
 
 # of Okabe and Ito 2008: told apart with any colour vision

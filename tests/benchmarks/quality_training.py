@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from inr.balancing import make_balance
-from inr.batches import make_batches, sequence_points, sequence_targets
 from inr.config import RunConfig
-from inr.examination import Examination
-from inr.model import initialize
-from inr.optimizers import clip_gradients, make_optimizer
-from inr.results import QUANTITIES
-from inr.step import loss_and_gradients, loss_coefficients
-from tests.reference import differentiate_nested, weighted_loss
+from inr.network.model import initialize
+from inr.quantities import QUANTITIES
+from inr.training.balancing import make_balance
+from inr.training.batches import make_batches, sequence_points, sequence_targets
+from inr.training.evaluation import Evaluator
+from inr.training.optimizers import clip_gradients, make_optimizer
+from inr.training.step import loss_and_gradients, loss_coefficients
+from tests.helpers.reference import differentiate_nested, weighted_loss
 
 FIRST_LOOK = 0.25  # s of training
 LOOK_GROWTH = 1.15
@@ -35,7 +35,7 @@ class Curve:
 class Trainer:
     """One run without its files: steps as the product takes them, or by nested autograd."""
 
-    def __init__(self, config: RunConfig, exam: Examination, nested: bool) -> None:
+    def __init__(self, config: RunConfig, exam: Evaluator, nested: bool) -> None:
         self.config, self.nested = config, nested
         device, dtype = torch.device("cpu"), torch.float32
         points = sequence_points(exam.x, exam.y, exam.times, device, dtype)
@@ -85,7 +85,7 @@ def learning_curve(
         seconds: limit on training alone.
         tell: takes a line about every look.
     """
-    exam = Examination(config)
+    exam = Evaluator(config)
     warm_up = Trainer(config, exam, nested)
     for _ in range(WARM_UP):
         warm_up.step()
@@ -115,7 +115,7 @@ def check_agreement(config: RunConfig) -> float:
 
     Raises `SystemExit` where they do not compute the same thing.
     """
-    exam = Examination(config)
+    exam = Evaluator(config)
     flat = []
     for nested in (True, False):
         trainer = Trainer(config, exam, nested)

@@ -27,19 +27,19 @@ from typing import Any
 from unittest import mock
 
 from inr.config import RunConfig
-from inr.examination import Examination
-from inr.layout import RunLayout
-from inr.member import Member
 from inr.progress import Progress
-from inr.recorder import Recorder
-from inr.train import fit
+from inr.storage.paths import RunLayout
+from inr.storage.run_writer import RunWriter
+from inr.training.evaluation import Evaluator
+from inr.training.fit import fit
+from inr.training.trainer import Trainer
 from tests.benchmarks.report import DOCS, publish
 
 PARTS = {
-    "evaluation": [(Examination, "on_pixels")],
-    "recording": [(Recorder, "row"), (Recorder, "pictures")],
-    "checkpoints": [(Member, "_save")],
-    "final record": [(Member, "_finish")],
+    "evaluation": [(Evaluator, "on_pixels")],
+    "recording": [(RunWriter, "row"), (RunWriter, "pictures")],
+    "checkpoints": [(Trainer, "_save")],
+    "final record": [(Trainer, "_finish")],
 }
 
 
@@ -69,7 +69,7 @@ def stopwatch() -> Iterator[dict[str, float]]:
 def train(config: RunConfig, root: Path) -> dict[str, float]:
     """Train once; seconds of training, of all, and of each part."""
     steps_taken: list[Progress] = []
-    with stopwatch() as spent, Recorder(RunLayout(root), config, config.name) as recorder:
+    with stopwatch() as spent, RunWriter(RunLayout(root), config, config.name) as recorder:
         started = time.perf_counter()
         fit(config, recorder, device="cpu", on_progress=steps_taken.append)
         whole = time.perf_counter() - started

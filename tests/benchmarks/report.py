@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from postprocess.isolation import usable_cores
+from postprocess.worker_pool import usable_cores
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 _PACKAGES = ("torch", "numpy", "h5py", "pandas")

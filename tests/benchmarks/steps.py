@@ -13,16 +13,18 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from inr.adjoint import EAGER, Passes
-from inr.batches import Targets
-from inr.compilation import prepare_passes
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.model import Network, initialize
-from inr.packing import order_needed
-from inr.products import product
-from inr.results import Quantity
-from inr.step import loss_and_gradients, loss_coefficients, tile_points
-from tests.reference import NetworkFields, activate, affine, differentiate, weighted_loss
+from inr.network.adjoint import EAGER
+from inr.network.matmul import product
+from inr.network.model import Network, initialize
+from inr.network.passes import Passes
+from inr.network.tiling import tile_points
+from inr.quantities import Quantity
+from inr.training.batches import Targets
+from inr.training.compilation import prepare_passes
+from inr.training.fusing_key import highest_derivative
+from inr.training.step import loss_and_gradients, loss_coefficients
+from tests.helpers.reference import NetworkFields, activate, affine, differentiate, weighted_loss
 
 Answer = tuple[Any, Sequence[Any]]
 Step = Callable[[], Answer]
@@ -74,7 +76,7 @@ class Problem:
     @property
     def order(self) -> int:
         """Highest derivative in the loss."""
-        return order_needed(self.weights)
+        return highest_derivative(self.weights)
 
     def part(self, rows: slice, dtype: torch.dtype) -> Problem:
         """The same at some of the points, in another precision."""
@@ -199,12 +201,12 @@ def forward_laplacian_compiled(problem: Problem) -> Step:
 
 
 def adjoint_autograd(problem: Problem) -> Step:
-    """`tests.reference.differentiate`, one reverse pass."""
+    """`tests.helpers.reference.differentiate`, one reverse pass."""
     return lambda: _by_autograd(problem, differentiate)
 
 
 def ours(problem: Problem, passes: Passes = EAGER) -> Step:
-    """`inr.step.loss_and_gradients`."""
+    """`inr.training.step.loss_and_gradients`."""
     coefficients = loss_coefficients(problem.weights, VARIANCES, problem.points)
 
     def step() -> Answer:
@@ -263,5 +265,5 @@ def products_by_matmul(problem: Problem) -> Step:
 
 
 def products_by_ours(problem: Problem) -> Step:
-    """Bare products by `inr.products`, in tiles."""
+    """Bare products by `inr.network.matmul`, in tiles."""
     return bare_products(problem, product, tiled=True)

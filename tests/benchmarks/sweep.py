@@ -39,15 +39,15 @@ import torch
 
 from inr.config import RunConfig
 from inr.cpus import core_count
-from inr.index import read_index
-from inr.layout import RunLayout, SweepLayout
-from inr.member import Member
-from inr.pack import Pack
-from inr.recorder import Recorder
 from inr.results import outcome
-from jobs.options import PACK_MODES, PackMode
-from jobs.sweep import load_sweep
-from jobs.yaml_files import read_document, write
+from inr.storage.paths import RunLayout, SweepLayout
+from inr.storage.run_writer import RunWriter
+from inr.storage.sweep_index import read_index
+from inr.training.fused_batch import FusedBatch
+from inr.training.trainer import Trainer
+from jobs.sweeps.pack_mode import PACK_MODES, PackMode
+from jobs.sweeps.sweep_file import load_sweep
+from jobs.sweeps.yaml_file import read_document, write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
@@ -116,9 +116,9 @@ def run_ours(file: Path, folder: Path, options: Sequence[str] = ()) -> Timing:
 def check(config: RunConfig) -> None:
     """Peer and product find the same errors while the product trains."""
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(RunLayout(Path(folder)), config, "check")
-        member = Member(config, recorder, torch.device("cpu"))
-        pack = Pack([member])
+        recorder = RunWriter(RunLayout(Path(folder)), config, "check")
+        member = Trainer(config, recorder, torch.device("cpu"))
+        pack = FusedBatch([member])
         for step in range(10):
             found = pack.gradients([member])
             module = make_module(config.model, member.network)

@@ -1,0 +1,224 @@
+r"""Loss and parameter gradients of one training step, in adjoint form, without a graph.
+
+With the frequency multiplied into the weights, a_l = f(z_l) and z_{l+1} = W_{l+1} a_l + b_{l+1}.
+Four passes over the hidden layers; primes are derivatives of f at z_l, dots are derivatives along
+x and y, e_l = |zdot_l|^2, and bars are derivatives of the loss:
+
+.. math::
+    \text{1 up:}   && p_l &= f' \dot z_l, \quad \dot z_{l+1} = W_{l+1} p_l \\
+    \text{2 down:} && q_l &= \lambda_l f', \quad \lambda_{l-1} = W_l^T q_l, \quad
+                      \nabla u = W_1^T q_1, \quad
+                      v = \Delta u = \sum_l \langle\lambda_l, f'' e_l\rangle \\
+    \text{3 up:}   && \bar\lambda_l &= \bar q_l f' + \bar v f'' e_l, \quad
+                      \bar q_{l+1} = W_{l+1} \bar\lambda_l \\
+    \text{4 down:} && \bar z_l &= \bar a_l f' + f'' (\bar p_l \cdot \dot z_l + \bar q_l \lambda_l)
+                      + \bar v \lambda_l f''' e_l \\
+                   && \bar{\dot z}_l &= \bar p_l f' + 2 \bar v \lambda_l f'' \dot z_l, \quad
+                      (\bar a, \bar p)_{l-1} = W_l^T (\bar z, \bar{\dot z})_l \\
+                   && \bar W_l &= \bar z_l a_{l-1}^T + \bar{\dot z}_l p_{l-1}^T
+                      + q_l \bar\lambda_{l-1}^T
+
+In products of (width x width) by (width x points) per pair of hidden layers: 3 + 1 + 1 + 3, and 4
+for the weights, 12 in all; 6 without the Laplacian, 3 for the value alone. Automatic
+differentiation of the first two passes costs as much; here nothing is kept that can be had from z,
+f and f', and the points come in tiles that stay in the processor's cache: forward and backward for
+one tile, then the next. The gradients of the tiles add up to those of the whole batch, and memory
+does not grow with the number of points.
+
+All arrays are [*model, unit, point], points last: no product then needs a transposed copy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inr.config import Activation as Name
+from inr.network.activations import ACTIVATIONS, Activation
+from inr.network.matmul import product
+from inr.network.passes import Adjoint, Gradients, Layer, Parameters, Passes, Tile
+
+
+def first_pass(
+    parameters: Parameters, points: Tensor, name: Name, order: int
+) -> tuple[list[Layer], Tensor]:
+    """Hidden layers from the input up, and the network's value, [*model, 1, point]."""
+    activation, (weights, _, biases) = ACTIVATIONS[name], parameters
+    last = len(weights) - 2
+    layers: list[Layer] = []
+    phase = torch.matmul(weights[0], points) + biases[0]
+    tangents = weights[0][..., :2].unsqueeze(-1)  # the same at every point
+    for index in range(last + 1):
+        value = activation.value(phase)
+        slope = activation.slope(phase, value)
+        outputs = value
+        if order == 2 and index < last:
+            outputs = side_by_side(value, *(slope * each for each in tangents.unbind(-2)))
+        layers.append(Layer(phase, value, slope, tangents, outputs))
+        if index < last:
+            following = product(weights[index + 1], outputs)
+            if order == 2:
+                following = following.unflatten(-1, (3, -1))
+                tangents, following = following[..., 1:, :], following[..., 0, :]
+            phase = following + biases[index + 1]
+    return layers, torch.matmul(weights[-1], layers[-1].value) + biases[-1]
+
+
+def other_passes(
+    parameters: Parameters,
+    tile: Tile,
+    scale: Tensor,
+    layers: list[Layer],
+    value: Tensor,
+    name: Name,
+    order: int,
+) -> Gradients:
+    """Errors and gradients of one tile.
+
+    Args:
+        parameters: the network.
+        tile: where it was evaluated and what is wanted there.
+        scale: [*model, row, 1], derivative of the loss by half of each squared error. Rows of
+            scale 0 have no influence, whatever their targets.
+        layers: from `first_pass`.
+        value: from `first_pass`.
+        name: the activation.
+        order: highest derivative in the loss.
+    """
+    activation = ACTIVATIONS[name]
+    found: list[Tensor] = [value]
+    kept: list[Adjoint] = []
+    if order > 0:
+        kept, gradient, laplacian = second_pass(parameters, activation, layers, order)
+        found += [gradient] if laplacian is None else [gradient, laplacian]
+    error = (torch.cat(found, dim=-2) - tile.targets) * tile.mask
+    squares = error.square().sum(-1)
+    # not a product alone: 0 times a broken target would be NaN
+    cotangent = torch.where(scale > 0, scale * error, 0.0)
+    gradients: list[Tensor | None] = [None] * len(parameters.weights)
+    partial: list[Tensor] = []
+    if order > 0:
+        partial = _third_pass(
+            parameters, activation, layers, kept, cotangent[..., 1:, :], gradients
+        )
+    biases = _fourth_pass(
+        parameters, activation, tile.points, layers, kept, partial, cotangent, gradients
+    )
+    return Gradients(squares, [each for each in gradients if each is not None], biases)
+
+
+def second_pass(
+    parameters: Parameters, activation: Activation, layers: list[Layer], order: int
+) -> tuple[list[Adjoint], Tensor, Tensor | None]:
+    """Adjoints from the output down; gradient [*model, 3, point] and, of order 2, Laplacian."""
+    adjoint = parameters.transposed[-1]  # the same at every point
+    kept: list[Adjoint] = []
+    laplacian: Tensor | None = None
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        pulled = adjoint * layer.slope
+        bend = adjoint * activation.second(layer.phase, layer.value, layer.slope)
+        speed: Tensor | None = None
+        if order == 2:
+            along_x, along_y = layer.tangents.unbind(-2)
+            speed = torch.addcmul(along_x * along_x, along_y, along_y)
+            term = (bend * speed).sum(-2, keepdim=True)
+            laplacian = term if laplacian is None else laplacian + term
+        kept.append(Adjoint(adjoint, pulled, bend, speed))
+        if index:
+            adjoint = product(parameters.transposed[index], pulled)
+    gradient = torch.matmul(parameters.transposed[0], kept[-1].pulled)
+    return kept[::-1], gradient, laplacian
+
+
+def _third_pass(
+    parameters: Parameters,
+    activation: Activation,
+    layers: list[Layer],
+    kept: list[Adjoint],
+    cotangent: Tensor,
+    gradients: list[Tensor | None],
+) -> list[Tensor]:
+    """What the adjoints add to the derivatives by z; writes their part of the gradients."""
+    by_gradient, by_laplacian = cotangent[..., :3, :], cotangent[..., 3:, :]
+    gradients[0] = torch.matmul(kept[0].pulled, by_gradient.mT)
+    by_pulled = torch.matmul(parameters.weights[0], by_gradient)
+    partial: list[Tensor] = []
+    last = len(layers) - 1
+    for index, (layer, (adjoint, _, bend, speed)) in enumerate(zip(layers, kept, strict=True)):
+        by_phase, by_adjoint = by_pulled * bend, by_pulled * layer.slope
+        if speed is not None:
+            second = activation.second(layer.phase, layer.value, layer.slope)
+            third = activation.third(layer.phase, layer.value, layer.slope, second)
+            energy = by_laplacian * speed
+            by_phase = torch.addcmul(by_phase, energy, adjoint * third)
+            by_adjoint = torch.addcmul(by_adjoint, energy, second)
+        partial.append(by_phase)
+        if index < last:
+            gradients[index + 1] = product(kept[index + 1].pulled, by_adjoint.mT)
+            by_pulled = product(parameters.weights[index + 1], by_adjoint)
+    gradients[-1] = by_adjoint.sum(-1).unsqueeze(-2)
+    return partial
+
+
+def _fourth_pass(
+    parameters: Parameters,
+    activation: Activation,
+    points: Tensor,
+    layers: list[Layer],
+    kept: list[Adjoint],
+    partial: list[Tensor],
+    cotangent: Tensor,
+    gradients: list[Tensor | None],
+) -> list[Tensor]:
+    """Ordinary back-propagation of value and tangents; adds to the gradients, returns biases'."""
+    by_value = cotangent[..., :1, :]
+    biases = [by_value.sum(-1, keepdim=True)]
+    _add(gradients, len(layers), torch.matmul(by_value, layers[-1].value.mT))
+    by_output = parameters.transposed[-1] * by_value
+    by_tangents: tuple[Tensor, ...] = ()  # of f; the output has none
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        by_phase = by_output * layer.slope
+        if partial:
+            by_phase = by_phase + partial[index]
+        rows: list[Tensor] = []
+        if kept and kept[index].speed is not None:
+            if by_tangents:
+                second = activation.second(layer.phase, layer.value, layer.slope)
+                by_phase = torch.addcmul(by_phase, second, _inner(by_tangents, layer.tangents))
+            bent = kept[index].bend * (2 * cotangent[..., 4:, :])
+            rows = [bent * each for each in layer.tangents.unbind(-2)]
+            for axis, by_tangent in enumerate(by_tangents):
+                rows[axis] = torch.addcmul(rows[axis], by_tangent, layer.slope)
+        biases.append(by_phase.sum(-1, keepdim=True))
+        if index == 0:
+            _add(gradients, 0, torch.matmul(by_phase, points.mT))
+            if rows:  # the tangents of the first layer are its weights
+                sums = [*(row.sum(-1) for row in rows), torch.zeros_like(rows[0][..., 0])]
+                _add(gradients, 0, torch.stack(sums, dim=-1))
+            break
+        stacked = side_by_side(by_phase, *rows)
+        _add(gradients, index, product(stacked, layers[index - 1].outputs.mT))
+        below = product(parameters.transposed[index], stacked)
+        by_output, *by_tangents_below = below.unflatten(-1, (1 + len(rows), -1)).unbind(-2)
+        by_tangents = tuple(by_tangents_below)
+    return biases[::-1]
+
+
+def _add(gradients: list[Tensor | None], index: int, term: Tensor) -> None:
+    before = gradients[index]
+    gradients[index] = term if before is None else before + term
+
+
+def _inner(by_tangents: tuple[Tensor, ...], tangents: Tensor) -> Tensor:
+    along_x, along_y = tangents.unbind(-2)
+    return torch.addcmul(by_tangents[0] * along_x, by_tangents[1], along_y)
+
+
+def side_by_side(*parts: Tensor) -> Tensor:
+    """[*model, unit, point] each -> [*model, unit, part x point]: one product instead of three."""
+    return parts[0] if len(parts) == 1 else torch.stack(parts, dim=-2).flatten(-2)
+
+
+EAGER = Passes(first_pass, other_passes)

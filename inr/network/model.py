@@ -1,0 +1,92 @@
+"""The coordinate network: plain tensors, with an optional leading axis for several models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from inr.config import ModelConfig
+from inr.network.activations import ACTIVATIONS
+
+INPUTS = 3  # x, y, time
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fully connected network (x, y, time) -> value, or several of one shape.
+
+    Attributes:
+        config: shape and activation.
+        weights: one tensor a layer, [*model, fan_out, fan_in]; the last is the linear output.
+        biases: one tensor a layer, [*model, fan_out].
+    """
+
+    config: ModelConfig
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """All tensors, weights first."""
+        return [*self.weights, *self.biases]
+
+    def omega(self, layer: int) -> float:
+        """Frequency of hidden layer ``layer``, counted from 0."""
+        return self.config.omega_first if layer == 0 else self.config.omega_hidden
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
+        """A copy on ``device``, as leaves of the graph that require gradients as these do."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = tensor.detach().to(device, dtype, copy=True)
+            return moved.requires_grad_(tensor.requires_grad)
+
+        return replace(
+            self,
+            weights=tuple(move(weight) for weight in self.weights),
+            biases=tuple(move(bias) for bias in self.biases),
+        )
+
+
+def initialize(
+    config: ModelConfig,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Network:
+    """A random network.
+
+    The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device and
+    the precision.
+
+    Args:
+        config: shape, activation and frequencies.
+        seed: of the random numbers.
+        dtype: of the parameters.
+        input_scales: what the first layer's weights of x, y and time are multiplied by; see
+            `RunConfig.input_scales`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(bound: float, *shape: int) -> Tensor:
+        numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
+        return (2 * numbers - 1) * bound
+
+    bound = ACTIVATIONS[config.activation].bound
+    sizes = [INPUTS, *[config.width] * config.depth, 1]
+    weights, biases = [], []
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        omega = config.omega_first if layer == 0 else config.omega_hidden
+        limit = bound(fan_in, fan_out, omega, layer == 0)
+        weights.append(uniform(limit, fan_out, fan_in))
+        biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
+    weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
+
+    def parameter(numbers: Tensor) -> Tensor:
+        return numbers.to(dtype).requires_grad_()
+
+    return Network(config, tuple(map(parameter, weights)), tuple(map(parameter, biases)))

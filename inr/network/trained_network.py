@@ -1,0 +1,136 @@
+"""A trained network as a file: save it, load it, evaluate it at any resolution and time."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from inr.config import RunConfig
+from inr.errors import UserError
+from inr.files import retried, write_bytes
+from inr.network.model import Network
+from inr.network.predict import predict, predict_points
+from inr.quantities import Fields
+from inr.targets.coordinates import COORDINATES, Coordinates
+
+SCHEMA = "inr-model/1"
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network together with what it was trained on.
+
+    Attributes:
+        config: configuration of the run.
+        network: the weights.
+        shape: (height, width) of the training image in px.
+
+    Example:
+        >>> trained = inr.load("outputs/quickstart/runs/1_1_1_1/sine_cosine_1e-3/model.pt")
+        >>> fields = trained.render(times=[-0.9], scale=4)  # 4 x finer, between two frames
+        >>> fields.value.shape
+        (1, 256, 256)
+    """
+
+    config: RunConfig
+    network: Network = field(repr=False)
+    shape: tuple[int, int]
+
+    @property
+    def times(self) -> np.ndarray:
+        """Times of the frames it was trained on, as `render` takes them."""
+        return self._coordinates.frame_times(self.config.data.frames)
+
+    @property
+    def _coordinates(self) -> Coordinates:
+        return COORDINATES[self.config.training.protocol]
+
+    def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
+        """Value and derivatives on a grid ``scale`` times as fine as the training image.
+
+        Args:
+            times: network times; -1 is the first frame, +1 the last. Beyond them the network
+                extrapolates. Of a run of the original protocol: diffusion times in px^2, from 0.
+            scale: samples per training pixel along each axis.
+
+        Returns:
+            float64 fields [time, row, column], derivatives in network coordinates.
+
+        Raises:
+            ValueError: no time, or a scale below 1.
+        """
+        moments = np.atleast_1d(np.asarray(times, dtype=float))
+        if not moments.size:
+            raise ValueError("times is empty: give at least one network time, such as 0.0")
+        if scale != int(scale) or scale < 1:
+            raise ValueError(f"scale is {scale}: give a whole number from 1")
+        x, y = self._coordinates.pixel_coordinates(self.shape, int(scale))
+        return predict(self.network, x, y, moments)
+
+    def at(self, points: np.ndarray) -> Fields:
+        """Value and derivatives at single points.
+
+        Args:
+            points: (x, y, time) in network coordinates, [point, 3].
+
+        Returns:
+            float64 fields [point], the gradient [point, 2].
+        """
+        return predict_points(self.network, np.asarray(points, dtype=float))
+
+
+def save(path: Path, trained: TrainedNetwork) -> None:
+    """Write a network so that a crash leaves either the old file or the new one."""
+    state = {
+        "schema": SCHEMA,
+        "config": trained.config.canonical_json(),
+        "shape": list(trained.shape),
+        "weights": [weight.detach().cpu() for weight in trained.network.weights],
+        "biases": [bias.detach().cpu() for bias in trained.network.biases],
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
+    """Read a network written by a run (``model.pt``). Nothing in the file is executed.
+
+    Raises `UserError` if the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    try:
+        content = retried(path.read_bytes)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError)
+        reason = "missing" if missing else f"cannot be read: {error.strerror}"
+        raise UserError(f"{path}: {reason}. Give the model.pt of a run") from error
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if state["schema"] != SCHEMA:
+            raise UserError(f"{path}: schema {state['schema']!r}, expected {SCHEMA!r}")
+        config = RunConfig.model_validate_json(state["config"])
+        network = Network(config.model, tuple(state["weights"]), tuple(state["biases"]))
+        height, width = state["shape"]
+    except (
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        ValidationError,
+        pickle.UnpicklingError,
+    ) as error:
+        # not the error's own words: torch advises to load the file with code and all
+        raise UserError(
+            f"{path}: not a network of this software ({type(error).__name__}). "
+            "Give the model.pt of a run"
+        ) from error
+    return TrainedNetwork(config, network.to(torch.device(device)), (height, width))

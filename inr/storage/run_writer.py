@@ -1,0 +1,246 @@
+"""Writes what a run measures: ``run.h5`` after the contract in `inr.results`, and TensorBoard.
+
+The series are small, so the whole file is written anew at every flush and renamed into place:
+a reader, or a crash, sees the old state or the new one and never half of a block.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from inr.config import RunConfig
+from inr.files import remove_leftovers, retried, write_bytes
+from inr.quantities import METRICS, QUANTITIES, Fields, Quantity
+from inr.results import (
+    BASE_SERIES,
+    HELDOUT_TYPE,
+    SCHEMA,
+    ResultsError,
+    Role,
+    UnreadableError,
+    frame_units,
+    open_run,
+    plain,
+    read_series,
+)
+from inr.storage import provenance
+from inr.storage.paths import RunLayout
+from inr.storage.tensorboard import TensorBoardLog
+
+FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
+_CHUNK_ROWS = 65_536  # 512 KiB: nearly every series is one chunk
+
+
+class RunWriter:
+    """Collects the results of one run. Use it as a context manager.
+
+    Args:
+        layout: files of the run; its directory is made.
+        config: the run's configuration, stored with the results.
+        name: the run's name in its sweep.
+        attempt: number of this attempt; None: one more than the unfinished file tells of.
+    """
+
+    def __init__(
+        self, layout: RunLayout, config: RunConfig, name: str, attempt: int | None = None
+    ) -> None:
+        self.layout = layout
+        self.config = config
+        self.name = name
+        self.device = ""
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
+        self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
+        self._flushed = -math.inf  # the first row goes to disk at once
+        self._attempts = attempt or _attempts_so_far(layout) + 1
+        self._tensorboard: TensorBoardLog | None = None
+        layout.root.mkdir(parents=True, exist_ok=True)
+        for path in (layout.results, layout.checkpoint, layout.model):
+            remove_leftovers(path)
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._tensorboard:
+            self._tensorboard.close()
+
+    def start(self, step: int = 0, rows: int = 0) -> bool:
+        """Begin a series, or go on after its first ``rows`` rows, ``step`` steps into the run.
+
+        Returns False, and changes nothing, when there are no such rows to go on from. Raises
+        `UnreadableError` if that cannot be told now.
+        """
+        if rows:
+            series = retried(self._earlier_series)
+            if series is None or len(series["step"]) < rows or series["step"][rows - 1] > step:
+                return False
+            self._series = {key: column[:rows].tolist() for key, column in series.items()}
+        if self.config.record.tensorboard:
+            self._tensorboard = TensorBoardLog(self.layout.root, step)
+        return True
+
+    @property
+    def rows(self) -> int:
+        """Length of the series so far."""
+        return len(self._series["step"])
+
+    def _earlier_series(self) -> dict[str, np.ndarray] | None:
+        try:
+            with open_run(self.layout.results) as file:
+                same_run = plain(file.attrs["run_id"]) == self.config.run_id
+                return read_series(file) if same_run else None
+        except UnreadableError:
+            raise
+        except ResultsError:
+            return None
+
+    def row(self, step: int, row: dict[str, float]) -> None:
+        """Append one row to the series; flushed to disk at least every `FLUSH_SECONDS`.
+
+        Args:
+            step: optimiser steps done.
+            row: every other series by name.
+        """
+        for key, column in self._series.items():
+            column.append(step if key == "step" else row[key])
+        if self._tensorboard:
+            self._tensorboard.scalars(step, row)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def pictures(self, step: int, prediction: Fields, target: Fields) -> None:
+        """Show target and network in TensorBoard."""
+        if self._tensorboard:
+            self._tensorboard.pictures(step, prediction, target)
+
+    def flush(self) -> None:
+        """Write the series so far; the file is marked unfinished."""
+        with _replacing(self.layout.results) as file:
+            self._write_series(file)
+        self._flushed = time.monotonic()
+
+    def finish(
+        self,
+        status: str,
+        times: np.ndarray,
+        prediction: Fields,
+        target: Fields,
+        heldout: dict[str, float],
+    ) -> None:
+        """Write the complete file.
+
+        Args:
+            status: "complete" or "diverged".
+            times: time of each frame, as the network takes it.
+            prediction: the network at the pixels, [frame, row, column].
+            target: what is wanted there.
+            heldout: metrics between the pixels and between the frames; may be empty.
+        """
+        with _replacing(self.layout.results) as file:
+            self._write_series(file)
+            protocol = self.config.training.protocol
+            _create_small(file, "frames/time", times)
+            _write_frames(file, "prediction", prediction, frame_units(protocol, "prediction"))
+            _write_frames(file, "target", target, frame_units(protocol, "target"))
+            if heldout:
+                record = np.array(tuple(heldout[name] for name in METRICS), HELDOUT_TYPE)
+                _create_small(file, "heldout", record)
+            _set_attribute(file, "status", status)
+            file.attrs["complete"] = True
+        if self._tensorboard:
+            final = {metric: self._series[metric][-1] for metric in METRICS}
+            self._tensorboard.hyperparameters(self.config, final)
+
+    def _write_series(self, file: h5py.File) -> None:
+        for name, value in self._attributes().items():
+            _set_attribute(file, name, value)
+        for key, column in self._series.items():
+            file.create_dataset(
+                f"series/{key}",
+                data=np.asarray(column, dtype=np.int64 if key == "step" else np.float64),
+                chunks=(min(_CHUNK_ROWS, max(1, len(column))),),
+                fletcher32=True,
+            )
+
+    def _attributes(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "run_id": self.config.run_id,
+            "name": self.name,
+            "config": self.config.canonical_json(),
+            "status": "unfinished",
+            "created": self._created,
+            "code_version": provenance.code_version(),
+            "versions": json.dumps(provenance.package_versions()),
+            "host": provenance.host(),
+            "device": self.device,
+            "slurm_job_id": provenance.slurm_job_id(),
+            "attempts": self._attempts,
+            "seconds": self._series["seconds"][-1] if self._series["seconds"] else 0.0,
+        }
+
+
+def _attempts_so_far(layout: RunLayout) -> int:
+    """Attempts that an unfinished file tells of; 0 for a new run or an unreadable file."""
+    try:
+        with open_run(layout.results) as file:
+            return int(file.attrs["attempts"])
+    except ResultsError:
+        return 0
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[h5py.File]:
+    """An empty file in memory, which becomes ``path`` when the block succeeds.
+
+    In memory, because libhdf5 itself crashes when it cannot write to a full disk. It also makes
+    locks, which some network file systems lack, needless.
+
+    The format of HDF5 1.10 has checksums over everything but the data, which get their own.
+    """
+    version = ("v110", "v110")
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=version) as file:
+        yield file
+        file.flush()
+        image = file.id.get_file_image()
+    write_bytes(path, image)
+
+
+def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
+    if isinstance(value, str):
+        encoded = value.encode("utf-8")
+        # HDF5 knows no fixed-length text of length 0
+        place.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+    else:
+        place.attrs[name] = value
+
+
+def _create_small(file: h5py.File, name: str, data: Any) -> None:
+    """A dataset inside its own header, and so under the header's checksum."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.COMPACT)
+    file.create_dataset(name, data=data, dcpl=properties)
+
+
+def _write_frames(file: h5py.File, role: Role, fields: Fields, units: dict[Quantity, str]) -> None:
+    for quantity in QUANTITIES:
+        frames = getattr(fields, quantity)
+        with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
+            data = frames.astype(np.float32)
+        dataset = file.create_dataset(
+            f"frames/{quantity}/{role}",
+            data=data,
+            chunks=(1, *frames.shape[1:]),
+            fletcher32=True,
+        )
+        _set_attribute(dataset, "units", units[quantity])

@@ -1,0 +1,3 @@
+"""What is learned: an image, its diffusion, and their derivatives."""
+
+__all__ = ["coordinates", "sequences"]

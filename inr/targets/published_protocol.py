@@ -1,0 +1,187 @@
+r"""The published study's sequence, targets and similarity, as its code computed them.
+
+An 8-bit image is diffused by explicit Euler steps of gamma = 1/11 px^2, in grey levels 0..255.
+Frame k belongs to diffusion time s = k gamma, which is fed to the network as it is. Pixel centres
+lie on ``linspace(-1, 1, N)``, so a pixel is h = 2 / (N - 1); image and sequence are square.
+
+Targets, of the frames F as stored (uint8) and of their values V = F / 127.5 - 1 in [-1, 1]:
+
+===============  ==================================================  =========================
+value            V                                                   1
+gradient         3x3 Sobel of V: 8 times the derivative per pixel    1/(8 px)
+Laplacian        5-point stencil of V                                1/px^2
+time derivative  5-point stencil of F, wrapped modulo 256 to uint8   grey levels/px^2, mod 256
+===============  ==================================================  =========================
+
+The network's own derivatives are in coordinates: h times larger scales, 4 / h^2 and so on. That
+targets and network disagree about units, and that negative time derivatives wrap, are defects of
+the study; they are kept here on purpose. Borders of all stencils reflect.
+
+Exact: `exact_fields` is the diffusion itself in these coordinates, what the study meant to learn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from scipy.ndimage import gaussian_filter, laplace, sobel
+
+from inr.quantities import Fields
+from inr.targets import heat_equation as diffusion
+from inr.targets.heat_equation import Diffusion
+
+STEP = 1 / 11  # px^2, diffusion time between two frames
+_HALF_RANGE = 127.5  # grey levels in one unit of value
+
+_SSIM_SIGMA, _SSIM_RADIUS = 1.5, 5  # px; a window of 11 x 11
+_SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1, although values span 2
+
+
+def frame_times(frames: int) -> Float[np.ndarray, " frame"]:
+    """Diffusion times of the frames, px^2: k / 11."""
+    return np.arange(frames) * STEP
+
+
+def pixel_coordinates(
+    shape: tuple[int, int], scale: int = 1
+) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " row"]]:
+    """Coordinates x of the columns and y of the rows: ``linspace(-1, 1, N)`` at scale 1.
+
+    Args:
+        shape: (N, N) of the image.
+        scale: samples per pixel and axis. Those of a finer grid lie inside the same pixels, whose
+            outer edges are at -N / (N - 1) and N / (N - 1).
+    """
+    stretch = _stretch(shape)
+    x, y = diffusion.pixel_coordinates(shape, scale)
+    return stretch * x, stretch * y
+
+
+def _stretch(shape: tuple[int, int]) -> float:
+    """These coordinates over those of `inr.targets.heat_equation`: N / (N - 1)."""
+    return shape[0] / (shape[0] - 1)
+
+
+def to_grey_levels(image: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
+    """Values in [-1, 1] as the nearest of 256 grey levels."""
+    return np.rint((image + 1) * _HALF_RANGE).astype(np.uint8)
+
+
+def to_values(
+    levels: UInt8[np.ndarray, "*frame row column"],
+) -> Float[np.ndarray, "*frame row column"]:
+    """Grey levels as values in [-1, 1]."""
+    return levels / _HALF_RANGE - 1
+
+
+def euler_frames(
+    levels: UInt8[np.ndarray, "row column"], frames: int
+) -> UInt8[np.ndarray, "frame row column"]:
+    """Frames of the diffusion of an image by explicit Euler steps, each truncated to uint8.
+
+    The state stays in floating point from step to step; only what is stored is truncated (towards
+    0, then modulo 256 in the rare case that the faulty border below leaves 0..255).
+
+    The far border is faulty, as published. Differences to the next row live in one array whose
+    last row nobody sets: it should stay 0, no flux. The divergence is written into the same array,
+    so the last row keeps -(flux into it) of this step, and in the next step that stale flux is
+    taken for the flux out of the image. The first step is right; after it the last row's flux is
+    the sum of all fluxes so far. Columns likewise.
+    """
+    state = levels.astype(np.float64)
+    down, right = np.zeros_like(state), np.zeros_like(state)
+    stored = [levels]
+    for _ in range(frames - 1):
+        down[:-1] = np.diff(state, axis=0)
+        right[:, :-1] = np.diff(state, axis=1)
+        down[1:] -= down[:-1].copy()
+        right[:, 1:] -= right[:, :-1].copy()
+        state += STEP * (down + right)
+        # by way of int64: what a negative float becomes as uint8 depends on the processor
+        stored.append(state.astype(np.int64).astype(np.uint8))
+    return np.stack(stored)
+
+
+def targets(levels: UInt8[np.ndarray, "frame row column"]) -> Fields:
+    """What the network was trained on, at the pixels, in the units of the table above."""
+    value, whole = to_values(levels), levels.astype(np.int64)
+    return Fields(
+        value=value,
+        # frame by frame: neither filter may reach across frames
+        gradient=np.stack([[sobel(frame, axis=axis) for axis in (1, 0)] for frame in value]),
+        laplacian=np.stack([laplace(frame) for frame in value]),
+        time_derivative=wrap(np.stack([laplace(frame) for frame in whole])),
+    )
+
+
+def wrap(numbers: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """Whole numbers as uint8 holds them, modulo 256: -1 becomes 255."""
+    return np.asarray(np.mod(numbers, 256), dtype=np.float64)
+
+
+def kappa(shape: tuple[int, int]) -> float:
+    """Of u_s = kappa (u_xx + u_yy) in these coordinates: h^2, since s is in px^2."""
+    return (2 / (shape[0] - 1)) ** 2
+
+
+def exact_diffusion(levels: UInt8[np.ndarray, "row column"], frames: int) -> Diffusion:
+    """The exact diffusion of the same image over the same times."""
+    sigma_end = float(np.sqrt(2 * frame_times(frames)[-1]))
+    return Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
+
+
+def exact_fields(
+    exact: Diffusion,
+    x: Float[np.ndarray, " column"],
+    y: Float[np.ndarray, " row"],
+    times: Float[np.ndarray, " frame"],
+) -> Fields:
+    """Exact fields in these coordinates: those of ``exact`` by the chain rule.
+
+    With x' = x / stretch the coordinate of `inr.targets.heat_equation` and tau its network time,
+    u_x = u_x' / stretch, the Laplacian is divided by stretch^2, and u_s = kappa times that.
+
+    Args:
+        exact: from `exact_diffusion`.
+        x: of the columns.
+        y: of the rows.
+        times: diffusion times, px^2.
+    """
+    stretch = _stretch(exact.shape)
+    end = float(exact.diffusion_time(1.0))
+    found = exact.on_grid(x / stretch, y / stretch, 2 * times / end - 1)
+    laplacian = found.laplacian / stretch**2
+    return Fields(
+        value=found.value,
+        gradient=found.gradient / stretch,
+        laplacian=laplacian,
+        time_derivative=kappa(exact.shape) * laplacian,
+    )
+
+
+def similarity(
+    wanted: Float[np.ndarray, "row column"],
+    predicted: Float[np.ndarray, "row column"],
+    data_range: float,
+) -> float:
+    r"""Structural similarity of two pictures as the study had it.
+
+    .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
+                   {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
+
+    averaged over all pixels, with Gaussian means of 1.5 px in a window of 11 x 11 and zeros
+    beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``data_range`` is.
+    """
+
+    def mean(picture: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            gaussian_filter(picture, _SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
+        )
+
+    mean_a, mean_b = mean(wanted), mean(predicted)
+    variance_a = mean(wanted**2) - mean_a**2
+    variance_b = mean(predicted**2) - mean_b**2
+    covariance = mean(wanted * predicted) - mean_a * mean_b
+    numerator = (2 * mean_a * mean_b + _SSIM_C1) * (2 * covariance + _SSIM_C2)
+    denominator = (mean_a**2 + mean_b**2 + _SSIM_C1) * (variance_a + variance_b + _SSIM_C2)
+    return float((numerator / denominator).mean())

@@ -1,0 +1,13 @@
+"""How it learns: one optimiser step after the other, measured and saved."""
+
+__all__ = [
+    "allocator",
+    "batches",
+    "compilation",
+    "evaluation",
+    "fit",
+    "fusing_key",
+    "optimizers",
+    "schedules",
+    "step",
+]

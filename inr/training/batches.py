@@ -1,0 +1,120 @@
+"""What each optimiser step sees: one whole frame, or random points of the sequence.
+
+A batch depends on the seed and the step alone, so a resumed run sees what an uninterrupted one
+would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inr.config import TrainingConfig
+from inr.quantities import Fields
+
+_BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Exact fields at the points of a batch.
+
+    Attributes:
+        value, laplacian, time_derivative: [*model, point].
+        gradient: d/dx, d/dy, [*model, point, 2].
+    """
+
+    value: Tensor
+    gradient: Tensor
+    laplacian: Tensor
+    time_derivative: Tensor
+
+
+Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], targets
+
+
+def make_batches(training: TrainingConfig, points: Tensor, targets: Targets) -> Batches:
+    """Batches by step.
+
+    Args:
+        training: ``batch`` is "frame" or the number of points.
+        points: (x, y, time) of the whole sequence, [frame, pixel, 3].
+        targets: exact fields there, [frame, pixel] and [frame, pixel, 2].
+    """
+    if training.batch == "frame":
+        return _whole_frames(training.seed, points, targets)
+    return _random_points(training.seed, training.batch, points, targets)
+
+
+def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:
+    """Every frame once an epoch, in an order drawn anew for each epoch."""
+    frames = len(points)
+
+    @lru_cache(maxsize=1)
+    def order(epoch: int) -> list[int]:
+        drawn: list[int] = np.random.default_rng([seed, epoch]).permutation(frames).tolist()
+        return drawn
+
+    def batch(step: int) -> tuple[Tensor, Targets]:
+        epoch, position = divmod(step, frames)
+        frame = order(epoch)[position]
+        return points[frame], select(targets, frame)
+
+    return batch
+
+
+def _random_points(seed: int, count: int, points: Tensor, targets: Targets) -> Batches:
+    """Points drawn uniformly, with replacement, from all pixels of all frames."""
+    flat_points = points.flatten(0, 1)
+    flat_targets = Targets(**{name: t.flatten(0, 1) for name, t in vars(targets).items()})
+
+    # many steps at once: sending them to a GPU makes it wait
+    steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+
+    @lru_cache(maxsize=1)
+    def indices(block: int) -> Tensor:
+        # numpy's generator mixes (seed, block) well; torch's own seeds are not meant for that
+        generator = np.random.default_rng([seed, block])
+        drawn = generator.integers(len(flat_points), size=(steps, count))
+        return torch.from_numpy(drawn).to(points.device)
+
+    def batch(step: int) -> tuple[Tensor, Targets]:
+        block, position = divmod(step, steps)
+        index = indices(block)[position]
+        return flat_points[index], select(flat_targets, index)
+
+    return batch
+
+
+def select(targets: Targets, index: int | Tensor) -> Targets:
+    """Entries ``index`` of the leading axis of every field."""
+    return Targets(**{name: tensor[index] for name, tensor in vars(targets).items()})
+
+
+def sequence_points(
+    x: np.ndarray, y: np.ndarray, times: np.ndarray, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """(x, y, time) of every pixel of every frame, [frame, pixel, 3], rows of an image in order."""
+    time, row, column = np.meshgrid(times, y, x, indexing="ij")
+    points = np.stack([column, row, time], axis=-1).reshape(len(times), -1, 3)
+    return torch.from_numpy(points).to(device, dtype)
+
+
+def sequence_targets(fields: Fields, device: torch.device, dtype: torch.dtype) -> Targets:
+    """Exact fields on a grid as the targets of every pixel of every frame."""
+
+    def flat(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array.reshape(len(array), -1)).to(device, dtype)
+
+    gradient = np.moveaxis(fields.gradient, 1, -1)
+    return Targets(
+        value=flat(fields.value),
+        gradient=torch.from_numpy(gradient.reshape(len(gradient), -1, 2)).to(device, dtype),
+        laplacian=flat(fields.laplacian),
+        time_derivative=flat(fields.time_derivative),
+    )

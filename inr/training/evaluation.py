@@ -1,0 +1,59 @@
+"""How good a network is: on all frames, and at points where nothing was trained."""
+
+from __future__ import annotations
+
+from inr.config import RunConfig
+from inr.metrics import evaluate, target_statistics
+from inr.network.model import Network
+from inr.network.predict import predict
+from inr.quantities import QUANTITIES, Fields
+from inr.targets.coordinates import COORDINATES
+from inr.targets.sequences import make_sequence
+
+
+class Evaluator:
+    """Compares what a network makes of the whole sequence with what is wanted.
+
+    Attributes:
+        shape: (H, W) of the image, px.
+        x, y, times: coordinates of columns, rows and frames.
+        target: what is wanted there.
+        statistics: scales of the target.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.sequence = sequence = make_sequence(config)
+        self.shape, self.target = sequence.shape, sequence.target
+        coordinates = COORDINATES[config.training.protocol]
+        self.times = coordinates.frame_times(config.data.frames)
+        self.x, self.y = coordinates.pixel_coordinates(self.shape, 1)
+        self.statistics = target_statistics(self.target)
+
+    def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
+        """Predicted frames, and their metrics."""
+        prediction = predict(network, self.x, self.y, self.times)
+        sequence = self.sequence
+        metrics = evaluate(
+            prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
+        )
+        return prediction, metrics
+
+    def held_out(self, network: Network) -> dict[str, float]:
+        """Metrics where nothing was trained: pixel corners, half-way between the frames.
+
+        Against the exact diffusion, whatever the network was trained on.
+        """
+        x, y, times = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
+        target = self.sequence.exact(x, y, times)
+        prediction = predict(network, x, y, times)
+        return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
+
+    def objective(self, config: RunConfig, metrics: dict[str, float]) -> float:
+        """The training objective over the whole sequence, from its metrics."""
+        kind = "nmse" if config.training.loss_normalization == "variance" else "mse"
+        weights = config.training.loss_weights.as_tuple()
+        return sum(
+            weight * metrics[f"{kind}_{quantity}"]
+            for quantity, weight in zip(QUANTITIES, weights, strict=True)
+            if weight
+        )

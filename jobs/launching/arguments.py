@@ -1,0 +1,156 @@
+"""The command line of the launcher."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Literal
+
+from inr.command_line import ArgumentParser, user_path
+from inr.errors import UsageError
+from inr.storage.paths import OUTPUTS
+from jobs.sweeps.pack_mode import PACK_MODES
+
+Mode = Literal["local", "array", "debug"]
+
+_DEFAULT_SWEEP: dict[Mode, str] = {"local": "quickstart", "array": "study", "debug": "quickstart"}
+_EPILOG = """\
+examples:
+  python jobs/launch.py --local
+  python jobs/launch.py --array --sweep study --profile default --dry-run
+  python jobs/launch.py --local --set data.image=photo.png --output outputs/photo
+  python jobs/launch.py --debug --set training.steps=200
+
+What wins: --set over the grid, list, random and seeds of the sweep file, these over its base,
+and base over the defaults. Combinations that --set makes equal run once.
+Launching a sweep again skips the runs that are complete, with --array also those that wait in the
+queue or run, goes on with those that were cut off, and adds those that are new.
+"""
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits.
+
+    The result has ``mode`` (a `Mode`), ``overrides`` (with that of ``--compile``), and the other
+    options by their names; ``output`` (a path or None) is still open.
+    """
+    given = _parser().parse_args(arguments)
+    if given.mode is None:
+        raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
+    _check(given)
+    if given.compile is not None:
+        given.overrides = [*given.overrides, f"training.compile={given.compile}"]
+    defaults = {"sweep": _DEFAULT_SWEEP[given.mode], "profile": "default", "pack_mode": "auto"}
+    for name, default in (defaults | {"run": "0", "pack": 1}).items():
+        if getattr(given, name) is None:
+            setattr(given, name, default)
+    return given
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Refuse options that do not go together, and numbers that make no sense."""
+    for option, value, belongs_to in (
+        ("--profile", given.profile, "array"),
+        ("--workers", given.workers, "local"),
+        ("--run", given.run, "debug"),
+    ):
+        if value is not None and given.mode != belongs_to:
+            raise UsageError(
+                f"{option} {value}: goes with --{belongs_to} only, not with --{given.mode}"
+            )
+    if not given.preflight and given.mode != "array":
+        raise UsageError(f"--no-preflight: goes with --array only, not with --{given.mode}")
+    check_counts(given, "workers", "pack")
+    for option, value in (("--pack", given.pack), ("--pack-mode", given.pack_mode)):
+        if value is not None and given.mode == "debug":
+            raise UsageError(f"{option} {value}: does not go with --debug, which trains one run")
+    if given.pack_mode is not None and given.pack in (None, 1):
+        raise UsageError(f"--pack-mode {given.pack_mode}: needs --pack with at least 2 runs a task")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ArgumentParser(
+        prog="launch.py",
+        description="Train every combination of a sweep file: here, or on a Slurm cluster.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    modes = parser.add_mutually_exclusive_group()
+    for mode, text in (
+        ("local", "train on this machine, several runs at once (default sweep: quickstart)"),
+        ("array", "submit a Slurm array (default sweep: study, profile: default)"),
+        ("debug", "train one combination in this process, also if it is complete"),
+    ):
+        modes.add_argument(f"--{mode}", dest="mode", action="store_const", const=mode, help=text)
+    add = parser.add_argument
+    add("--sweep", metavar="NAME|FILE", help="a sweep of jobs/sweeps/, or the path of a .yaml file")
+    add(
+        "--set",
+        dest="overrides",
+        metavar="FIELD=VALUE",
+        action="extend",
+        nargs="+",
+        default=[],
+        help="fix fields in all runs, such as training.steps=500; may be repeated",
+    )
+    add(
+        "--output",
+        metavar="DIR",
+        type=user_path,
+        help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
+    )
+    add_start_options(parser)
+    add(
+        "--pack",
+        metavar="K",
+        type=int,
+        help="--array, --local: up to K runs of one shape share a task and its device (default: 1)",
+    )
+    add(
+        "--pack-mode",
+        choices=PACK_MODES,
+        help="train a pack as one (fused) or in processes; auto, the default: fused on a GPU, in "
+        "processes on a CPU",
+    )
+    add(
+        "--compile",
+        choices=("auto", "on", "off"),
+        help="compile the training step: short for --set training.compile=... (default: auto, "
+        "where a run is long enough to repay it)",
+    )
+    add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
+    return parser
+
+
+def add_start_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all commands that start runs."""
+    add = parser.add_argument
+    add("--profile", metavar="NAME|FILE", help="on Slurm: cluster profile of slurm/profiles/")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="--local: tasks at once (default: cores / pack, and 4 at most a GPU)",
+    )
+    add("--dry-run", action="store_true", help="show what would start, and start nothing")
+    add(
+        "--no-preflight",
+        dest="preflight",
+        action="store_false",
+        help="on Slurm: do not check disk, cluster, environment and networks before submitting",
+    )
+    add(
+        "--no-post",
+        dest="post",
+        action="store_false",
+        help="do not merge and draw figures and videos at the end",
+    )
+
+
+def check_counts(given: argparse.Namespace, *names: str) -> None:
+    """Raise `UsageError` for an option that must be at least 1, if it is given."""
+    for name in names:
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: at least 1 is needed")

@@ -1,0 +1,80 @@
+"""What a run will cost: bytes on disk, and time from measured steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inr.config import RunConfig
+from inr.progress import describe_seconds
+from inr.quantities import METRICS, QUANTITIES
+from inr.results import BASE_SERIES
+
+_INPUTS = 3  # x, y, time
+_FLOAT32, _FLOAT64 = 4, 8
+_PLANES = len(QUANTITIES) + 1  # the gradient has two components
+_EVENT_BYTES = 60  # of a scalar in TensorBoard's file, measured
+_FIXED_BYTES = 100_000  # HDF5's own structures, logs, small files; measured
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run of some shape costs, in seconds; a step is a straight line in its points.
+
+    Attributes:
+        start: before the first step.
+        fixed: of a training step, whatever its points.
+        point: of a training step, for each point.
+        examined: of an evaluation, for each point.
+    """
+
+    start: float
+    fixed: float
+    point: float
+    examined: float
+
+
+def parameter_count(width: int, depth: int) -> int:
+    """Numbers that a network learns."""
+    return _INPUTS * width + (depth - 1) * width * width + depth * width + width + 1
+
+
+def expected_bytes(config: RunConfig) -> int:
+    """Most that a run may have on disk: its results, TensorBoard, network and checkpoint.
+
+    The image is taken for square, and its pictures in TensorBoard for incompressible.
+    """
+    pixels = config.data.size**2
+    frames = 2 * _PLANES * config.data.frames * pixels * _FLOAT32  # prediction and target
+    rows = _rows(config)
+    columns = len(BASE_SERIES) + len(METRICS)
+    series = rows * columns * _FLOAT64
+    events = 0
+    if config.record.tensorboard:
+        pictures = config.training.steps // config.record.images_every + 2
+        events = rows * columns * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
+    # the network, and a checkpoint: the network again with the two moments of Adam
+    parameters = (1 + 3) * parameter_count(config.model.width, config.model.depth) * _FLOAT32
+    return frames + series + events + parameters + _FIXED_BYTES
+
+
+def expected_seconds(config: RunConfig, cost: Cost) -> float:
+    """How long a run takes at the measured cost: its steps and its examinations."""
+    pixels = config.data.size**2
+    points = pixels if config.training.batch == "frame" else config.training.batch
+    step = cost.fixed + points * cost.point
+    # one more at the end, between the pixels and frames
+    examined = (_rows(config) + 1) * config.data.frames * pixels * cost.examined
+    return cost.start + config.training.steps * step + examined
+
+
+def describe_hours(seconds: Sequence[float], gpus: int) -> str:
+    """Total and longest of the runs' times, with the GPU hours if tasks have GPUs."""
+    total, longest = sum(seconds) / 3600, describe_seconds(max(seconds))
+    with_gpus = f", {total * gpus:.3g} GPU hours" if gpus else ""
+    return f"{total:,.3g} task hours{with_gpus}, the longest task {longest}"
+
+
+def _rows(config: RunConfig) -> int:
+    """Examinations of a run: before the first step, on the cadence, and after the last step."""
+    return config.training.steps // config.record.metrics_every + 2

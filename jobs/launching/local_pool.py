@@ -1,0 +1,232 @@
+"""Train many runs on this machine, a few at a time, through submitit's local executor."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from inr.cpus import core_count
+from inr.progress import Progress, describe_errors, describe_seconds, read_progress
+from inr.results import outcome
+from inr.signals import signals_blocked
+from inr.storage.attempts import read_attempts
+from inr.storage.code_snapshot import import_path
+from inr.storage.paths import SweepLayout
+from inr.storage.sweep_index import IndexEntry
+from jobs.launching.progress_bars import Display
+from jobs.sweeps.grouping import Group, count_of
+from jobs.sweeps.pack_mode import PackMode
+from jobs.worker.attempt import forget_last_attempt
+from jobs.worker.child_process import THREAD_VARIABLES
+from jobs.worker.devices import cuda_devices
+from jobs.worker.parent_watchdog import GRACE_SECONDS, ParentWatchdog
+from jobs.worker.train_pack import run_pack
+from jobs.worker.train_run import run_task
+
+_NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
+_LOOK_SECONDS = 0.2
+_SAVED = ("stopped", "complete", "diverged")  # how an attempt ends of which nothing is lost
+
+Failure = tuple[IndexEntry, str]
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A task that runs."""
+
+    runs: list[IndexEntry]  # those whose end has not been told
+    slot: int  # from 0; one task at a time holds it
+    job: Any  # submitit.LocalJob
+    started: float  # time.monotonic()
+
+
+class LocalPool:
+    """Runs tasks in processes of their own, never more than ``workers`` at once.
+
+    The cores are divided among the workers. Where there are CUDA devices, each worker uses one;
+    if there are more workers than devices they share them evenly.
+
+    Args:
+        layout: the sweep.
+        workers: most processes at a time.
+        code: the snapshot that the tasks run.
+        mode: how a task trains several runs, see `jobs.sweeps.grouping`.
+    """
+
+    def __init__(
+        self, layout: SweepLayout, workers: int, code: Path, mode: PackMode = "auto"
+    ) -> None:
+        self._layout = layout
+        self._workers = workers
+        self._code = code
+        self._mode = mode
+        self._devices = cuda_devices()
+        # a folder for each launch: submitit names its files after process ids, which come again
+        self._folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._executor = submitit.LocalExecutor(self._folder)
+        self._executor.update_parameters(timeout_min=_NO_TIMEOUT_MINUTES)
+        self._running: list[_Running] = []
+        self._ended: list[IndexEntry] = []
+        self._failures: list[Failure] = []
+
+    def train(self, tasks: Sequence[Group], display: Display) -> list[Failure]:
+        """Train the runs of ``tasks``. Returns those that failed, with the reason.
+
+        When interrupted (Ctrl-C, SIGTERM) it lets all processes save what they train, then raises
+        KeyboardInterrupt; see `unsaved`.
+        """
+        waiting = deque(tasks)
+        runs = [run for task in tasks for run in task]
+        started = time.monotonic()
+        threads = max(1, core_count() // self._workers)
+        with _task_environment(self._code, threads), ParentWatchdog() as watchdog:
+            try:
+                while waiting or self._running:
+                    while waiting and len(self._running) < self._workers:
+                        self._start(waiting.popleft(), watchdog)
+                    self._collect(display, len(runs))
+                    display.show(*self._standing(runs, time.monotonic() - started))
+                    time.sleep(_LOOK_SECONDS)
+            finally:
+                self._stop(watchdog)
+        return self._failures
+
+    def _start(self, runs: Group, watchdog: ParentWatchdog) -> None:
+        taken = {running.slot for running in self._running}
+        slot = next(slot for slot in range(self._workers) if slot not in taken)
+        device = self._devices[slot % len(self._devices)] if self._devices else None
+        for run in runs:
+            forget_last_attempt(self._layout.run(run.name))
+        work = [(run.name, json.dumps(run.config)) for run in runs]
+        root = str(self._layout.root.resolve())
+        tied: dict[str, Any] = {"watchdog": str(watchdog.path), "cuda_device": device}
+        task = (run_task, root, *work[0]) if len(work) == 1 else (run_pack, root, work, self._mode)
+        # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
+        with signals_blocked():
+            job = self._executor.submit(*task, **tied)
+        self._running.append(_Running(list(runs), slot, job, time.monotonic()))
+
+    def _collect(self, display: Display, total: int) -> None:
+        """Take away the tasks and runs that ended, and say how."""
+        for running in list(self._running):
+            over = running.job.done()
+            if over:
+                self._running.remove(running)
+            # the last run of a task ends with it
+            ended = [] if len(running.runs) == 1 else filter(self._is_complete, running.runs)
+            for run in list(running.runs if over else ended):
+                running.runs.remove(run)
+                self._ended.append(run)
+                how = self._describe_end(running, run)
+                display.say(f"[{len(self._ended)}/{total}] {run.name}: {how}")
+
+    def _is_complete(self, run: IndexEntry) -> bool:
+        """Whether a run is finished, though its task may go on with others."""
+        files = self._layout.run(run.name)
+        report = read_progress(files.progress)
+        if report is None or report.step < report.steps:
+            return False
+        attempts = read_attempts(files.attempts)
+        return bool(attempts) and attempts[-1].status == "complete"
+
+    def _describe_end(self, running: _Running, run: IndexEntry) -> str:
+        files = self._layout.run(run.name)
+        status = outcome(files.results, run.run_id)
+        if status is None:
+            log = running.job.paths.stderr
+            reason = f"{_reason(files.error, log, run.name)} (log: {log})"
+            self._failures.append((run, reason))
+            return f"FAILED: {reason}"
+        report = read_progress(files.progress)
+        attempts = read_attempts(files.attempts)  # the run may have waited for others of its task
+        own = attempts[-1].wall_seconds if attempts else 0.0
+        took = describe_seconds(own or time.monotonic() - running.started)
+        return f"{status} in {took}  {describe_errors(report.errors) if report else ''}".rstrip()
+
+    def _standing(
+        self, runs: Sequence[IndexEntry], seconds: float
+    ) -> tuple[dict[str, Progress | None], Progress, str]:
+        """How far the runs that train are, and all of them together.
+
+        Of a task whose runs have all not begun, the first one.
+        """
+        reports: dict[str, Progress | None] = {}
+        for each in self._running:
+            names = [run.name for run in each.runs]
+            found = {name: read_progress(self._layout.run(name).progress) for name in names}
+            begun = {name: report for name, report in found.items() if report}
+            reports |= begun or dict.fromkeys(names[:1])
+        done = _steps(self._ended) + sum(report.step for report in reports.values() if report)
+        finished = f"{len(self._ended)} of {len(runs)} runs"
+        return reports, Progress(done, _steps(runs), seconds), finished
+
+    def unsaved(self) -> list[str]:
+        """Runs that an interruption cut off before they said that they are saved."""
+        files = {run.name: self._layout.run(run.name) for e in self._running for run in e.runs}
+        return [
+            name
+            for name, run in files.items()
+            if run.progress.exists()
+            and not any(each.status in _SAVED for each in read_attempts(run.attempts)[-1:])
+        ]
+
+    def _stop(self, watchdog: ParentWatchdog) -> None:
+        """Let every task that still runs save and end, and wait for it."""
+        watchdog.cut()
+        deadline = time.monotonic() + GRACE_SECONDS + 5
+        told = time.monotonic() + 2
+        waiting = list(self._running)
+        while (waiting := [e for e in waiting if not e.job.done()]) and time.monotonic() < deadline:
+            if time.monotonic() > told:
+                told = deadline
+                print(f"waiting for {count_of(len(waiting), 'task')} to save", file=sys.stderr)
+            time.sleep(0.05)
+
+
+def _steps(runs: Sequence[IndexEntry]) -> int:
+    return sum(run.config["training"]["steps"] for run in runs)
+
+
+def _reason(error: Path, log: Path, name: str) -> str:
+    """Why a run ended without a result: the last line of its traceback, else of its task's log."""
+    for path in (error, log):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        lines = [line.strip() for line in text.splitlines() if not line.startswith("submitit INFO")]
+        if any(lines):
+            own = [line for line in lines if line.startswith(f"{name}: ")]
+            last = next(line for line in reversed(own or lines) if line).removeprefix(f"{name}: ")
+            return re.sub(r"^(\w+\.)*(UserError|UsageError|LockHeldError): ", "", last)
+    return "the process was killed, perhaps for lack of memory (fewer --workers need less)"
+
+
+@contextmanager
+def _task_environment(code: Path, threads: int) -> Iterator[None]:
+    """What tasks that are started meanwhile inherit.
+
+    A Slurm job around this process is no job of theirs, and says nothing of what they share.
+    """
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith("SLURM_") and name != "SLURM_CONF"]:
+        del os.environ[name]
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ["PYTHONPATH"] = import_path(code)
+    os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the current directory is not imported
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

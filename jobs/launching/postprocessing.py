@@ -1,0 +1,134 @@
+"""What follows training: post-processing as commands, and where everything lies.
+
+``python -P -m jobs.launching.postprocessing SWEEP`` is what a Slurm job runs when all tasks have
+ended.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from inr.errors import run_main
+from inr.signals import StopRequest
+from inr.storage.paths import SweepLayout
+from inr.storage.provenance import ROOT
+from jobs.launching.run_table import say
+from slurm.requeue import go_on
+
+_FOLDER = "postprocess"
+
+
+@dataclass(frozen=True)
+class _Step:
+    script: str
+    doing: str
+    options: tuple[str, ...] = ()
+    optional: bool = False  # a sweep is as good without it
+
+
+_STEPS = (
+    _Step("merge.py", "merging the runs"),
+    _Step("figures.py", "drawing figures"),
+    _Step("videos.py", "making videos", ("--select", "auto", "--compare", "best", "worst")),
+    # needs a network, which runs that diverged may lack; a gif takes longer than all the rest of it
+    _Step("zoom.py", "zooming into the best run", ("--format", "mp4"), optional=True),
+    _Step("report.py", "writing the report"),
+)
+
+
+def main() -> int:
+    """Merge and draw the sweep named on the command line, whatever became of its runs."""
+    (root,) = sys.argv[1:]
+    with StopRequest() as stop:
+        code = run_postprocessing(SweepLayout(Path(root)), stop=stop)
+        return 0 if stop() and go_on(stop.received) else code
+
+
+def run_postprocessing(
+    layout: SweepLayout, code: Path | None = None, stop: Callable[[], bool] = lambda: False
+) -> int:
+    """Merge the runs, draw figures and videos, write the report. Each fails alone.
+
+    Args:
+        layout: the sweep.
+        code: the snapshot to use; None: the code that runs.
+        stop: whether a step that failed was told to stop, as this process was.
+
+    Returns:
+        0, or the exit code of the first command that failed and is not optional, or was told to
+        stop.
+    """
+    code = code or ROOT
+    exit_code = 0
+    for step in _STEPS:
+        script = code / _FOLDER / step.script
+        if not script.is_file():
+            continue
+        if not sys.stdout.isatty():  # on a terminal each has a bar of its own
+            say(step.doing)
+        failed = _run([sys.executable, str(script), str(layout.root), *step.options])
+        if failed and stop():
+            return failed
+        if failed:
+            say(f"note: {script.name} failed; run it again when the reason is gone")
+            if not step.optional:
+                exit_code = exit_code or failed
+    return exit_code
+
+
+def _run(command: list[str]) -> int:
+    """Exit code of a command, which ends with this process."""
+    with subprocess.Popen(command) as process:  # noqa: S603, our own
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise KeyboardInterrupt(
+                "post-processing; the same command makes what is missing"
+            ) from None
+
+
+def describe_results(layout: SweepLayout) -> str:
+    """Where the results are, and what to do next."""
+    lines = [f"\nResults of {layout.name}:"]
+    for what, path in (
+        ("one directory per run", layout.runs),
+        ("all runs in one file", layout.merged),
+        ("one row per run", layout.summary),
+        ("figures", layout.figures),
+        ("videos", layout.videos),
+        ("report: open this", layout.report),
+    ):
+        if path.exists():
+            lines.append(f"  {what:<24}{path}")
+    launch = f"{_python()} {_shown(ROOT / 'jobs' / 'launch.py')}"
+    tensorboard = _shown(Path(sys.executable).with_name("tensorboard"))
+    figures = _shown(ROOT / _FOLDER / "figures.py")
+    lines += [
+        "Next:",
+        f"  learning curves         {tensorboard} --logdir {quote(str(layout.runs))}",
+        f"  update the figures      {_python()} {figures} {quote(str(layout.root))}",
+        f"  your own image          {launch} --local --set data.image=photo.png "
+        "--output outputs/photo",
+        f"  a Slurm cluster         {launch} --array --dry-run",
+    ]
+    return "\n".join(lines)
+
+
+def _python() -> str:
+    return _shown(Path(sys.executable))
+
+
+def _shown(path: Path) -> str:
+    """A path as it can be typed here: relative where it lies below the current directory."""
+    here = Path.cwd()
+    return quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

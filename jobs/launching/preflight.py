@@ -1,0 +1,217 @@
+"""What can be known to go wrong before anything is queued: disk, cluster, environment, networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from inr.config import RunConfig
+from inr.cpus import core_count
+from inr.errors import UserError
+from inr.storage.paths import SweepLayout
+from inr.storage.sweep_index import IndexEntry
+from jobs.launching.cost_model import (
+    Cost,
+    describe_hours,
+    expected_bytes,
+    expected_seconds,
+    parameter_count,
+)
+from jobs.sweeps.grouping import SINGLE, Packing
+from slurm.batch_script import guarded, post_script, python_command
+from slurm.commands import clean_environment
+from slurm.profile import Profile
+from slurm.submit import largest_array
+
+FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
+SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
+# Networks of more parameters are not tried: a login node may not have the memory.
+REHEARSAL_PARAMETERS = 20_000_000
+# The setup neither reads the questions nor writes among the answers.
+_SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
+
+# activation, width, depth, which terms of the loss count, kind of batch
+Shape = tuple[str, int, int, tuple[bool, ...], bool]
+Costs = dict[Shape, Cost]
+
+
+def check(
+    layout: SweepLayout,
+    runs: Sequence[IndexEntry],
+    profile: Profile,
+    code: Path,
+    post: bool,
+    packing: Packing = SINGLE,
+) -> list[str]:
+    """Check everything that ``runs`` need, and estimate what they cost.
+
+    Args:
+        layout: the sweep, whose directory exists.
+        runs: the runs to submit, at least one.
+        profile: the cluster profile.
+        code: the snapshot that they will run.
+        post: whether post-processing is submitted too.
+        packing: how runs are put into tasks.
+
+    Returns:
+        Disk and time on one line, then what the user should know, and nothing keeps them from.
+
+    Raises:
+        UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
+            is not there; a network that cannot be trained. Says what to do.
+    """
+    configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
+    tasks = [[configs[run.name] for run in task] for task in packing.groups(runs)]
+    room = _check_room(layout, list(configs.values()))
+    notes = _check_cluster(layout, len(tasks), profile, code, post)
+    costs, untried, reason = run_smoke_test(configs, code, profile)
+    if reason:
+        notes.append(f"nothing was tried: {reason}, here at least")
+    elif untried:
+        notes.append(
+            f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
+            f"{REHEARSAL_PARAMETERS:,} parameters, or more than {SMOKE_TEST_SECONDS:g} seconds)"
+        )
+    return [f"expected: {_describe_time(tasks, costs, profile)}, {room}", *notes]
+
+
+def run_smoke_test(
+    configs: Mapping[str, RunConfig], code: Path, profile: Profile
+) -> tuple[Costs, int, str]:
+    """Train every distinct shape of network for a step, as a task would.
+
+    A step has few points, and happens in a process that is started as a task's is: after the
+    profile's setup, in its container, without what concerns only this shell. Shapes that are too
+    large, and those that are not reached in time, are left out.
+
+    Args:
+        configs: runs by name.
+        code: the snapshot to use.
+        profile: the cluster profile.
+
+    Returns:
+        The measured costs, how many shapes were left out, and what kept all from being tried, or
+        "": a line of the setup that fails here may succeed on a node.
+
+    Raises:
+        UserError: something cannot be imported, or a network cannot be trained.
+    """
+    shapes: dict[Shape, str] = {}
+    for name, config in configs.items():
+        shapes.setdefault(_shape(config), name)
+    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= REHEARSAL_PARAMETERS]
+    questions = [configs[shapes[shape]].canonical_json() for shape in small]
+    answers, reason = _ask(questions, code, profile)
+    costs: Costs = {}
+    for shape, answer in zip(small, answers, strict=False):
+        if "error" in answer:
+            raise UserError(f"{shapes[shape]}: its network cannot be trained: {answer['error']}")
+        costs[shape] = Cost(**answer)
+    return costs, len(shapes) - len(costs), reason
+
+
+def _shape(config: RunConfig) -> Shape:
+    model, training = config.model, config.training
+    terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
+    return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+
+
+def _size(shape: Shape) -> int:
+    _, width, depth, *_ = shape
+    return parameter_count(width, depth)
+
+
+def _ask(
+    questions: Sequence[str], code: Path, profile: Profile
+) -> tuple[list[dict[str, float]], str]:
+    """The answers of `smoke_test`, as many as come in time; why it did not start, or ""."""
+    before, after = _SETUP
+    threads = min(profile.cpus, core_count())
+    command = f"exec {python_command(code, profile)} -m jobs.launching.smoke_test {threads}"
+    with subprocess.Popen(  # noqa: S603 - our own command
+        ["bash", "-c", "\n".join([before, *guarded(profile.setup), after, command])],  # noqa: S607
+        env=clean_environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # so that what the setup starts ends too
+    ) as process:
+        try:
+            out, said = process.communicate("\n".join(questions) + "\n", SMOKE_TEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, said = process.communicate()
+    answers = [json.loads(line) for line in out.splitlines() if line.endswith("}")]
+    if process.returncode <= 0:
+        return answers, ""
+    reason = (said.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+    if "Traceback" not in said:  # Python was never reached
+        return answers, reason
+    raise UserError(
+        f"a task would fail at once: {reason}. It runs {command.removeprefix('exec ')} after the "
+        "setup of the profile; install there what is missing, or skip this with --no-preflight"
+    )
+
+
+def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
+    """Refuse a disk that is too small. Says how much is needed and how much there is."""
+    needed = sum(expected_bytes(config) for config in configs)
+    free = shutil.disk_usage(layout.root).free
+    disk = os.statvfs(layout.root)
+    files = FILES_PER_RUN * len(configs)
+    if disk.f_files and disk.f_favail < files:  # some file systems do not count them
+        raise UserError(
+            f"{layout.root}: {len(configs)} runs write about {files:,} files "
+            f"and the file system has room for {disk.f_favail:,}. Choose another --output, fewer "
+            "runs, or --no-preflight if there will be room"
+        )
+    words = f"{decimal(needed)} of disk, {decimal(free)} free"
+    if needed > free:
+        raise UserError(
+            f"{layout.root}: {len(configs)} runs need at most {words}. Choose another --output, "
+            "fewer frames or runs, or --no-preflight if there will be room"
+        )
+    return words
+
+
+def _check_cluster(
+    layout: SweepLayout, tasks: int, profile: Profile, code: Path, post: bool
+) -> list[str]:
+    """Let Slurm judge the scripts that will be submitted. Returns what it has to say."""
+    scripts = [largest_array(layout, tasks, profile, code)]
+    if post:
+        scripts.append(post_script(layout, profile, "TOKEN", code, after=[]))
+    said = [script.test() for script in scripts]
+    return [f"the tasks will wait. {text}" for text in said if text]
+
+
+def _describe_time(tasks: Sequence[Sequence[RunConfig]], costs: Costs, profile: Profile) -> str:
+    """What the tasks need. One of several runs: as if it trained one after the other."""
+    if not costs:
+        return "no estimate of the time"
+    seconds = [
+        sum(expected_seconds(config, _cost(config, costs)) for config in task) for task in tasks
+    ]
+    gpus = int(str(profile.gpus).rpartition(":")[2])
+    bound = "at most " if gpus else ""
+    source = "one step measured on this machine's CPU" + (", GPUs are faster" if gpus else "")
+    return f"{bound}{describe_hours(seconds, gpus)} ({source})"
+
+
+def _cost(config: RunConfig, costs: Costs) -> Cost:
+    """The measured cost; for a shape that was not tried, from the closest one that was."""
+    shape = _shape(config)
+    if shape in costs:
+        return costs[shape]
+    closest = min(costs, key=lambda each: abs(_size(each) - _size(shape)))
+    ratio, cost = _size(shape) / _size(closest), costs[closest]
+    return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.examined * ratio)

@@ -1,0 +1,202 @@
+"""Start again what is not finished: on the cluster, or here. Runs go on from their checkpoints."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from inr.errors import UsageError
+from inr.storage.lock import LockHeldError, RunLock
+from inr.storage.paths import SweepLayout
+from inr.storage.sweep_index import IndexEntry
+from jobs.launching.plan import launching
+from jobs.managing.bad_nodes import avoiding, bad_nodes
+from jobs.managing.run_state import ACTIVE, UNFINISHED, State
+from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
+from jobs.sweeps.grouping import count_of
+from slurm.profile import Profile, load_profile
+
+_DEFAULT_PROFILE = "default"
+# Runs that are submitted together, because they ask for the same.
+Group = tuple[Profile, list[IndexEntry]]
+_MEMORY_LINE = re.compile(r"^#SBATCH --mem=(\S+)$", re.MULTILINE)
+
+
+def retry(layout: SweepLayout, options: Namespace) -> int:
+    """Start runs of a sweep again, chosen by their state. Returns the exit code.
+
+    Args:
+        layout: the sweep.
+        options: of the command line, see `jobs.managing.arguments`.
+
+    Raises:
+        UsageError: a profile or an amount of memory is wrong or missing.
+        UserError: the sweep is being launched, or Slurm refuses or does not answer.
+    """
+    status = read_status(layout)
+    if options.dry_run or not _choose(status, options):
+        _select(status, options)
+        return 0
+    with launching(layout.root):
+        return _start(read_status(layout), options)  # anew: now nobody else can change it
+
+
+def _select(status: SweepStatus, options: Namespace) -> tuple[list[RunStatus], list[Group]]:
+    """What is started again: the runs, and groups of them to submit. Prints it."""
+    chosen = _choose(status, options)
+    print(_describe(status, chosen))
+    groups = [] if options.local else _group(status, chosen, options)
+    for profile, runs in groups:
+        memory = f", {profile.memory} of memory" if profile.memory else ""
+        print(f"  profile {profile.source}{memory}: {count_of(len(runs), 'run')}")
+    return chosen, groups
+
+
+def _start(status: SweepStatus, options: Namespace) -> int:
+    """Start runs again, under the lock of launchers. Returns the exit code."""
+    from jobs.launching.modes import submit_array, train_here
+
+    layout, total = status.layout, len(status.entries)
+    chosen, groups = _select(status, options)
+    _set_aside_damaged(status, chosen)
+    if options.local and chosen:
+        runs = _entries(status, chosen)
+        return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
+    for number, (profile, runs) in enumerate(groups, 1):
+        post = options.post and number == len(groups)
+        submit_array(layout, runs, profile, preflight=options.preflight, post=post)
+    return 0
+
+
+def _entries(status: SweepStatus, runs: Iterable[RunStatus]) -> list[IndexEntry]:
+    ids = {run.run_id for run in runs}
+    return [entry for entry in status.entries if entry.run_id in ids]
+
+
+def _choose(status: SweepStatus, options: Namespace) -> list[RunStatus]:
+    """The runs to start again, in the order of the sweep."""
+    states = {State(name) for name in options.states or UNFINISHED}
+    if options.without_slurm:
+        if status.job_map.answers:
+            raise UsageError(
+                "--without-slurm: Slurm answers, and knows what waits. Take that back with "
+                f"`manage.py cancel {status.layout.root}`, then retry"
+            )
+        states.add(State.WAITING)  # with Slurm silent: what was submitted and shows no life
+    return status.in_states(states)
+
+
+def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None:
+    """Move results that cannot be read out of the way: a task would take some for finished."""
+    for run in chosen:
+        files = status.layout.run(run.name)
+        if run.run_id in status.damaged:
+            with suppress(FileNotFoundError, LockHeldError), RunLock(files.lock):
+                files.results.replace(files.damaged)
+
+
+def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
+    """What is started again, and what is left alone."""
+    active = len([run for run in status.in_states(ACTIVE) if run not in chosen])
+    rest = f"; {count_of(active, 'run')} under way left alone" if active else ""
+    if not status.job_map.answers and status.in_states([State.WAITING]) and rest:
+        rest += (
+            ". Slurm does not answer: wait for it or, if it is gone for good, train what waits in "
+            "it here, with --local --without-slurm"
+        )
+    if not chosen:
+        return f"{status.layout.name}: nothing to start again{rest}"
+    states = [run.state for run in chosen]
+    counted = [f"{states.count(state)} {state.words}" for state in State if state in states]
+    resumed = sum(status.layout.run(run.name).checkpoint.is_file() for run in chosen)
+    return (
+        f"{status.layout.name}: {count_of(len(chosen), 'run')} to start again "
+        f"({', '.join(counted)}), {resumed} of them from a checkpoint{rest}"
+    )
+
+
+def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace) -> list[Group]:
+    """Runs that ask for the same profile and memory, together."""
+    groups: dict[tuple[str, str | None], list[RunStatus]] = defaultdict(list)
+    profiles: dict[str, Profile] = {}
+    on_gpu = 0
+    for run in chosen:
+        name = options.profile or _last_profile(status, run)
+        if name not in profiles:
+            profiles[name] = load_profile(name)
+        last = None if options.profile else _last_memory(status, run)
+        memory: str | None = options.memory or last or profiles[name].memory
+        if run.state is State.OUT_OF_MEMORY and not options.memory:
+            if "cuda" in run.reason.lower():
+                on_gpu += 1
+            else:
+                memory = _double(memory, profiles[name], run)
+        groups[name, memory].append(run)
+    if on_gpu:
+        print(
+            f"note: {count_of(on_gpu, 'run')} had too little GPU memory, which --memory does not "
+            "change: choose larger GPUs with --profile"
+        )
+    if not options.all_nodes:
+        profiles = _avoid(bad_nodes(status), profiles)
+    return [
+        (_with_memory(profiles[name], memory), _entries(status, runs))
+        for (name, memory), runs in groups.items()
+    ]
+
+
+def _avoid(nodes: Sequence[str], profiles: dict[str, Profile]) -> dict[str, Profile]:
+    """The profiles without nodes that fail their runs, and a line that says so."""
+    found = {name: avoiding(profile, nodes) for name, profile in profiles.items()}
+    for note in dict.fromkeys(note for _, note in found.values() if note):
+        print(note)
+    return {name: profile for name, (profile, _) in found.items()}
+
+
+def _last_profile(status: SweepStatus, run: RunStatus) -> str:
+    """The profile that the run, or else the sweep, was last submitted with."""
+    place = status.job_map.newest(run.run_id)
+    if place is not None:
+        return place.submission.profile
+    submissions = status.job_map.submissions
+    return submissions[-1].profile if submissions else _DEFAULT_PROFILE
+
+
+def _last_memory(status: SweepStatus, run: RunStatus) -> str | None:
+    """The memory that the run was last submitted with: it may have been raised before."""
+    place = status.job_map.newest(run.run_id)
+    if place is None or place.submission.job_id is None:
+        return None
+    script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"
+    try:
+        found = _MEMORY_LINE.search(script.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found[1] if found else None
+
+
+def _double(memory: str | None, profile: Profile, run: RunStatus) -> str:
+    parts = re.fullmatch(r"(\d+)(\D*)", memory or "")
+    if parts is None:
+        raise UsageError(
+            f"{run.name} ran out of memory, and profile {profile.source} does not say how much it "
+            "had. Give --memory, such as --memory 32GB"
+        )
+    return f"{2 * int(parts[1])}{parts[2]}"
+
+
+def _with_memory(profile: Profile, memory: str | None) -> Profile:
+    """The profile, asking for so much memory. Raises `UsageError` for one that is no amount."""
+    if memory == profile.memory:
+        return profile
+    try:
+        Profile.model_validate(profile.model_dump() | {"memory": memory})
+    except ValidationError:
+        allowed = Profile.model_fields["memory"].description
+        raise UsageError(f"--memory {memory}: is not allowed: {allowed}") from None
+    return profile.model_copy(update={"memory": memory})

@@ -1,0 +1,202 @@
+"""How the state of a sweep looks on a terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Column, Table
+
+from inr.progress import describe_errors, describe_rate, describe_seconds
+from inr.storage.paths import SweepLayout
+from jobs.launching.run_table import make_console
+from jobs.managing.results_cache import ResultsCache
+from jobs.managing.run_state import ACTIVE, FINISHED, UNFINISHED, State
+from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status, status_document
+
+_MOST_ROWS = 20  # of each table, unless all are asked for
+
+_STYLES = {
+    State.DONE: "green",
+    State.DIVERGED: "yellow",
+    State.RUNNING: "cyan",
+    State.HUNG: "red",
+    State.FAILED: "red",
+    State.OUT_OF_MEMORY: "red",
+    State.TIMED_OUT: "red",
+    State.LOST: "red",
+}
+_WHAT_TO_DO = {
+    State.DIVERGED: "finished; the loss became NaN or infinite",
+    State.HUNG: "look with logs RUN; then cancel --run RUN, and retry",
+    State.REQUEUED: "nothing: goes on by itself from its checkpoint",
+    State.PREEMPTED: "retry: goes on from its checkpoint, if it has one",
+    State.FAILED: "look with logs RUN; then retry --failed",
+    State.OUT_OF_MEMORY: "retry --out-of-memory: asks for more",
+    State.TIMED_OUT: "retry --timed-out: goes on from its checkpoint, if it has one",
+    State.CANCELLED: "retry: goes on from its checkpoint, if it has one",
+    State.LOST: "retry --lost: goes on from its checkpoint, if it has one",
+    State.NOT_SUBMITTED: "retry, or launch the sweep again",
+}
+
+
+def show_status(
+    layout: SweepLayout,
+    *,
+    every: float | None = None,
+    as_json: bool = False,
+    all_runs: bool = False,
+    frames: bool = False,
+) -> None:
+    """Print the state of a sweep; with ``every`` again and again, until nothing is under way.
+
+    Args:
+        layout: the sweep.
+        every: seconds between looks; None: look once.
+        as_json: print a JSON document a look instead of tables.
+        all_runs: list every run, in whatever state.
+        frames: look for damage in the frames too.
+
+    Raises:
+        UserError: the index of the sweep is missing or broken.
+    """
+    finished = ResultsCache(layout, frames=frames)
+    console = make_console()
+    is_live = every is not None and not as_json and console.is_terminal
+    screen = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+    with screen if is_live else nullcontext():
+        while True:
+            status = read_status(layout, finished)
+            if as_json:
+                print(json.dumps(status_document(status), allow_nan=False), flush=True)
+            elif is_live:
+                screen.update(render(status, all_runs), refresh=True)
+            else:
+                console.print(render(status, all_runs))
+            if every is None or not status.in_states(ACTIVE):
+                return
+            time.sleep(every)
+
+
+def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
+    """Counts, then what runs, then what went wrong; or every run."""
+    notes = [f"[yellow]note:[/] {escape(note)}" for note in status.job_map.notes]
+    parts: list[RenderableType] = [_headline(status), *notes, _counts_table(status)]
+    if all_runs:
+        parts += ["", _all_table(status.runs)]
+        return Group(*parts)
+    running = status.in_states((State.RUNNING, State.HUNG))
+    if running:
+        parts += ["", _running_table(running[:_MOST_ROWS]), *_more(running)]
+    wrong = [run for run in status.in_states((*UNFINISHED, State.HUNG)) if run.reason]
+    if wrong:
+        parts += ["", _trouble_table(wrong[:_MOST_ROWS]), *_more(wrong)]
+    return Group(*parts)
+
+
+def _headline(status: SweepStatus) -> str:
+    total, done = len(status.runs), len(status.in_states(FINISHED))
+    percent = f" ({100 * done // total} %)" if total else ""
+    text = f"[bold]{escape(status.layout.name)}[/]: {done:,} of {total:,} runs finished{percent}"
+    left = status.remaining_seconds()
+    return text if left is None else f"{text}, about {describe_seconds(left)} left"
+
+
+def _counts_table(status: SweepStatus) -> Table:
+    table = _table(_word("state"), _number("runs"), Column(overflow="fold"))
+    for state, count in status.counts().items():
+        if count or state is State.DONE:
+            table.add_row(_styled(state), f"{count:,}", escape(_remark(state, status)))
+    return table
+
+
+def _remark(state: State, status: SweepStatus) -> str:
+    """What to know of the runs in a state, or to do about them."""
+    if state is State.RUNNING:
+        rate = status.steps_per_second()
+        return f"{rate:,.4g} steps/s in all" if rate else "starting"
+    if state is State.WAITING:
+        reasons = dict.fromkeys(run.reason for run in status.in_states([state]) if run.reason)
+        return ", ".join(list(reasons)[:3])
+    return _WHAT_TO_DO.get(state, "")
+
+
+def _running_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table(
+        _folded("running"),
+        *map(_number, ("step", "rate", "left")),
+        Column("host", overflow="fold", max_width=12),
+        _number("attempt"),
+    )
+    for run in runs:
+        second = f"\n[dim]{describe_errors(run.errors)}[/]" if run.errors else ""
+        table.add_row(
+            escape(run.name) + second,
+            f"{run.step}/{run.steps}",
+            describe_rate(run.steps_per_second),
+            describe_seconds(run.remaining_seconds),
+            escape(run.host.partition(".")[0]),
+            str(run.attempts),
+        )
+    return table
+
+
+def _trouble_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table(_word("state"), _folded("run, reason"))
+    for run in runs:
+        table.add_row(_styled(run.state), _name_and_reason(run))
+    return table
+
+
+def _all_table(runs: Sequence[RunStatus]) -> Table:
+    table = _table(
+        _number("#"),
+        _word("state"),
+        _folded("run, reason"),
+        _number("step"),
+        _number("attempts"),
+    )
+    for run in runs:
+        table.add_row(
+            str(run.task),
+            _styled(run.state),
+            _name_and_reason(run),
+            f"{run.step}/{run.steps}",
+            str(run.attempts),
+        )
+    return table
+
+
+def _name_and_reason(run: RunStatus) -> str:
+    return escape(run.name) + (f"\n[dim]{escape(run.reason)}[/]" if run.reason else "")
+
+
+def _table(*columns: Column) -> Table:
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def _word(header: str) -> Column:
+    return Column(header, no_wrap=True)
+
+
+def _folded(header: str) -> Column:
+    return Column(header, ratio=1, overflow="fold")
+
+
+def _number(header: str) -> Column:
+    return Column(header, justify="right", no_wrap=True)
+
+
+def _styled(state: State) -> str:
+    style = _STYLES.get(state)
+    return f"[{style}]{state.words}[/]" if style else state.words
+
+
+def _more(runs: Sequence[RunStatus]) -> list[RenderableType]:
+    hidden = len(runs) - _MOST_ROWS
+    return [f"… and {hidden:,} more (--all lists every run)"] if hidden > 0 else []

@@ -1,0 +1,11 @@
+"""What is trained: sweep files, and the runs that they expand to."""
+
+__all__ = [
+    "fields",
+    "grouping",
+    "pack_mode",
+    "run_names",
+    "sweep_file",
+    "yaml_document",
+    "yaml_file",
+]

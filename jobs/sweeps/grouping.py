@@ -1,0 +1,73 @@
+"""Packs: runs of one shape that one task trains."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inr.config import RunConfig
+from inr.storage.sweep_index import IndexEntry
+from inr.training.fusing_key import fusing_key
+from jobs.sweeps.pack_mode import PackMode
+
+Group = Sequence[IndexEntry]  # the runs of one task
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How runs are put into tasks.
+
+    Attributes:
+        size: most runs of a task.
+        mode: see `jobs.sweeps.pack_mode`.
+    """
+
+    size: int = 1
+    mode: PackMode = "auto"
+
+    def groups(self, runs: Sequence[IndexEntry]) -> list[list[IndexEntry]]:
+        """Put runs into tasks: those of one `fusing_key.fusing_key`, in order, ``size`` at most.
+
+        A task has the place of its first run.
+        """
+        if self.size == 1:
+            return [[run] for run in runs]
+        by_key: dict[Hashable, list[IndexEntry]] = defaultdict(list)
+        for run in runs:
+            by_key[fusing_key(RunConfig.model_validate(run.config))].append(run)
+        packs = [
+            same[start : start + self.size]
+            for same in by_key.values()
+            for start in range(0, len(same), self.size)
+        ]
+        order = {run.run_id: number for number, run in enumerate(runs)}
+        return sorted(packs, key=lambda pack: order[pack[0].run_id])
+
+    def describe(self, runs: int, tasks: int) -> str:
+        """As in ``8 runs in 2 tasks (packs of at most 4, mode auto)``, or ``8 tasks``."""
+        if self.size == 1:
+            return count_of(tasks, "task")
+        packs = f"packs of at most {self.size}, mode {self.mode}"
+        return f"{count_of(runs, 'run')} in {count_of(tasks, 'task')} ({packs})"
+
+
+SINGLE = Packing()
+
+
+def count_of(number: int, what: str) -> str:
+    """As in ``1 task`` or ``2 tasks``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def task_numbers(groups: Iterable[Group]) -> dict[str, int]:
+    """The number of the task that trains each run, by run id."""
+    return {run.run_id: number for number, group in enumerate(groups) for run in group}
+
+
+def tasks_of(document: dict[str, Any]) -> list[list[str]]:
+    """Run ids of each task of a submission file; one written before there were packs has none."""
+    if "tasks" in document:
+        return [list(task) for task in document["tasks"]]
+    return [[run["run_id"]] for run in document["runs"]]

@@ -1,0 +1,79 @@
+"""What this machine has to compute with, found without loading torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from itertools import takewhile
+
+from inr.cpus import core_count
+from inr.errors import UserError
+from inr.storage.provenance import host
+
+TASKS_A_DEVICE = 4  # each has a context of its own in the memory of the device
+# an index, a UUID or its beginning, or a part of a device; anything else names no device
+_DEVICE = re.compile(r"\d+|GPU-[\w-]+|MIG-[\w/-]+", re.IGNORECASE)
+
+
+def default_workers(pack: int) -> int:
+    """Tasks of ``pack`` runs at once: a core for each run, at most `TASKS_A_DEVICE` a GPU."""
+    workers = max(1, core_count() // pack)
+    devices = cuda_devices()
+    return min(workers, TASKS_A_DEVICE * len(devices)) if devices else workers
+
+
+def cuda_devices() -> list[str]:
+    """The CUDA devices as ``CUDA_VISIBLE_DEVICES`` names them: indices or UUIDs."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return visible_devices(visible)
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    try:
+        listing = subprocess.run(  # noqa: S603, a fixed command
+            [command, "-L"], capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    if listing.returncode != 0:
+        return []
+    count = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    return [str(index) for index in range(count)]
+
+
+def visible_devices(variable: str) -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` names; as CUDA does, up to the first that is none.
+
+    "NoDevFiles", which Slurm gives to jobs without a GPU, and -1 are none. A device that is named
+    twice makes CUDA find none at all.
+    """
+    names = (name.strip() for name in variable.split(","))
+    devices = list(takewhile(_DEVICE.fullmatch, names))
+    return devices if len(devices) == len(set(devices)) else []
+
+
+def slurm_gpus() -> int:
+    """GPUs that Slurm gave to this task on this node; 0 outside Slurm."""
+    given = os.environ.get("SLURM_GPUS_ON_NODE") or os.environ.get("SLURM_GPUS_PER_NODE", "")
+    count = given.rpartition(":")[2]  # perhaps of a type
+    return int(count) if count.isdigit() else 0
+
+
+def require_gpu() -> None:
+    """Raise `UserError` if Slurm gave this task a GPU and torch finds none.
+
+    Training would go on without it, hold it for nothing, and take many times as long.
+    """
+    import torch
+
+    if slurm_gpus() and not torch.cuda.is_available():
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise UserError(
+            f"no GPU: Slurm gave this task {slurm_gpus()} on {host()}, and torch "
+            f"{torch.__version__} (built {built}) finds none (CUDA_VISIBLE_DEVICES={visible}). "
+            "Look at nvidia-smi on that node; a profile with gpus: 0 trains on the CPU"
+        )

@@ -1,0 +1,83 @@
+"""What the post-processing commands share on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track as rich_track
+
+from inr.command_line import ArgumentParser
+
+T = TypeVar("T")
+
+_LISTED = 50  # problems named one by one; the rest are in summary.csv
+
+
+def sweep_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the arguments that all commands have: the sweep and ``--force``."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument(
+        "sweep",
+        nargs="?",
+        metavar="DIR",
+        help="directory of a sweep (default: the newest one below outputs/)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="write everything again, up to date or not"
+    )
+    return parser
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Go through ``items`` with a progress bar on stderr; without one if stderr is no terminal.
+
+    ``total`` is their number, where ``items`` cannot tell.
+    """
+    console = Console(stderr=True)
+    return rich_track(
+        items,
+        description=description,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def print_problems(problems: pd.DataFrame, total: int) -> None:
+    """Name every run that could not be read, and why."""
+    if problems.empty:
+        return
+    print(f"{len(problems)} of {total} runs are left out:")
+    for problem in problems.head(_LISTED).itertuples():
+        print(f"  {problem.status:<10} {problem.name}: {problem.reason}")
+    if len(problems) > _LISTED:
+        print(f"  and {len(problems) - _LISTED} more, see summary.csv")
+
+
+def print_written(written: Sequence[Path], kept: int, where: Path) -> None:
+    """Say how many files were written and where, name them, and what was up to date."""
+    if written:
+        suffixes: dict[str, list[str]] = {}
+        for path in written:
+            name = path.relative_to(where).as_posix().removesuffix(path.suffix)
+            suffixes.setdefault(name, []).append(path.suffix)
+        by_kind: dict[str, list[str]] = {}
+        for name, found in suffixes.items():
+            by_kind.setdefault(", ".join(found), []).append(name)
+        print(f"wrote {_files(len(written))} in {where}:")
+        for kind, names in by_kind.items():
+            text = f"{', '.join(names)} ({kind})"
+            print(textwrap.indent(textwrap.fill(text, width=90, break_on_hyphens=False), "  "))
+    if kept:
+        print(f"kept {_files(kept, 'up-to-date ')} in {where} (--force writes them again)")
+
+
+def _files(count: int, kind: str = "") -> str:
+    return f"{count} {kind}file{'' if count == 1 else 's'}"

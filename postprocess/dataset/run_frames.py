@@ -1,0 +1,180 @@
+"""Frames of one run as scalar pictures, with the colour scale and error scale of each quantity."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from inr.quantities import QUANTITIES, Quantity
+from inr.results import ResultsError, plain, read_attributes
+
+Part = Literal["target", "prediction"]
+PARTS: tuple[Part, Part] = ("target", "prediction")
+
+_SAMPLED = 64  # frames that the colour scales are taken from, evenly spaced
+# Half a per cent of a Laplacian is edges many times stronger than the rest. A scale that spans
+# them would show the rest as one flat colour; the colour bar's arrows say that it is cut.
+_KEPT = 99.5  # per cent
+_ROUNDING = 1e-4  # of the largest value
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one quantity is shown: one scale for both rows and all frames."""
+
+    quantity: Quantity
+    title: str
+    unit: str
+    colormap: str
+    low: float
+    high: float
+    extend: Literal["neither", "max", "both"]  # where the target exceeds the scale
+
+
+class RunFrames:
+    """The frames of an open ``run.h5``, read one at a time.
+
+    Raises:
+        ResultsError: the frames do not keep the contract.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._data = {(q, p): file["frames"][q][p] for q in QUANTITIES for p in PARTS}
+        self.times = np.asarray(file["frames/time"][:], dtype=float)  # as the network takes it
+        training = read_attributes(file)["config"].get("training", {})
+        self._is_original = training.get("protocol") == "original"
+        self._filename = str(file.filename)
+        self._check()
+        self._read_all()
+        self.shape: tuple[int, int] = self._data["value", "target"].shape[1:]
+        self.columns = [self._column(quantity) for quantity in QUANTITIES]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def picture(self, quantity: Quantity, part: Part, frame: int) -> np.ndarray:
+        """One frame [row, column]: the magnitude of the gradient, the others as they are."""
+        data = self._read(quantity, part, frame)
+        return np.hypot(data[0], data[1]) if quantity == "gradient" else data
+
+    def describe(self, time: float, sigmas: tuple[float, float]) -> str:
+        """A time, as the network takes it, and the blur then, in words.
+
+        ``sigmas``: blur of the first and the last frame, px.
+        """
+        if self._is_original:  # its time is diffusion time, sigma^2 / 2
+            return f"diffusion time {time:.2f} px²    blur σ = {math.sqrt(2 * time):.2f} px"
+        return f"network time {time:+.2f}    blur σ = {blur(time, *sigmas):.2f} px"
+
+    def check_same_target(self, other: RunFrames) -> None:
+        """Find out whether two runs can be compared picture by picture.
+
+        Raises:
+            ResultsError: ``other`` learned another sequence: other times, sizes or values.
+        """
+        same = self.shape == other.shape and np.array_equal(self.times, other.times)
+        if not (same and all(self._agrees(other, quantity) for quantity in QUANTITIES)):
+            raise ResultsError(
+                f"{other._filename}: learned another sequence than {self._filename}. Only runs "
+                "with the same data settings and protocol can be compared"
+            )
+
+    def _agrees(self, other: RunFrames, quantity: Quantity) -> bool:
+        """True when the targets are equal but for rounding, which differs between machines."""
+        for frame in range(len(self)):
+            ours, theirs = (run._read(quantity, "target", frame) for run in (self, other))
+            if not np.allclose(ours, theirs, rtol=0, atol=_ROUNDING * np.abs(ours).max()):
+                return False
+        return True
+
+    def error(self, column: Column, frame: int) -> float:
+        """Mean squared error of one frame / variance of its target: 1 is what its mean would give.
+
+        The gradient is compared as a vector: squares are averaged over both components.
+        """
+        target = self._read(column.quantity, "target", frame).astype(float)
+        difference = self._read(column.quantity, "prediction", frame) - target
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.mean(difference**2) / (target.var(axis=(-2, -1)).mean() or 1.0))
+
+    def _read(self, quantity: Quantity, part: Part, frame: int) -> np.ndarray:
+        try:
+            data: np.ndarray = self._data[quantity, part][frame]
+        except (OSError, RuntimeError, ValueError) as error:
+            # at once: the writer of the video would take an OSError for its own
+            reason = " ".join(str(error).split())
+            raise ResultsError(
+                f"{self._filename}: frames/{quantity}/{part}: broken: {reason}"
+            ) from error
+        return data
+
+    def _read_all(self) -> None:
+        """Find damage now, not after minutes of drawing."""
+        for quantity, part in self._data:
+            for frame in range(len(self)):
+                self._read(quantity, part, frame)
+
+    def _check(self) -> None:
+        frames = len(self.times)
+        plane = self._data["value", "target"].shape[1:]
+        for (quantity, part), data in self._data.items():
+            inner = (2, *plane) if quantity == "gradient" else plane
+            if len(plane) != 2 or data.shape != (frames, *inner) or data.dtype.kind != "f":
+                raise ResultsError(
+                    f"{self._filename}: frames/{quantity}/{part} has shape {data.shape}, "
+                    f"expected {(frames, *inner)} of floats"
+                )
+            # HDF5 would fill a hole with zeros, and a damaged shape could ask for all memory
+            if (stored := data.id.get_storage_size()) < data.nbytes:
+                raise ResultsError(
+                    f"{self._filename}: frames/{quantity}/{part}: {stored} of {data.nbytes} bytes "
+                    "are in the file"
+                )
+        if frames == 0 or 0 in plane:
+            raise ResultsError(f"{self._filename}: no frames")
+
+    def _column(self, quantity: Quantity) -> Column:
+        chosen = np.unique(np.linspace(0, len(self) - 1, _SAMPLED).round().astype(int))
+        pictures = np.array([self.picture(quantity, "target", frame) for frame in chosen])
+        raw = np.array([self._read(quantity, "target", frame) for frame in chosen], dtype=float)
+        if not np.isfinite(raw).all():
+            raise ResultsError(f"{self._filename}: frames/{quantity}/target is not finite")
+        unit = "image scaled to [-1, 1]"
+        if quantity != "value":
+            unit = str(plain(self._data[quantity, "target"].attrs["units"]))
+        if quantity == "value":
+            scale: dict[str, Any] = {
+                "colormap": "gray",
+                "low": float(pictures.min()),
+                "high": float(pictures.max()),
+                "extend": "neither",
+            }
+            title = "value"
+        elif quantity == "gradient":
+            top = _limit(pictures)
+            scale = {"colormap": "viridis", "low": 0.0, "high": top, "extend": "max"}
+            title = "gradient magnitude"
+        else:
+            top = _limit(np.abs(pictures))
+            scale = {"colormap": "RdBu_r", "low": -top, "high": top, "extend": "both"}
+            title = {"laplacian": "Laplacian", "time_derivative": "time derivative"}[quantity]
+        return Column(quantity, title, unit.replace("^2", "²"), **scale)
+
+
+def _limit(pictures: np.ndarray) -> float:
+    """Upper end of a scale; 1 for pictures that are zero throughout."""
+    return float(np.percentile(pictures, _KEPT)) or float(pictures.max()) or 1.0
+
+
+def blur(time: float, sigma_start: float, sigma_end: float) -> float:
+    """Gaussian blur in px at network time ``time`` in [-1, 1].
+
+    Diffusion time s = sigma^2 / 2 is linear in network time, from ``sigma_start`` to
+    ``sigma_end``.
+    """
+    share = (time + 1) / 2
+    return math.sqrt((1 - share) * sigma_start**2 + share * sigma_end**2)

@@ -1,0 +1,97 @@
+"""The six sweeps of the study as small tables: written from merged sweeps, kept with the text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from inr.errors import UserError
+from inr.files import replace_atomically
+from inr.quantities import METRICS, QUANTITIES
+from inr.storage.paths import SweepLayout
+from postprocess.dataset.read import ensure_merged
+
+EXPERIMENTS = ("learning_rate", "activation", "loss_weights")
+PROTOCOLS = ("corrected", "original")
+WEIGHTS = tuple(f"training.loss_weights.{quantity}" for quantity in QUANTITIES)
+SETTINGS = (
+    "data.image",
+    "data.size",
+    "data.frames",
+    "model.activation",
+    "model.width",
+    "model.depth",
+    "training.protocol",
+    "training.steps",
+    "training.batch",
+    "training.learning_rate",
+    "training.schedule",
+    *WEIGHTS,
+    "training.seed",
+)
+RESULTS = (*METRICS, *(f"heldout_{name}" for name in METRICS))
+COLUMNS = ("name", "status", "seconds", *SETTINGS, *RESULTS)
+
+Study = dict[str, pd.DataFrame]  # by name of the sweep
+
+
+def sweep_name(experiment: str, protocol: str) -> str:
+    """Name of the sweep that runs an experiment under a protocol."""
+    return experiment if protocol == "corrected" else f"original_{experiment}"
+
+
+def sweep_names() -> list[str]:
+    """Names of all sweeps of the study."""
+    return [sweep_name(e, p) for e in EXPERIMENTS for p in PROTOCOLS]
+
+
+def collect(outputs: Path) -> Study:
+    """Read the sweeps below ``outputs``, merging those that are due.
+
+    Raises:
+        UserError: a sweep is missing, or has runs that are not finished.
+    """
+    study = {}
+    for name in sweep_names():
+        layout = SweepLayout(outputs / name)
+        if not layout.index.is_file():
+            raise UserError(f"{layout.root}: no such sweep. Run it with: make study")
+        merged = ensure_merged(layout)
+        if len(merged.problems):
+            first = merged.problems.iloc[0]
+            raise UserError(
+                f"{layout.root}: {len(merged.problems)} of {len(merged.runs)} runs have no "
+                f"results ({first['name']}: {first['reason']}). Finish them with: make study"
+            )
+        study[name] = merged.readable[list(COLUMNS)]
+    return study
+
+
+def write_tables(study: Study, folder: Path) -> list[Path]:
+    """Keep each sweep as ``<name>.csv``: settings and final values, six digits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, runs in study.items():
+        path = folder / f"{name}.csv"
+        with replace_atomically(path) as temporary:
+            runs.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        paths.append(path)
+    return paths
+
+
+def read_tables(folder: Path) -> Study:
+    """Read what `write_tables` wrote. Raises `UserError` if a table is missing or damaged."""
+    study = {}
+    for name in sweep_names():
+        path = folder / f"{name}.csv"
+        try:
+            runs = pd.read_csv(path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: missing. Write it with: make study") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: not a table of the study ({error})") from error
+        if missing := set(COLUMNS) - set(runs.columns):
+            raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
+        study[name] = runs
+    return study

@@ -1,0 +1,203 @@
+"""Which settings differ between the runs of a sweep, and which visual role each one plays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import pandas as pd
+
+from inr.config import format_rate
+from inr.quantities import QUANTITIES
+
+ROLES = ("row", "column", "hue", "style")
+WEIGHTS = "training.loss_weights"
+SEED = "training.seed"
+RATE = "training.learning_rate"
+
+_GROUPS = ("data.", "model.", "training.", "record.")
+PROTOCOL = "training.protocol"
+SCHEDULE = "training.schedule"
+ACTIVATION = "model.activation"
+_FIRST = (ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
+_LABELS = {
+    "data.image": "image",
+    "data.size": "image size (px)",
+    "data.frames": "frames",
+    "data.sigma_start": "blur of the first frame (px)",
+    "data.sigma_end": "blur of the last frame (px)",
+    "model.width": "units per hidden layer",
+    "model.depth": "hidden layers",
+    "model.omega_first": "first-layer frequency",
+    "model.omega_hidden": "hidden-layer frequency",
+    "model.space_scale": "scale of the space input",
+    "model.time_scale": "scale of the time input",
+    "training.steps": "optimiser steps",
+    "training.batch": "points per step",
+    "training.optimizer": "optimiser",
+    "training.optimizer_options.hidden_rate_factor": "hidden-matrix rate / rate (muon)",
+    "training.optimizer_options.momentum": "momentum (muon)",
+    "training.optimizer_options.basis_every": "steps between new bases (soap)",
+    "training.schedule_options.final_fraction": "last / peak learning rate",
+    "training.schedule_options.milestones": "milestones (fractions of the run)",
+    "training.schedule_options.factor": "factor at each milestone",
+    "training.schedule_options.cycles": "cycles per run",
+    "training.schedule_options.floor_fraction": "lowest / peak learning rate",
+    "training.schedule_options.warmup_fraction": "warm-up (fraction of the run)",
+    "training.loss_normalization": "loss divided by",
+    "training.loss_balancing": "balancing of the loss terms",
+    "training.balancing_options.temperature": "balancing temperature",
+    "training.balancing_options.decay": "balancing decay",
+    "training.balancing_options.lookback": "balancing look-back probability",
+    "training.clip_norm": "largest gradient norm",
+    "training.precision": "arithmetic",
+    "training.compile": "compiled step",
+    "record.metrics_every": "steps between measurements",
+    PROTOCOL: "protocol",
+    WEIGHTS: "weights (value, gradient, Laplacian, time derivative)",
+}
+_MAX_LINES = 12  # in one panel
+_MOST_RATES = 16  # combinations of learning rate and schedule in one panel
+_CAPACITY = {"hue": 7, "style": 4, "column": 6, "row": 5}
+_PREFERENCE = {
+    WEIGHTS: ("column", "row", "hue", "style"),
+    SCHEDULE: ("hue", "row", "column", "style"),
+}
+_ANY_ROLE = ("hue", "style", "column", "row")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting that differs between runs."""
+
+    key: str  # column of /runs, or `WEIGHTS` for the four weights together
+    label: str  # for people, with the unit
+    levels: tuple[str, ...]  # as text: numbers rising, anything else in task order
+    numeric: bool
+
+
+@dataclass(frozen=True)
+class Variation:
+    """The varying settings of a sweep, most asked about first."""
+
+    axes: tuple[Axis, ...]  # without the seed: runs that differ in it alone are replicates
+    levels: pd.DataFrame  # [run, axis key]: level of each run as text
+    seeds: int
+
+    def assign(self, reserved: Axis | None = None) -> Roles:
+        """Give each axis but ``reserved`` a role; those that find none are pooled.
+
+        A few schedules beside many uniform rates are colour and line style, whatever else there
+        is: panels for all their combinations would mostly be empty.
+        """
+        axes = {axis.key: axis for axis in self.axes if axis != reserved}
+        taken: dict[str, Axis] = {}
+        if {RATE, SCHEDULE} <= axes.keys() and 0 < self.combinations_of_rates <= _MOST_RATES:
+            taken = {"hue": axes.pop(RATE), "style": axes.pop(SCHEDULE)}
+        return _assign(list(axes.values()), taken)
+
+    @property
+    def combinations_of_rates(self) -> int:
+        """How many combinations of schedule and rate there are; 0 if that is all possible ones."""
+        possible = {axis.key: len(axis.levels) for axis in self.axes}
+        if not {SCHEDULE, RATE} <= possible.keys():
+            return 0
+        there = len(self.levels[[SCHEDULE, RATE]].drop_duplicates())
+        return there if there < possible[SCHEDULE] * possible[RATE] else 0
+
+    def together(self, *keys: str) -> Variation:
+        """The same, with the axes ``keys`` as one whose levels are their combinations."""
+        joined = [axis for axis in self.axes if axis.key in keys]
+        names = [axis.key for axis in joined]
+        key, label = "+".join(names), ", ".join(axis.label for axis in joined)
+        text = self.levels[names].agg(" ".join, axis=1)
+        place = {axis.key: {level: i for i, level in enumerate(axis.levels)} for axis in joined}
+        order = pd.DataFrame({name: self.levels[name].map(place[name]) for name in names})
+        ordered = tuple(dict.fromkeys(text[order.sort_values(names).index]))
+        axis = Axis(key, label, ordered, numeric=False)
+        rest = tuple(axis for axis in self.axes if axis.key not in keys)
+        levels = self.levels.drop(columns=names).assign(**{key: text})
+        return Variation((axis, *rest), levels, self.seeds)
+
+    def places(self, roles: Roles) -> pd.DataFrame:
+        """Level of each run in each role, [run, role]; ``""`` where the role is not taken."""
+        columns = {}
+        for role in ROLES:
+            axis: Axis | None = getattr(roles, role)
+            columns[role] = self.levels[axis.key] if axis else ""
+        return pd.DataFrame(columns, index=self.levels.index)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """How a figure shows the axes. Runs that agree on all four form one line."""
+
+    hue: Axis | None = None
+    style: Axis | None = None
+    column: Axis | None = None
+    row: Axis | None = None
+    pooled: tuple[Axis, ...] = ()  # too many levels: summarised
+
+
+def find_variation(runs: pd.DataFrame) -> Variation:
+    """Find the settings that differ between ``runs`` (rows of ``/runs``).
+
+    A setting that says nothing new, because others already determine it, is left out.
+    """
+    texts = {name: runs[name] for name in runs.columns if name.startswith(_GROUPS) and name != SEED}
+    parts = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
+    weights = [texts.pop(part) for part in parts if part in texts]
+    if weights:
+        together = [f"({', '.join(f'{w:g}' for w in row)})" for row in zip(*weights, strict=True)]
+        texts[WEIGHTS] = pd.Series(together, index=runs.index)
+    order = [key for key in _FIRST if key in texts] + [key for key in texts if key not in _FIRST]
+
+    axes: list[Axis] = []
+    levels = pd.DataFrame(index=runs.index)
+    combinations = 1
+    for key in order:
+        candidate = levels.assign(**{key: _as_text(key, texts[key])})
+        distinct = len(candidate.drop_duplicates())
+        if distinct > combinations:
+            axes.append(_axis(key, texts[key], candidate[key]))
+            levels, combinations = candidate, distinct
+    return Variation(tuple(axes), levels, runs[SEED].nunique() if SEED in runs else 1)
+
+
+def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    ordered = texts[values.sort_values().index] if numeric else texts
+    label = _LABELS.get(key, key.rpartition(".")[2].replace("_", " "))
+    return Axis(key, label, tuple(dict.fromkeys(ordered)), numeric)
+
+
+def _as_text(key: str, values: pd.Series) -> pd.Series:
+    def text(value: object) -> str:
+        if key == RATE:
+            return format_rate(float(str(value)))
+        if key == "data.image":
+            return PurePath(str(value)).name
+        return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+    return values.map(text).astype(str)
+
+
+def _assign(axes: Sequence[Axis], taken: dict[str, Axis]) -> Roles:
+    pooled = []
+    for axis in axes:
+        for role in _PREFERENCE.get(axis.key, _ANY_ROLE):
+            if role not in taken and _fits(axis, role, taken):
+                taken[role] = axis
+                break
+        else:
+            pooled.append(axis)
+    return Roles(**taken, pooled=tuple(pooled))
+
+
+def _fits(axis: Axis, role: str, taken: dict[str, Axis]) -> bool:
+    """True when the levels can be told apart in that role, and a panel keeps few lines."""
+    lines = math.prod(len(taken[other].levels) for other in ("hue", "style") if other in taken)
+    crowded = role in ("hue", "style") and lines * len(axis.levels) > _MAX_LINES
+    return len(axis.levels) <= _CAPACITY[role] and not crowded

@@ -1,0 +1,81 @@
+"""Learning rates of the runs of a sweep, step by step from their schedules.
+
+Recorded rows are too far apart for a rate that drops, or warms up, within a few steps.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from inr.config import TrainingConfig
+from inr.results import plain
+from inr.training.schedules import integrated_rate, rate_factor
+
+UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
+_POINTS = 500  # of a drawn schedule
+
+# every setting that the learning rate of a step depends on
+_SETTINGS = (
+    "training.learning_rate",
+    "training.protocol",
+    "training.schedule",
+    "training.steps",
+)
+
+
+def distinct_schedules(runs: pd.DataFrame) -> pd.DataFrame:
+    """The settings of the schedules in ``runs`` (rows of ``/runs``), each by its first run."""
+    columns = [name for name in runs.columns if name.startswith(_SETTINGS)]
+    return runs[columns].drop_duplicates()
+
+
+def rate_curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """The learning rate over the steps that each run has made, thinned evenly.
+
+    Args:
+        runs: Rows of ``/runs`` that have results.
+
+    Returns:
+        Columns run, step (from 0) and lr.
+    """
+    curves = []
+    for run, row in runs.iterrows():
+        training = _training(row)
+        last = max(int(row["step"]) - 1, 0)
+        steps = np.unique(np.linspace(0, last, min(_POINTS, last + 1)).round().astype(int))
+        rates = [training.learning_rate * rate_factor(training, int(step)) for step in steps]
+        curves.append(pd.DataFrame({"run": run, "step": steps, "lr": rates}))
+    return pd.concat(curves, ignore_index=True)
+
+
+def integrated_rates(runs: pd.DataFrame) -> pd.Series:
+    """The learning rate of each run summed over its steps, in steps at `UNIT_RATE`.
+
+    Args:
+        runs: Rows of ``/runs`` that have results.
+    """
+    columns = list(distinct_schedules(runs).columns)
+    totals = pd.Series(np.nan, index=runs.index)
+    for _, group in runs.groupby([*columns, "step"], sort=False, dropna=False):
+        first = group.iloc[0]
+        total = integrated_rate(_training(first), int(first["step"]))
+        totals[group.index] = total / UNIT_RATE
+    return totals
+
+
+def _training(run: pd.Series) -> TrainingConfig:
+    """The schedule of a row of ``/runs``, whose settings are dotted paths and lists JSON."""
+    nested: dict[str, Any] = {}
+    for path, value in run.items():
+        if not str(path).startswith(_SETTINGS):
+            continue
+        _, *groups, field = str(path).split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[field] = json.loads(value) if str(value).startswith("[") else plain(value)
+    return TrainingConfig.model_validate(nested)

@@ -1,0 +1,131 @@
+"""The weightings of a sweep over loss weights: their errors, ranks, Pareto fronts, correlations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from inr.quantities import METRICS, QUANTITIES
+from postprocess.intervals import (
+    DRAWS,
+    Interval,
+    interquartile_mean,
+    percentile_limits,
+    resample,
+    worst_if_missing,
+)
+from postprocess.stats.factors import WEIGHTS
+
+MANY = 12  # weightings from which on they are a study of their own
+OVERALL = "over all"
+NAMES = {q: METRICS[f"nmse_{q}"].label.partition(" MSE")[0] for q in QUANTITIES}
+
+
+@dataclass(frozen=True)
+class Weightings:
+    """Every distinct weighting with its errors.
+
+    Attributes:
+        names: Each weighting as text, in task order.
+        weights: [weighting, quantity].
+        errors: [weighting, error], the normalised errors of the four quantities and, last, their
+            geometric mean: 10 to the power of the interquartile mean of log10 over the runs of
+            the weighting. Infinite where runs failed.
+    """
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    errors: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """Rank of each weighting on each error, 1 is best, [weighting, error]; equals share it."""
+        return np.asarray(rankdata(self.errors, method="min", axis=0))
+
+    def best(self, error: int, count: int) -> list[int]:
+        """The ``count`` best weightings on one error that have a finite one, best first."""
+        order = np.argsort(self.errors[:, error], kind="stable")
+        return [int(i) for i in order[:count] if np.isfinite(self.errors[i, error])]
+
+    def front(self, first: int, second: int) -> list[int]:
+        """The Pareto front of two errors, by the first: no weighting is better on both.
+
+        Of weightings that are equal on both, the first is in it.
+        """
+        pairs = self.errors[:, [first, second]]
+        found: list[int] = []
+        lowest = np.inf
+        for i in np.lexsort((pairs[:, 1], pairs[:, 0])):
+            if np.isfinite(pairs[i]).all() and pairs[i, 1] < lowest:
+                found.append(int(i))
+                lowest = pairs[i, 1]
+        return found
+
+    @cached_property
+    def influence(self) -> dict[tuple[int, int], Interval]:
+        r"""Spearman's rank correlation of each weight with each error, by (weight, error).
+
+        .. math:: \rho = \mathrm{corr}(\mathrm{rank}(w), \mathrm{rank}(e)),
+
+        with the mean rank for equal values: weights of 0 are the lowest, failed runs the highest
+        error. Intervals resample the weightings and rank anew. Weights that do not vary have
+        none.
+        """
+        rng = np.random.default_rng(0)
+        drawn = resample(len(self), DRAWS, rng)
+        weights, errors = self.weights, worst_if_missing(self.errors)
+        estimates = _correlate(weights[None], errors[None])[0]
+        low, high = percentile_limits(_correlate(weights[drawn], errors[drawn]))
+        return {
+            (w, e): Interval(float(estimates[w, e]), float(low[w, e]), float(high[w, e]))
+            for w in range(weights.shape[1])
+            for e in range(errors.shape[1])
+            if np.ptp(weights[:, w]) > 0
+        }
+
+
+def find_weightings(runs: pd.DataFrame) -> Weightings:
+    """Gather the runs of each weighting, whatever else differs between them.
+
+    Args:
+        runs: Rows of ``/runs`` that have results.
+    """
+    columns = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
+    errors = runs[[f"nmse_{quantity}" for quantity in QUANTITIES]].to_numpy(float)
+    finite = np.where(np.isfinite(errors), errors, np.nan)
+    with np.errstate(divide="ignore"):  # an error of 0
+        logarithms = np.log10(finite)
+    table = np.column_stack([logarithms, logarithms.mean(axis=1)])
+    weights, typical = [], []
+    for levels, rows in runs.groupby(columns, sort=False).indices.items():
+        weights.append(levels)
+        typical.append(interquartile_mean(table[rows], axis=0))
+    names = tuple(f"({', '.join(f'{w:g}' for w in levels)})" for levels in weights)
+    return Weightings(names, np.array(weights, dtype=float), 10.0 ** np.array(typical))
+
+
+def count_weightings(runs: pd.DataFrame) -> int:
+    """The number of distinct weightings."""
+    columns = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
+    if not set(columns) <= set(runs.columns):
+        return 0
+    return len(runs[columns].drop_duplicates())
+
+
+def _correlate(weights: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Spearman's correlations of resamples [draw, weighting, ...]: [draw, weight, error].
+
+    0 where a resample holds one value only.
+    """
+    ranked = [rankdata(table, axis=1) for table in (weights, errors)]
+    x, y = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in ranked)
+    products = np.einsum("dnw,dne->dwe", x, y)
+    norms = np.sqrt((x**2).sum(axis=1)[:, :, None] * (y**2).sum(axis=1)[:, None, :])
+    return np.asarray(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0))

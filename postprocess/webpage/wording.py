@@ -1,0 +1,220 @@
+"""Sentences and numbers of the report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from postprocess.stats.factors import Axis
+from postprocess.stats.ranking import (
+    AWARDS,
+    ERRORS,
+    HELDOUT,
+    OVERALL,
+    Estimate,
+    Ranking,
+    Score,
+    Setting,
+)
+
+_FEW_LEVELS = 6  # named one by one in a sentence
+_HEADING = 30  # characters
+
+
+@dataclass(frozen=True)
+class Award:
+    """The best setting by one score, in words."""
+
+    title: str
+    setting: list[str]  # in parts, see `describe`
+    error: str
+    heldout: str  # its error over all where nothing was trained
+    margin: str  # how it compares with the next best
+
+
+def number(value: float) -> str:
+    """``0.0123``, ``1.23e-5``, or an en dash for what is not finite."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:#.3g}".rstrip(".")
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def duration(seconds: float) -> str:
+    """``0:01:17``, or an en dash for what is not known."""
+    return str(timedelta(seconds=round(seconds))) if math.isfinite(seconds) else "–"
+
+
+def interval(estimate: Estimate) -> str:
+    """``0.01 to 0.02``, or nothing where there is no estimate, or one value alone."""
+    known = math.isfinite(estimate.middle) and estimate.finite > 1
+    return f"{number(estimate.low)} to {number(estimate.high)}" if known else ""
+
+
+def short(label: str) -> str:
+    """A label without what stands in parentheses."""
+    return label.partition(" (")[0]
+
+
+def heading(label: str) -> str:
+    """A label short enough to head a narrow column."""
+    return label if len(label) <= _HEADING else short(label)
+
+
+def describe(setting: Setting, axes: tuple[Axis, ...]) -> list[str]:
+    """A setting as people say it, a phrase for each axis: ``activation sine``, ..."""
+    pairs = zip(axes, setting.levels, strict=True)
+    return [f"{short(axis.label)} {level}" for axis, level in pairs] or ["the only setting"]
+
+
+def what_varied(ranking: Ranking) -> str:
+    """One sentence on what the sweep tried."""
+    parts = []
+    for axis in ranking.variation.axes:
+        if len(axis.levels) <= _FEW_LEVELS:
+            levels = ", ".join(axis.levels)
+        elif axis.numeric:
+            levels = f"{len(axis.levels)} from {axis.levels[0]} to {axis.levels[-1]}"
+        else:
+            levels = f"{len(axis.levels)} of them"
+        parts.append(f"{axis.label}: {levels}")
+    seeds = ranking.variation.seeds
+    if seeds > 1:
+        parts.append(f"seeds: {seeds}")
+    return f"The sweep varied {'; '.join(parts)}." if parts else "The sweep has one setting."
+
+
+def how_it_went(runs: pd.DataFrame) -> str:
+    """One sentence on how many runs there are, and how they ended."""
+    total = len(runs)
+    counts = runs["status"].value_counts(sort=False)
+    complete = int(counts.get("complete", 0))
+    if complete == total:
+        return f"All {total} runs are complete." if total > 1 else "The one run is complete."
+    rest = [f"{count} {status}" for status, count in counts.items() if status != "complete"]
+    return f"{complete} of {total} runs are complete; {_join(rest)}."
+
+
+def same_in_all(runs: pd.DataFrame) -> str:
+    """One sentence on the scale of the runs, from the settings that do not vary."""
+    phrases = (
+        ("image {}", "data.image"),
+        ("{} px", "data.size"),
+        ("{} frames", "data.frames"),
+        ("{} hidden layers", "model.depth"),
+        ("{} units each", "model.width"),
+        ("{} optimiser steps", "training.steps"),
+    )
+    parts = [
+        phrase.format(_thousands(runs[column].iloc[0]))
+        for phrase, column in phrases
+        if column in runs and runs[column].nunique() == 1
+    ]
+    return f"Every run: {', '.join(parts)}." if parts else ""
+
+
+def awards(ranking: Ranking) -> list[Award]:
+    """The best setting over all and of each quantity; without scores that no run has."""
+    found = []
+    for score in AWARDS:
+        ordered = ranking.ordered(score)
+        if ordered:
+            best = ordered[0]
+            found.append(
+                Award(
+                    title=score.label,
+                    setting=describe(best, ranking.variation.axes),
+                    error=_with_range(best.estimates[score.column]),
+                    heldout=_with_range(best.estimates[HELDOUT.column]),
+                    margin=_margin(score, ordered),
+                )
+            )
+    return found
+
+
+def caveats(ranking: Ranking) -> list[str]:
+    """What a reader should know before believing the best setting."""
+    best = ranking.best.get(OVERALL.column)
+    if best is None:
+        return ["No setting has four finite errors, so none is best over all."]
+    said = []
+    if len(ranking.settings) > 1 and not ranking.replicated:
+        said.append(
+            "Each setting was run with one seed: a small difference between two of them may be "
+            "chance. Repeat the best ones with several seeds."
+        )
+    for label, level, which in ranking.edges(best):
+        said.append(
+            f"The best {short(label)}, {level}, is the {which} that was tried: a better one may "
+            "lie beyond it."
+        )
+    heldout = ranking.best.get(HELDOUT.column)
+    if heldout is not None and heldout is not best:
+        said.append(
+            "Judged by held-out errors, those between pixels and frames where nothing was trained, "
+            f"another setting is best: {', '.join(describe(heldout, ranking.variation.axes))}."
+        )
+    if failing := _failing_between(best):
+        said.append(
+            "Between pixels and frames, where nothing was trained, the setting that is best over "
+            f"all (first line) does no better than predicting the mean for {_join(failing)}; 1 is "
+            "what that gives."
+        )
+    if best.estimates[OVERALL.column].middle >= 1:
+        said.append("Even the best setting is no better than predicting the mean of its targets.")
+    return said
+
+
+def _failing_between(best: Setting) -> list[str]:
+    """Quantities with their held-out errors, where these are 1 or more and those on grid less."""
+    found = []
+    for score in ERRORS:
+        column = f"heldout_{score.column}"
+        if column not in best.runs:  # no run of the sweep was measured there
+            continue
+        between = float(best.runs[column].median())
+        if between >= 1 > best.estimates[score.column].middle:
+            found.append(f"the {score.label} (error {number(between)})")
+    return found
+
+
+def _margin(score: Score, ordered: list[Setting]) -> str:
+    """How the best setting compares with those behind it."""
+    first, *others = [setting.estimates[score.column] for setting in ordered]
+    if not others:
+        return ""
+    second = others[0]
+    ratio = f"next best: {number(second.middle)}"
+    if first.middle > 0:
+        ratio += f", {number(second.middle / first.middle)} times as much"
+    if first.finite < 2 or second.finite < 2:
+        return ratio
+    close = sum(first.overlaps(other) for other in others)
+    if close:
+        settings = "another setting" if close == 1 else f"{close} other settings"
+        return f"{ratio}; its range overlaps that of {settings}"
+    return f"{ratio}; the ranges do not overlap"
+
+
+def _with_range(estimate: Estimate) -> str:
+    """``0.015 (0.01 to 0.02, 2 of 3 runs)``: the number, its range, and on what it rests."""
+    part = estimate.finite < estimate.runs
+    runs = f"{estimate.finite} of {estimate.runs} runs" if part else ""
+    details = ", ".join(filter(None, [interval(estimate), runs]))
+    return f"{number(estimate.middle)} ({details})" if details else number(estimate.middle)
+
+
+def _join(parts: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _thousands(value: object) -> str:
+    return f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)

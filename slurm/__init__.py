@@ -1,0 +1,13 @@
+"""Everything that talks to Slurm: profiles, scripts, submissions, the queue."""
+
+__all__ = [
+    "arrays",
+    "batch_script",
+    "commands",
+    "job_map",
+    "job_queue",
+    "journal",
+    "profile",
+    "requeue",
+    "submit",
+]

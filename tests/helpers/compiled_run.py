@@ -1,0 +1,39 @@
+"""Trains a small run with a compiled step for some steps: RUN CACHE STEPS.
+
+Prints how it ended. A process of its own: type checks, which tests add to every function, cannot
+be compiled.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from inr.config import RunConfig
+from inr.signals import StopRequest
+from inr.storage.paths import RunLayout
+from inr.storage.run_writer import RunWriter
+from inr.training.compilation import share_cache
+from inr.training.fit import fit
+
+CONFIG = {
+    "data": {"size": 12, "frames": 2},
+    "model": {"width": 8, "depth": 1},
+    "training": {"steps": 20, "batch": 30, "loss_weights": [1, 1, 1, 1], "compile": "on"},
+    "record": {"metrics_every": 5, "tensorboard": False},
+}
+
+
+def main() -> None:
+    """Train until the end, until so many steps are made, or until a signal comes."""
+    run, cache, steps = sys.argv[1:]
+    left = iter([False] * int(steps))
+    share_cache(Path(cache))
+    config = RunConfig.model_validate(CONFIG)
+    with StopRequest() as stop, RunWriter(RunLayout(Path(run)), config, "run") as recorder:
+        asked = lambda: stop() or next(left, True)  # noqa: E731
+        print(fit(config, recorder, device="cpu", should_stop=asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Compiles a small step with its code kept in the directory given, and compares.
+
+Prints the note of the compilation, if there is one, and the largest difference to the plain step. A
+process of its own: type checks, which tests add to every function, cannot be compiled.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from inr.config import ModelConfig
+from inr.network.adjoint import EAGER
+from inr.network.model import initialize
+from inr.network.passes import Passes
+from inr.training.batches import Targets
+from inr.training.compilation import prepare_passes, share_cache
+from inr.training.step import Step, loss_and_gradients
+
+
+def one_step(passes: Passes) -> Step:
+    """All terms; the fewest layers, as every kernel takes a second to compile."""
+    network = initialize(ModelConfig(width=5, depth=1, omega_first=3.0), 0, torch.float64)
+    points = torch.linspace(-1, 1, 60, dtype=torch.float64).reshape(20, 3)
+    x, y, _ = points.unbind(-1)
+    targets = Targets(value=x, gradient=points[:, :2], laplacian=y, time_derivative=x * y)
+    coefficients = torch.ones(4, dtype=torch.float64)
+    return loss_and_gradients(network, points, targets, coefficients, 2, passes)
+
+
+def main() -> None:
+    """Compile, compare, print."""
+    note = share_cache(Path(sys.argv[1]))
+    passes, trouble = prepare_passes("cpu", one_step)
+    assert passes is not EAGER, trouble
+    pairs = zip(one_step(passes).gradients, one_step(EAGER).gradients, strict=True)
+    difference = max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
+    print(note or trouble or "", difference)
+
+
+if __name__ == "__main__":
+    main()

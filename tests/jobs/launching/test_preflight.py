@@ -1,0 +1,287 @@
+"""What is checked before anything is queued, and what a sweep is said to cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from inr.config import RunConfig
+from inr.errors import UserError
+from inr.network.model import initialize
+from inr.storage.code_snapshot import take_snapshot
+from inr.storage.paths import SweepLayout
+from inr.storage.provenance import ROOT
+from inr.storage.sweep_index import IndexEntry, index_json, read_submissions
+from jobs.launch import main
+from jobs.launching import preflight
+from jobs.launching.cost_model import (
+    Cost,
+    describe_hours,
+    expected_bytes,
+    expected_seconds,
+    parameter_count,
+)
+from jobs.sweeps.grouping import Packing
+from jobs.worker.train_run import run_task
+from slurm.profile import Profile
+from tests.helpers.fake_slurm import FakeSlurm, install
+
+TINY = {
+    "data": {"size": 16, "frames": 2},
+    "model": {"width": 8, "depth": 2},
+    "training": {"steps": 20, "batch": 16},
+    "record": {"metrics_every": 5, "images_every": 10},
+}
+PROFILE = Profile.model_validate({"time": 30, "gpus": 1, "cpus": 1})
+
+
+def tiny(**groups: dict[str, object]) -> RunConfig:
+    return RunConfig.model_validate({k: {**v, **groups.get(k, {})} for k, v in TINY.items()})
+
+
+def entries(*configs: RunConfig) -> list[IndexEntry]:
+    return [
+        IndexEntry(config.run_id, f"run{task}", task, config.model_dump(mode="json"))
+        for task, config in enumerate(configs)
+    ]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    return install(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> SweepLayout:
+    layout = SweepLayout(tmp_path / "sweep")
+    layout.root.mkdir()
+    return layout
+
+
+# --- cost
+
+
+@pytest.mark.parametrize(("width", "depth"), [(8, 1), (8, 2), (5, 4)])
+def test_parameters_are_counted_as_they_are_made(width, depth):
+    config = tiny(model={"width": width, "depth": depth})
+    made = sum(parameter.numel() for parameter in initialize(config.model, 0).parameters)
+    assert parameter_count(config.model.width, config.model.depth) == made
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(tiny(), id="small"),
+        pytest.param(tiny(data={"size": 96, "frames": 4}), id="frames"),
+        pytest.param(tiny(model={"width": 256, "depth": 3}), id="network"),
+    ],
+)
+def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
+    run_task(str(tmp_path), "a", config.canonical_json())
+    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    checkpoint = (
+        3 * 4 * parameter_count(config.model.width, config.model.depth)
+    )  # removed at the end
+    assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)
+
+
+def test_time_is_steps_and_examinations():
+    config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
+    cost = Cost(start=3, fixed=0.1, point=0.01, examined=0.001)
+    # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
+    assert expected_seconds(config, cost) == pytest.approx(3 + 10 * (0.1 + 4) + 5 * 2 * 0.4)
+
+
+def test_words():
+    assert describe_hours([1800, 5400], 0) == "2 task hours, the longest task 1:30:00"
+    assert "2 task hours, 4 GPU hours" in describe_hours([1800, 5400], 2)
+
+
+# --- networks
+
+
+def test_every_distinct_shape_is_tried_once(layout):
+    runs = {
+        "a": tiny(),
+        "same": tiny(training={"seed": 1, "learning_rate": 1e-3}),
+        "activation": tiny(model={"activation": "elu"}),
+        "derivatives": tiny(training={"loss_weights": [1, 0, 1, 0]}),
+        "frames": tiny(training={"batch": "frame"}),
+    }
+    costs, untried, _ = preflight.run_smoke_test(runs, take_snapshot(layout), PROFILE)
+    assert (len(costs), untried) == (4, 0)
+    assert all(cost.start > 0 and cost.fixed + cost.point > 0 for cost in costs.values())
+
+
+def test_broken_environment_is_refused(layout):
+    code = take_snapshot(layout)
+    (code / "inr" / "training" / "fit.py").write_text("import no_such_package\n")
+    with pytest.raises(UserError, match=r"would fail at once: .*'no_such_package'") as caught:
+        preflight.run_smoke_test({"a": tiny()}, code, PROFILE)
+    assert "\n" not in str(caught.value)
+
+
+def with_fields(**fields: object) -> Profile:
+    return Profile.model_validate(PROFILE.model_dump() | fields)
+
+
+def test_smoke_test_has_what_the_setup_and_the_shell_provide(layout, tmp_path, monkeypatch):
+    code = take_snapshot(layout)
+    (code / "inr" / "training" / "fit.py").write_text("import from_the_shell, from_the_setup\n")
+    for name in ("shell", "setup"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"from_the_{name}.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shell"))
+    # noise and questions of the setup are not mistaken for answers
+    lines = ["echo '{}'; cat", f"export PYTHONPATH={tmp_path}/setup:$PYTHONPATH"]
+    costs, untried, reason = preflight.run_smoke_test({"a": tiny()}, code, with_fields(setup=lines))
+    assert (len(costs), untried, reason) == (1, 0, "")
+    with pytest.raises(UserError, match="from_the_setup"):
+        preflight.run_smoke_test({"a": tiny()}, code, PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param({"setup": ["nvidia-smi-of-a-node"]}, "setup failed", id="setup"),
+        pytest.param({"container": "no-apptainer-here exec x.sif"}, "not found", id="container"),
+    ],
+)
+def test_what_only_a_node_has_is_not_missed_here(layout, slurm, fields, said):
+    profile = with_fields(**fields)
+    forecast = preflight.check(layout, entries(tiny()), profile, take_snapshot(layout), post=False)
+    assert forecast[-1].startswith("nothing was tried: ")
+    assert said in forecast[-1]
+
+
+def test_setup_that_hangs_is_ended(layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "SMOKE_TEST_SECONDS", 0.5)
+    profile = with_fields(setup=["sleep 987654 & echo $! > pid; wait"])
+    monkeypatch.chdir(tmp_path)
+    assert preflight.run_smoke_test({"a": tiny()}, take_snapshot(layout), profile) == ({}, 1, "")
+    pid = (tmp_path / "pid").read_text().strip()
+    status = Path("/proc", pid, "stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_false_package_on_the_shells_path_is_not_taken(layout, tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise ImportError('false numpy')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    costs, *_ = preflight.run_smoke_test({"a": tiny()}, take_snapshot(layout), PROFILE)
+    assert len(costs) == 1
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "launch.py"), "--dry-run", "--local"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_network_that_cannot_be_trained_is_named(layout):
+    code = take_snapshot(layout)
+    with (code / "inr" / "training" / "fusing_key.py").open("a") as file:
+        file.write("\ndef highest_derivative(weights):\n    raise ArithmeticError('no order')\n")
+    with pytest.raises(UserError, match=r"a/b: its network cannot be trained: .*no order"):
+        preflight.run_smoke_test({"a/b": tiny()}, code, PROFILE)
+
+
+def test_effort_is_bounded(layout, monkeypatch, slurm):
+    monkeypatch.setattr(preflight, "REHEARSAL_PARAMETERS", 200)
+    runs = entries(tiny(), tiny(model={"width": 64}))
+    forecast = preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+    assert forecast[0].startswith(
+        "expected: at most "
+    )  # the large one is estimated from the small one
+    assert forecast[1].startswith("1 of 2 shapes of networks were not tried")
+    monkeypatch.setattr(preflight, "SMOKE_TEST_SECONDS", 0.01)
+    assert preflight.run_smoke_test({"a": tiny()}, take_snapshot(layout), PROFILE) == ({}, 1, "")
+
+
+# --- disk and cluster
+
+
+@pytest.fixture
+def without_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: ({}, 0, ""))
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_small_disk_is_refused(layout, slurm, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_000_000))
+    runs = entries(tiny(data={"size": 512}))
+    with pytest.raises(UserError, match=r"1 runs need at most 2\d\.\d MB of disk, 1\.0 MB free"):
+        preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_file_system_without_room_for_files_is_refused(layout, slurm, monkeypatch):
+    counts = namedtuple("counts", "f_files f_favail f_blocks f_bfree f_bavail f_frsize")
+    monkeypatch.setattr(os, "statvfs", lambda path: counts(1_000_000, 9, *[1 << 30] * 4))
+    with pytest.raises(UserError, match=r"1 runs write about 10 files and .* room for 9"):
+        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_real_script_is_tested(layout, slurm):
+    runs = entries(*(tiny(training={"seed": seed}) for seed in range(7)))
+    code = take_snapshot(layout)
+    forecast = preflight.check(layout, runs, PROFILE, code, post=False)
+    assert "--array=0-3%4" in slurm.tested.read_text()
+    assert "no estimate of the time" in forecast[0]
+    assert slurm.submitted() == []
+    preflight.check(layout, runs, PROFILE, code, post=True)
+    assert "-m jobs.launching.postprocessing" in slurm.tested.read_text()
+
+
+def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
+    runs = entries(*(tiny(training={"seed": seed}) for seed in range(5)))
+    cost = Cost(start=0, fixed=360, point=0, examined=0)  # 20 steps: two hours a run
+    costs = {preflight._shape(tiny()): cost}
+    monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: (costs, 0, ""))
+    code = take_snapshot(layout)
+    found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
+    assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found[0]
+    assert "--array=0-2%3" in slurm.tested.read_text()
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_script_that_slurm_would_refuse(layout, slurm, monkeypatch):
+    monkeypatch.setenv("VERDICT", "allocation failure: Invalid account or account/partition")
+    with pytest.raises(UserError, match=r"Invalid account .*look at account \(None\)"):
+        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypatch):
+    verdict = "allocation failure: Required node not available (down, drained or reserved)"
+    monkeypatch.setenv("VERDICT", verdict)
+    forecast = preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+    assert "the tasks will wait. Slurm refused: " in forecast[1]
+
+
+@pytest.mark.usefixtures("without_rehearsal")
+def test_launch_checks_first_unless_told_not_to(tmp_path, slurm, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.yaml").write_text(json.dumps({"base": TINY}))
+    command = ["--array", "--sweep", "sweep.yaml", "--profile", "testbed", "--output", "out"]
+    monkeypatch.setenv("VERDICT", "allocation failure: Invalid qos specification")
+    with pytest.raises(UserError, match="Invalid qos"):
+        main(command)
+    assert not Path("out").exists()
+    assert main([*command, "--no-preflight"]) == 0
+    assert "expected" not in capsys.readouterr().out
+    assert len(read_submissions(SweepLayout(Path("out")))) == 2
+
+    monkeypatch.delenv("VERDICT")
+    Path("out", "index.json").write_text(index_json("out", []))
+    slurm.queue.write_text("")
+    assert main(command) == 0
+    assert "expected: no estimate of the time, " in capsys.readouterr().out

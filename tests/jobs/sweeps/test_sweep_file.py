@@ -1,0 +1,360 @@
+"""Sweep files: what they expand to, and what their runs are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inr.config import RunConfig
+from inr.errors import UsageError
+from inr.storage.sweep_index import IndexEntry
+from jobs.launching.arguments import parse_options
+from jobs.sweeps.fields import all_fields, flatten_config, make_config, parse_settings
+from jobs.sweeps.run_names import name_runs
+from jobs.sweeps.sweep_file import SHIPPED, find_sweep_file, load_sweep
+from jobs.sweeps.yaml_file import write
+
+
+@pytest.fixture
+def expand(tmp_path):
+    """Expand the text of a sweep file to {field: value} of every run, in order."""
+
+    def run(text: str, *overrides: str) -> list[dict]:
+        path = tmp_path / "sweep.yaml"
+        path.write_text(text)
+        configs, _ = load_sweep(path, list(overrides)).expand()
+        return [dict(flatten_config(config.model_dump())) for config in configs]
+
+    return run
+
+
+def pick(runs: list[dict], *fields: str) -> list:
+    return [tuple(run[field] for field in fields) for run in runs]
+
+
+def weights(run: dict) -> tuple:
+    return tuple(value for field, value in run.items() if "loss_weights" in field)
+
+
+SHIPPED_SIZES = {
+    "quickstart": 8,
+    "learning_rate": 78,
+    "activation": 105,
+    "loss_weights": 100,
+    "original_learning_rate": 54,
+    "original_activation": 30,
+    "original_loss_weights": 100,
+    "study": 160,
+    "recommended": 3,
+    "ablation": 30,
+}
+
+
+@pytest.mark.parametrize(("name", "size"), SHIPPED_SIZES.items(), ids=SHIPPED_SIZES)
+def test_shipped_sweep(name, size):
+    sweep = load_sweep(find_sweep_file(name))
+    configs, combinations = sweep.expand()
+    assert (sweep.name, len(configs), combinations) == (name, size, size)
+    assert sweep.description
+    names = [entry.name for entry in name_runs(configs, [])]
+    assert len(set(names)) == size
+    header = (SHIPPED / f"{name}.yaml").read_text().split("\n\n")[0]
+    assert header.startswith("#")
+    assert f"# {size} runs" in (SHIPPED / f"{name}.yaml").read_text()
+
+
+def test_every_shipped_sweep_is_tested():
+    assert {path.stem for path in SHIPPED.glob("*.yaml")} == set(SHIPPED_SIZES)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("~/s.yaml", "~/s.yaml: no such sweep file"),
+        ("~nosuch/s.yaml", "~nosuch/s.yaml: no such sweep file"),
+        ("/tmp/", "/tmp/: no such sweep file"),
+        ("quikstart", "no sweep 'quikstart'"),
+        ("", "no sweep ''"),
+    ],
+)
+def test_paths_that_are_no_sweep(given, said, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError) as error:
+        find_sweep_file(parse_options(["--local", "--sweep", given]).sweep)
+    assert str(error.value).startswith(said)
+
+
+def test_home_directories_are_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "s.yaml").touch()
+    assert find_sweep_file("~/s.yaml") == tmp_path / "s.yaml"
+    assert parse_options(["--local", "--output=~/o"]).output == tmp_path / "o"
+
+
+def test_original_draws_are_distinct_and_heavy_enough():
+    configs, _ = load_sweep(find_sweep_file("loss_weights")).expand()
+    draws = [config.training.loss_weights.as_tuple() for config in configs]
+    assert len(set(draws)) == 100
+    assert all(sum(draw) > 0.1 for draw in draws)
+    assert {weight for draw in draws for weight in draw} == {1, 0.1, 0.01, 0.001, 0}
+
+
+def test_blocks_multiply_with_the_seeds_innermost(expand):
+    runs = expand(
+        """
+        grid: {model.activation: [sine, elu]}
+        list: [{model.width: 8}, {model: {width: 9, depth: 2}}]
+        seeds: 2
+        """
+    )
+    assert pick(runs, "model.activation", "model.width", "model.depth", "training.seed") == [
+        (activation, width, depth, seed)
+        for activation in ("sine", "elu")
+        for width, depth in ((8, 4), (9, 2))
+        for seed in (0, 1)
+    ]
+
+
+def test_grid_may_be_nested(expand):
+    runs = expand("grid: {model: {width: [8, 9]}, training.loss_weights: {gradient: [0, 1]}}")
+    assert pick(runs, "model.width", "training.loss_weights.gradient") == [
+        (8, 0),
+        (8, 1),
+        (9, 0),
+        (9, 1),
+    ]
+
+
+def test_no_block_is_one_run_of_defaults(expand):
+    assert expand("name: plain") == [dict(flatten_config(RunConfig().model_dump()))]
+
+
+def test_blocks_override_base_and_set_overrides_all(expand):
+    text = """
+        base: {model: {width: 4}, training.loss_weights: [0, 0, 0, 2]}
+        grid: {model.width: [5, 6], training.loss_weights.value: [0, 1]}
+        """
+    runs = expand(text)
+    assert pick(runs, "model.width") == [(5,), (5,), (6,), (6,)]
+    assert [weights(run) for run in runs] == [(0, 0, 0, 2), (1, 0, 0, 2)] * 2
+    fixed = expand(text, "model.width=7", "training.loss_weights=[0, 1, 0, 0]")
+    assert pick(fixed, "model.width") == [(7,)]
+    assert weights(fixed[0]) == (0, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        pytest.param("training.learning_rate", "1e-4", 1e-4, id="yaml-1.1-exponent"),
+        pytest.param("training.steps", "1e3", 1000, id="whole-number-with-exponent"),
+        pytest.param("training.batch", "frame", "frame", id="word"),
+        pytest.param("training.batch", "512", 512, id="word-or-number"),
+        pytest.param("record.tensorboard", "off", False, id="switch"),
+        pytest.param(
+            "training.schedule_options.milestones", "[1e-1, 0.5]", (0.1, 0.5), id="list-field"
+        ),
+    ],
+)
+def test_values_are_read_as_meant(expand, field, text, value):
+    assert pick(expand(f"base: {{{field}: {text}}}"), field) == [(value,)]
+    assert pick(expand("name: a", f"{field}={text}"), field) == [(value,)]
+
+
+def test_every_field_can_be_addressed(expand):
+    defaults = dict(flatten_config(RunConfig().model_dump(mode="json")))
+    assert defaults.keys() == all_fields().keys()
+    block = write({"base": defaults})
+    assert expand(block) == [dict(flatten_config(RunConfig().model_dump()))]
+
+
+def test_random_draws_repeat_and_depend_on_the_seed(expand):
+    def draw(seed: int) -> list:
+        text = f"""
+            random:
+              count: 20
+              seed: {seed}
+              choices: {{model.width: [1, 2, 3, 4, 5, 6], model.depth: [1, 2, 3, 4, 5, 6]}}
+              constraint: {{sum: [model.width, model.depth], above: 2, below: 11}}
+            """
+        return pick(expand(text), "model.width", "model.depth")
+
+    first = draw(0)
+    assert first == draw(0)
+    assert first != draw(1)
+    assert len(set(first)) == 20
+    assert all(2 < width + depth < 11 for width, depth in first)
+
+
+def test_random_begins_with_what_is_included(expand):
+    def draw(count: int) -> list:
+        text = f"""
+            random:
+              count: {count}
+              choices: {{model.width: [1, 2, 3], model.depth: [1, 2, 3]}}
+              constraint: {{sum: [model.width, model.depth], above: 3}}
+              include:
+                - {{model: {{width: 1, depth: 1}}}}
+                - {{model.width: 3, model.depth: 3}}
+            """
+        return pick(expand(text), "model.width", "model.depth")
+
+    assert draw(2) == [(1, 1), (3, 3)]
+    everything = draw(7)  # six meet the constraint
+    assert everything[:2] == draw(2)
+    assert len(set(everything)) == 7
+
+
+def test_random_can_exhaust_the_choices(expand):
+    runs = expand("random: {count: 3, choices: {model.width: [1, 2, 3, 3.0]}}")
+    assert sorted(pick(runs, "model.width")) == [(1,), (2,), (3,)]
+
+
+def test_duplicates_are_counted(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("grid: {model.width: [8, 8.0, 9]}")
+    configs, combinations = load_sweep(path).expand()
+    assert (len(configs), combinations) == (2, 3)
+
+
+def test_resolved_text_gives_the_same_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "base: {data: {image: a.png}}\nlist: [{data.size: 20}, {data.image: b.png}]\nseeds: [3, 5]"
+    )
+    sweep = load_sweep(path, ["training.learning_rate=1e-5"])
+    again = tmp_path / "elsewhere" / "sweep.yaml"
+    again.parent.mkdir()
+    again.write_text(sweep.text())
+    monkeypatch.chdir(again.parent)
+    resolved = load_sweep(again)
+    assert resolved.name == "mine"
+    assert resolved.expand() == sweep.expand()
+    assert {config.data.image for config in sweep.expand()[0]} == {
+        str(tmp_path / "a.png"),
+        str(tmp_path / "b.png"),
+    }
+
+
+def config(**fields) -> RunConfig:
+    settings = {}
+    for field, value in fields.items():
+        settings |= parse_settings(field.replace("__", "."), value, "test")
+    return make_config(settings)
+
+
+def names(configs, listed=()) -> list[str]:
+    return [entry.name for entry in name_runs(configs, list(listed))]
+
+
+def test_names_tell_what_varies_with_the_seed_last():
+    made = names(
+        [config(training__seed=seed, model__width=width) for width in (8, 9) for seed in (0, 1)]
+    )
+    assert made == [
+        f"1_0_0_0/sine_uniform_1e-4_width{width}_seed{seed}" for width in (8, 9) for seed in (0, 1)
+    ]
+
+
+def test_names_are_safe_and_unique():
+    images = ["/a/x y.png", "/b/x:y.png", f"/c/{'long' * 80}.png", f"/d/{'long' * 80}.png"]
+    made = names([config(data__image=image) for image in images])
+    assert len({name.casefold() for name in made}) == len(images)
+    for name in made:
+        assert not set(name) - set(
+            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_./"
+        )
+        assert all(len(part) < 200 for part in Path(name).parts)
+
+
+def test_listed_runs_keep_name_and_number():
+    old = config(model__width=8)
+    listed = [IndexEntry(old.run_id, "my/own_name", 4, old.model_dump(mode="json"))]
+    entries = name_runs([config(model__width=9), old], listed)
+    assert [(entry.name, entry.task) for entry in entries] == [
+        ("1_0_0_0/sine_uniform_1e-4_width9", 5),
+        ("my/own_name", 4),
+    ]
+
+
+MISTAKES = {
+    "typo-in-field": ("grid:\n  model.widht: [1]", ["2: grid.model.widht", "model.width?"]),
+    "group-left-out": ("base: {learning_rate: 1e-3}", ["training.learning_rate?"]),
+    "typo-in-group": ("base: {modell: {width: 3}}", ["modell"]),
+    "typo-in-nested-field": ("base: {model: {widht: 3}}", ["base.model.widht", "model.width?"]),
+    "unknown-key": ("grids: {}", ["grids", "grid?"]),
+    "wrong-type": ("base:\n  model.width: wide", [":2:", "'wide'", "model.width", "integer"]),
+    "negative": ("base: {training.steps: -5}", ["-5", "training.steps", "greater than"]),
+    "unknown-word": (
+        "grid:\n  model.activation:\n  - sine\n  - sien",
+        [":4: grid.model.activation[1]", "'sien'", "elu", "Did you mean sine?"],
+    ),
+    "word-or-number": ("base: {training.batch: 0}", ["training.batch", "frame", "greater than"]),
+    "truth-value": ("base: {training.steps: true}", ["True", "training.steps", "integer"]),
+    "word-for-number": ("base: {training.steps: yes}", ["'yes'", "training.steps", "integer"]),
+    "not-finite": ("base: {training.learning_rate: .inf}", ["training.learning_rate", "inf"]),
+    "weights-length": ("base: {training.loss_weights: [1, 2]}", ["2 weights", "4", "laplacian"]),
+    "weights-zero": ("base: {training.loss_weights: [0, 0, 0, 0]}", ["base.training", "positive"]),
+    "weights-flat-in-grid": ("grid: {training.loss_weights: [1, 0, 0, 0]}", ["list of four"]),
+    "contradiction": (
+        "base: {data.sigma_start: 5}\ngrid: {data.sigma_end: [9, 4]}",
+        ["base.data.sigma_start", "grid.data.sigma_end[1]", "larger"],
+    ),
+    "scalar-in-grid": ("grid: {model.width: 8}", ["grid.model.width", "list", "base"]),
+    "empty-list": ("grid: {model.width: []}", ["grid.model.width", "list"]),
+    "list-for-scalar": ("base: {model.width: [8, 9]}", ["[8, 9]", "model.width"]),
+    "set-twice": ("base: {model: {width: 1}, model.width: 2}", ["model.width is already set"]),
+    "two-axes": ("grid: {model.width: [1]}\nlist: [{model.width: 2}]", ["already set at"]),
+    "key-twice": ("base: {model.width: 1, model.width: 2}", ["named twice"]),
+    "bad-yaml": ("base: [", ["not valid YAML", "line 1"]),
+    "not-a-mapping": ("- 1", ["must be a mapping"]),
+    "seeds-zero": ("seeds: 0", ["seeds", "1 or more"]),
+    "seed-negative": ("seeds: [0, -1]", ["seeds[1]", "-1"]),
+    "name-with-slash": ("name: ../up", ["'../up'", "letters"]),
+    "random-count": (
+        "random: {choices: {model.width: [1]}}",
+        ["random.count is missing", "whole number"],
+    ),
+    "random-key": ("random: {cuont: 1}", ["cuont", "count?"]),
+    "random-too-many": ("random: {count: 5, choices: {model.width: [1, 2]}}", ["only 2"]),
+    "random-impossible": (
+        "random: {count: 1, choices: {model.width: [1, 2]}, constraint: {sum: model, above: 9}}",
+        ["only 0", "random.constraint"],
+    ),
+    "constraint-not-drawn": (
+        "random: {count: 1, choices: {model.width: [1]}, constraint: {sum: model.depth, above: 0}}",
+        ["model.depth", "not among the choices"],
+    ),
+    "constraint-no-limit": (
+        "random: {count: 1, choices: {model.width: [1]}, constraint: {sum: model.width}}",
+        ["above or below"],
+    ),
+    "include-more-than-the-count": (
+        "random: {count: 1, choices: {model.width: [1]}, include: "
+        "[{model.width: 2}, {model.width: 3}]}",
+        ["random.include", "at most as many as random.count, 1"],
+    ),
+    "include-other-fields": (
+        "random: {count: 2, choices: {model.width: [1, 2]}, include: [{model.depth: 2}]}",
+        ["random.include[0]", "model.depth", "model.width"],
+    ),
+    "alias-in-itself": ("base: &a {model: *a}", ["not valid YAML"]),
+    "too-many": (
+        f"grid: {{model.width: {list(range(1, 2001))}, training.seed: {list(range(2000))}}}",
+        ["4,000,000", "1,000,000"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "fragments"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_named(tmp_path, text, fragments):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_sweep(path).expand()
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(path) in message or text.startswith("grid: {model.width: [1, 2, 3")
+    for fragment in fragments:
+        assert fragment in message

@@ -1,0 +1,47 @@
+"""The overview ranks combinations by all four errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from inr.quantities import QUANTITIES
+from postprocess.plots.overview import draw_overview
+from postprocess.stats.factors import find_variation
+
+
+def table(errors: dict[tuple[str, float], float]) -> pd.DataFrame:
+    rows = [
+        {"model.activation": activation, "training.learning_rate": rate, "training.seed": 0}
+        | {f"nmse_{quantity}": error for quantity in QUANTITIES}
+        for (activation, rate), error in errors.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def shown(runs: pd.DataFrame) -> list[str]:
+    panel = draw_overview(runs, find_variation(runs)).axes[0]
+    return [label.get_text() for label in panel.get_yticklabels()]
+
+
+def test_best_combination_comes_first_and_diverged_ones_last() -> None:
+    runs = table(
+        {
+            ("sine", 1e-3): np.nan,
+            ("elu", 1e-3): np.inf,
+            ("sine", 1e-5): 0.5,
+            ("elu", 1e-5): 0.6,
+            ("sine", 1e-4): 0.01,
+            ("elu", 1e-4): 0.9,
+        }
+    )
+    assert shown(runs) == ["1e-4", "1e-5", "1e-3"]
+
+
+@pytest.mark.parametrize("count", [1, 16, 40])
+def test_only_the_best_of_many_are_shown(count: int) -> None:
+    runs = table({("sine", (i + 1) * 1e-5): 1 / (i + 1) for i in range(count)})
+    figure = draw_overview(runs, find_variation(runs))
+    assert len(figure.axes[0].get_yticks()) == min(count, 16)
+    assert ("16 of 40" in figure.get_suptitle()) == (count == 40)

@@ -1,0 +1,170 @@
+"""The study: its comparisons, its tables, and a text that says what the tables say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from inr.errors import UserError
+from inr.quantities import METRICS
+from inr.storage.paths import SweepLayout
+from inr.storage.provenance import ROOT
+from postprocess import study
+from postprocess.intervals import Interval
+from postprocess.replication import tables as study_tables
+from postprocess.replication import text as study_text
+from postprocess.replication.data import (
+    COLUMNS,
+    collect,
+    read_tables,
+    sweep_names,
+    write_tables,
+)
+from postprocess.replication.ranking import Entry, is_best, rank, scores, select, typical
+from tests.helpers.synthetic import make_config, write_index, write_run
+
+
+def runs(**columns) -> pd.DataFrame:
+    frame = pd.DataFrame(columns)
+    return frame if "status" in frame else frame.assign(status="complete")
+
+
+def test_text_agrees_with_the_tables() -> None:
+    command = [sys.executable, str(ROOT / "postprocess" / "study.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_changed_table_changes_the_text(tmp_path: Path) -> None:
+    kept = read_tables(study.DOCS / "study")
+    kept["learning_rate"]["heldout_nmse_value"] *= 1.5  # the order stays, so no sentence breaks
+    assert study_text.render(kept) != (study.DOCS / "study.md").read_text(encoding="utf-8")
+
+
+def test_text_refuses_data_that_contradict_it() -> None:
+    kept = read_tables(study.DOCS / "study")
+    for name in METRICS:  # the smallest rate the best one, also under the corrected protocol
+        runs = kept["learning_rate"]
+        runs.loc[runs["training.learning_rate"] == 1e-7, [name, f"heldout_{name}"]] = 1e-9
+    with pytest.raises(UserError, match="no longer support this sentence"):
+        study_text.render(kept)
+
+
+def test_scores_are_smaller_for_better_runs() -> None:
+    table = runs(mse_value=[0.1, 0.01], ssim_value=[0.5, 0.9], psnr_value=[10.0, 20.0])
+    for metric in ("mse_value", "ssim_value", "psnr_value"):
+        worse, better = scores(table, metric)
+        assert better < worse
+
+
+def test_diverged_runs_are_the_worst() -> None:
+    table = runs(mse_value=[0.1, 1e-9, np.nan], status=["complete", "diverged", "complete"])
+    assert list(scores(table, "mse_value")) == [-1.0, np.inf, np.inf]
+
+
+def test_overall_is_the_geometric_mean_of_four() -> None:
+    errors = {"value": 1e-4, "gradient": 1e-3, "laplacian": 1e-2, "time_derivative": 1e-1}
+    table = runs(**{f"heldout_nmse_{q}": [error] for q, error in errors.items()})
+    assert typical(table, "heldout_overall").estimate == pytest.approx(10**-2.5)
+
+
+def test_settings_are_selected_by_the_end_of_their_names() -> None:
+    table = runs(**{"model.activation": ["sine", "elu", "tanh"], "mse_value": [1.0, 2.0, 3.0]})
+    assert list(select(table, {"activation": "elu"})["mse_value"]) == [2.0]
+    assert list(select(table, {"activation": ["elu", "tanh"]})["mse_value"]) == [2.0, 3.0]
+
+
+def test_ranking_puts_the_best_first() -> None:
+    table = runs(
+        **{"training.schedule": ["a"] * 3 + ["b"] * 3},
+        mse_value=[1e-2, 2e-2, 3e-2, 1e-3, 2e-3, 3e-3],
+        ssim_value=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+    )
+    for metric in ("mse_value", "ssim_value"):
+        best, worst = rank(table, ["schedule"], metric)
+        assert (best.level, worst.level, best.runs) == ("b", "a", 3)
+        assert best.score.low <= best.score.estimate <= best.score.high
+
+
+def entry(level: str, low: float, high: float) -> Entry:
+    return Entry(level, Interval((low + high) / 2, low, high), 3)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "verdict"),
+    [
+        pytest.param([("a", 1, 2), ("b", 3, 4)], "holds", id="best-and-apart"),
+        pytest.param([("a", 1, 3), ("b", 2, 4)], "cannot be decided", id="best-but-touching"),
+        pytest.param([("b", 1, 2), ("a", 3, 4)], "does not hold", id="beaten"),
+        pytest.param([("b", 1, 3), ("a", 2, 4)], "cannot be decided", id="beaten-by-a-touch"),
+    ],
+)
+def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
+    assert is_best([entry(*each) for each in ranking], "a") == verdict
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (("uniform", 1e-4), "uniform 1e-4"),
+        (("cosine", 0.0003), "cosine 3e-4"),
+        ((1.0, 0.01, 0.001, 0.0), "(1, 0.01, 0.001, 0)"),
+        ("sine", "sine"),
+    ],
+)
+def test_settings_in_words(key, words: str) -> None:
+    assert study_tables.level(key) == words
+
+
+def test_sentence_that_no_longer_holds_is_refused() -> None:
+    assert study_text.require(True, "so it is") == ""
+    with pytest.raises(UserError, match="so it is"):
+        study_text.require(False, "so it is")
+
+
+def write_study(root: Path) -> None:
+    for name in sweep_names():
+        layout = SweepLayout(root / name)
+        configs = [make_config(data__size=12, training__seed=seed) for seed in (0, 1)]
+        for found, config in zip(write_index(layout, configs), configs, strict=True):
+            write_run(layout.run(found.name).results, config, name=found.name, shape=(12, 12))
+
+
+def test_tables_survive_the_way_to_disk_and_back(tmp_path: Path) -> None:
+    write_study(tmp_path / "sweeps")
+    collected = collect(tmp_path / "sweeps")
+    write_tables(collected, tmp_path / "tables")
+    for name, table in read_tables(tmp_path / "tables").items():
+        assert tuple(table.columns) == COLUMNS
+        numbers = table.select_dtypes("number").columns
+        np.testing.assert_allclose(
+            table[numbers], collected[name][numbers].astype(float), rtol=1e-5
+        )
+
+
+def test_missing_sweep_is_named(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    (tmp_path / "activation" / "index.json").unlink()
+    with pytest.raises(UserError, match=r"activation: no such sweep\. Run it with: make study"):
+        collect(tmp_path)
+
+
+def test_unfinished_run_is_named(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    next((tmp_path / "loss_weights").rglob("run.h5")).unlink()
+    with pytest.raises(UserError, match=r"loss_weights: .*Finish them with: make study"):
+        collect(tmp_path)
+
+
+def test_damaged_table_is_named(tmp_path: Path) -> None:
+    for name in sweep_names():
+        (tmp_path / f"{name}.csv").write_text("name,status\n")
+    with pytest.raises(UserError, match="columns missing"):
+        read_tables(tmp_path)
+    with pytest.raises(UserError, match=r"missing\. Write it with"):
+        read_tables(tmp_path / "nowhere")
