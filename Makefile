@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(VENV)/.installed-bench
-TEST_JOBS ?= auto
+# one more than there are cores: many tests wait for processes of their own
+TEST_JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo study structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
@@ -38,7 +39,7 @@ install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 
 test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
 	@rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) -m "not slurm and not gpu and not browser" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slurm and not gpu and not browser" --cov --cov-report=term
 
 fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with ever new ones, until Ctrl-C
 	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done; exit 1

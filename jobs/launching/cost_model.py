@@ -59,7 +59,7 @@ def expected_bytes(config: RunConfig) -> int:
 
 
 def expected_seconds(config: RunConfig, cost: Cost) -> float:
-    """How long a run takes at the measured cost: its steps and its examinations."""
+    """How long a run takes at the measured cost: its steps and its evaluations."""
     pixels = config.data.size**2
     points = pixels if config.training.batch == "frame" else config.training.batch
     step = cost.fixed + points * cost.point
@@ -76,5 +76,5 @@ def describe_hours(seconds: Sequence[float], gpus: int) -> str:
 
 
 def _rows(config: RunConfig) -> int:
-    """Examinations of a run: before the first step, on the cadence, and after the last step."""
+    """Evaluations of a run: before the first step, on the cadence, and after the last step."""
     return config.training.steps // config.record.metrics_every + 2

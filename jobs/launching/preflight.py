@@ -33,7 +33,7 @@ from slurm.submit import largest_array
 FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
 SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
 # Networks of more parameters are not tried: a login node may not have the memory.
-REHEARSAL_PARAMETERS = 20_000_000
+SMOKE_TEST_PARAMETERS = 20_000_000
 # The setup neither reads the questions nor writes among the answers.
 _SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
 
@@ -77,7 +77,7 @@ def check(
     elif untried:
         notes.append(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
-            f"{REHEARSAL_PARAMETERS:,} parameters, or more than {SMOKE_TEST_SECONDS:g} seconds)"
+            f"{SMOKE_TEST_PARAMETERS:,} parameters, or more than {SMOKE_TEST_SECONDS:g} seconds)"
         )
     return [f"expected: {_describe_time(tasks, costs, profile)}, {room}", *notes]
 
@@ -106,7 +106,7 @@ def run_smoke_test(
     shapes: dict[Shape, str] = {}
     for name, config in configs.items():
         shapes.setdefault(_shape(config), name)
-    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= REHEARSAL_PARAMETERS]
+    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= SMOKE_TEST_PARAMETERS]
     questions = [configs[shapes[shape]].canonical_json() for shape in small]
     answers, reason = _ask(questions, code, profile)
     costs: Costs = {}

@@ -30,7 +30,8 @@ from inr.training.checkpoint import read_checkpoint
 from inr.training.fit import fit
 from slurm.journal import known_submissions
 from tests.helpers.faults import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
-from tests.inr.training.test_fit import StopAfter, quiet, run, series_of
+from tests.helpers.tiny_run import quiet, run, series_of
+from tests.inr.training.test_fit import StopAfter
 
 Fail = Callable[..., None]
 

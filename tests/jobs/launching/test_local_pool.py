@@ -1,93 +1,23 @@
-"""Training on this machine in processes of their own: through submitit, and how it ends."""
+"""Training on this machine in processes of their own: through submitit, and on what devices."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from inr import cpus
-from inr.progress import Progress, read_progress, write_progress
 from inr.results import outcome
 from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import read_index
 from jobs.launching import local_pool as local
 from jobs.launching.progress_bars import Display
 from jobs.worker import devices
-
-SMALL = {
-    "data": {"size": 16, "frames": 3},
-    "model": {"width": 8, "depth": 1},
-    "record": {"tensorboard": False},
-}
-
-
-def in_foreground() -> None:
-    """A shell starts background jobs with Ctrl-C switched off, and these tests may be one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def in_background() -> None:
-    """As a script does with ``nohup ... &``."""
-    for each in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
-
-
-def launch(
-    tmp_path: Path, specification: dict, *arguments: str, prepare=in_foreground
-) -> subprocess.Popen[str]:
-    """Start the launcher as a terminal would: in a process group of its own."""
-    sweep = tmp_path / "tiny.yaml"
-    sweep.write_text(json.dumps(specification))  # JSON is YAML
-    return subprocess.Popen(
-        [
-            sys.executable,
-            str(ROOT / "jobs" / "launch.py"),
-            "--local",
-            "--no-post",
-            *("--sweep", str(sweep), "--output", str(tmp_path / "out")),
-            *arguments,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=prepare,
-        cwd=tmp_path,
-    )
-
-
-def processes_of(path: Path) -> list[int]:
-    """Processes whose command line names ``path``."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if str(path).encode() in command:
-                found.append(int(entry.name))
-    return found
-
-
-def wait_until(condition, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+from tests.helpers.local_launch import SMALL, launch
 
 
 def test_one_run_fails_alone(tmp_path):
@@ -115,83 +45,6 @@ def test_one_run_fails_alone(tmp_path):
     assert "Traceback" in layout.run(bad.name).error.read_text()
 
 
-@pytest.mark.parametrize("how", ["launcher", "terminal", "killed"])
-def test_nothing_lives_on_after_an_interruption(tmp_path, how):
-    specification = {"base": {**SMALL, "training": {"steps": 10_000_000}}, "seeds": 2}
-    process = launch(tmp_path, specification, "--workers", "1")
-    if how == "terminal":  # while the task is still loading
-        assert wait_until(lambda: len(processes_of(tmp_path)) == 3)
-        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches the whole process group
-    else:  # while it trains
-        assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
-        # the launcher, one controller, its task
-        assert len(processes_of(tmp_path)) == 3
-        process.send_signal(signal.SIGINT if how == "launcher" else signal.SIGKILL)
-    process.wait(timeout=30)
-    assert wait_until(lambda: not processes_of(tmp_path))
-    error = process.communicate()[1]
-    assert process.returncode == (-signal.SIGKILL if how == "killed" else 130)
-    said = "interrupted: what was trained is saved, the same command goes on"
-    # a busy machine may say before that it waits
-    assert error.splitlines()[-1:] == ([] if how == "killed" else [said])
-
-
-ENDLESS = {
-    "base": {
-        **SMALL,
-        "training": {"steps": 10_000_000},
-        "record": {"tensorboard": False, "metrics_every": 1, "checkpoint_seconds": 3600},
-    }
-}
-
-
-def pause_task(tmp_path: Path) -> int:
-    """Stop the task where it is, as a step that takes long would. Returns its process id."""
-    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
-    pid = read_attempts(attempts)[-1].pid
-    os.kill(pid, signal.SIGSTOP)
-    return pid
-
-
-@pytest.mark.parametrize(
-    "how", ["terminal", signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2]
-)
-def test_an_interrupted_task_is_given_the_time_to_save(tmp_path, how):
-    process = launch(tmp_path, ENDLESS)
-    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
-    pid = pause_task(tmp_path)
-    if how == "terminal":
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.send_signal(how)
-    time.sleep(2.5)  # submitit would have killed it after one
-    os.kill(pid, signal.SIGCONT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted: what was trained is saved, the same command goes on" in error
-    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
-    assert [attempt.status for attempt in read_attempts(attempts)] == ["stopped"]
-    assert any((tmp_path / "out" / "runs").rglob("checkpoint.pt"))
-
-
-def test_nothing_is_called_saved_that_is_not(tmp_path):
-    process = launch(tmp_path, ENDLESS)
-    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
-    pid = pause_task(tmp_path)
-    process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    assert process.stderr.readline() == "waiting for 1 task to save\n"
-    process.send_signal(signal.SIGINT)  # waits no longer
-    process.wait(timeout=60)
-    os.kill(pid, signal.SIGCONT)
-    _, error = process.communicate(timeout=60)
-    (run,) = read_index(SweepLayout(tmp_path / "out"))
-    assert process.returncode == 130
-    assert f"interrupted: {run.name} did not save in time" in error
-    assert "is saved" not in error
-    assert wait_until(lambda: not processes_of(tmp_path))
-
-
 def test_an_allocation_around_the_launcher_is_not_the_task_s(tmp_path, monkeypatch):
     given = {"CPUS_PER_TASK": "64", "JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3"}
     for name, value in (given | {"GPUS_ON_NODE": "8", "CPUS_ON_NODE": "64"}).items():
@@ -204,28 +57,6 @@ def test_an_allocation_around_the_launcher_is_not_the_task_s(tmp_path, monkeypat
         (attempt,) = read_attempts(attempts)
         assert attempt.cpus == max(1, cpus.core_count() // 2)
         assert (attempt.gpus, attempt.job) == (0, "")
-
-
-def test_signals_of_the_terminal_do_not_reach_the_background(tmp_path):
-    specification = {"base": {**SMALL, "training": {"steps": 3000}}, "seeds": 2}
-    process = launch(tmp_path, specification, "--workers", "2", prepare=in_background)
-    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
-    for each in (signal.SIGINT, signal.SIGHUP):
-        os.killpg(process.pid, each)
-    out, error = process.communicate(timeout=60)
-    assert process.returncode == 0, out + error
-    assert out.count(": complete in ") == 2
-
-
-def test_what_a_killed_launcher_in_the_background_trained_is_saved(tmp_path):
-    specification = {"base": {**SMALL, "training": {"steps": 10_000_000}}}
-    process = launch(tmp_path, specification, prepare=in_background)
-    assert wait_until(lambda: any((tmp_path / "out" / "runs").rglob("progress.json")))
-    process.kill()
-    process.communicate()
-    assert wait_until(lambda: not processes_of(tmp_path))
-    (attempts,) = (tmp_path / "out" / "runs").rglob("attempts.jsonl")
-    assert [attempt.status for attempt in read_attempts(attempts)] == ["stopped"]
 
 
 class FakeJob:
@@ -377,43 +208,3 @@ def test_devices_are_listed_by_nvidia_smi(tmp_path, monkeypatch, script, expecte
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert devices.cuda_devices() == expected
-
-
-def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
-    path = tmp_path / "progress.json"
-    assert read_progress(path) is None
-    standing = Progress(3, 10, 1.5, {"psnr_value": 21.0})
-    write_progress(path, standing)
-    assert read_progress(path) == standing
-    assert [file.name for file in tmp_path.iterdir()] == ["progress.json"]
-    path.write_text('{"step": 3')
-    assert read_progress(path) is None
-
-
-def test_terminal_shows_a_line_a_task_and_the_total_last():
-    console = Console(file=io.StringIO(), force_terminal=True, width=150)
-    with Display(console) as display:
-        total = Progress(25, 200, 2.0), "0 of 2 runs"
-        display.show({"a/first": Progress(25, 100, 2.0, {"psnr_value": 21.5})}, *total)
-        display.show({"a/first": Progress(50, 100, 4.0), "a/second": None}, *total)
-        lines = [task.description for task in display._progress.tasks]
-        assert lines == ["a/first", "a/second", "0 of 2 runs, 0:14 left"]
-        display.show({"a/second": Progress(75, 100, 3661.0 * 3)}, *total)
-        first = display._progress.tasks[0]
-        assert (first.completed, first.total, first.fields["left"]) == (75, 100, "1:01:01")
-    assert "21.5 dB" in console.file.getvalue()
-
-
-def test_plain_output_is_occasional(monkeypatch):
-    console = Console(file=io.StringIO(), width=150)
-    display = Display(console)
-    report = Progress(25, 100, 2.5, {"nmse_value": 0.01})
-    display.show({"a": report}, report, "0 of 1 runs")
-    assert console.file.getvalue() == ""
-    monkeypatch.setattr("jobs.launching.progress_bars._PLAIN_SECONDS", 0)
-    display.show({"a": report, "b": None}, report, "0 of 2 runs")
-    assert console.file.getvalue().splitlines() == [
-        "  a: step 25/100, 10/s, 0:08 left, value 1.0e-02",
-        "  b: starting",
-        "0 of 2 runs, 0:08 left",
-    ]

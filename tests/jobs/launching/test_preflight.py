@@ -92,7 +92,7 @@ def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
     assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)
 
 
-def test_time_is_steps_and_examinations():
+def test_time_is_steps_and_evaluations():
     config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
     cost = Cost(start=3, fixed=0.1, point=0.01, examined=0.001)
     # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
@@ -193,7 +193,7 @@ def test_network_that_cannot_be_trained_is_named(layout):
 
 
 def test_effort_is_bounded(layout, monkeypatch, slurm):
-    monkeypatch.setattr(preflight, "REHEARSAL_PARAMETERS", 200)
+    monkeypatch.setattr(preflight, "SMOKE_TEST_PARAMETERS", 200)
     runs = entries(tiny(), tiny(model={"width": 64}))
     forecast = preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
     assert forecast[0].startswith(
@@ -208,11 +208,11 @@ def test_effort_is_bounded(layout, monkeypatch, slurm):
 
 
 @pytest.fixture
-def without_rehearsal(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_smoke_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: ({}, 0, ""))
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_small_disk_is_refused(layout, slurm, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_000_000))
@@ -221,7 +221,7 @@ def test_small_disk_is_refused(layout, slurm, monkeypatch):
         preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_file_system_without_room_for_files_is_refused(layout, slurm, monkeypatch):
     counts = namedtuple("counts", "f_files f_favail f_blocks f_bfree f_bavail f_frsize")
     monkeypatch.setattr(os, "statvfs", lambda path: counts(1_000_000, 9, *[1 << 30] * 4))
@@ -229,7 +229,7 @@ def test_file_system_without_room_for_files_is_refused(layout, slurm, monkeypatc
         preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_real_script_is_tested(layout, slurm):
     runs = entries(*(tiny(training={"seed": seed}) for seed in range(7)))
     code = take_snapshot(layout)
@@ -252,14 +252,14 @@ def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     assert "--array=0-2%3" in slurm.tested.read_text()
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_script_that_slurm_would_refuse(layout, slurm, monkeypatch):
     monkeypatch.setenv("VERDICT", "allocation failure: Invalid account or account/partition")
     with pytest.raises(UserError, match=r"Invalid account .*look at account \(None\)"):
         preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypatch):
     verdict = "allocation failure: Required node not available (down, drained or reserved)"
     monkeypatch.setenv("VERDICT", verdict)
@@ -267,7 +267,7 @@ def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypa
     assert "the tasks will wait. Slurm refused: " in forecast[1]
 
 
-@pytest.mark.usefixtures("without_rehearsal")
+@pytest.mark.usefixtures("without_smoke_test")
 def test_launch_checks_first_unless_told_not_to(tmp_path, slurm, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("sweep.yaml").write_text(json.dumps({"base": TINY}))

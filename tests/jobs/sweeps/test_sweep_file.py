@@ -1,16 +1,13 @@
-"""Sweep files: what they expand to, and what their runs are called."""
+"""Sweep files: where they are found, and what they expand to."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from inr.storage.sweep_index import IndexEntry
 from jobs.launching.arguments import parse_options
-from jobs.sweeps.fields import all_fields, flatten_config, make_config, parse_settings
+from jobs.sweeps.fields import all_fields, flatten_config
 from jobs.sweeps.run_names import name_runs
 from jobs.sweeps.sweep_file import SHIPPED, find_sweep_file, load_sweep
 from jobs.sweeps.yaml_file import write
@@ -235,126 +232,3 @@ def test_resolved_text_gives_the_same_runs(tmp_path, monkeypatch):
         str(tmp_path / "a.png"),
         str(tmp_path / "b.png"),
     }
-
-
-def config(**fields) -> RunConfig:
-    settings = {}
-    for field, value in fields.items():
-        settings |= parse_settings(field.replace("__", "."), value, "test")
-    return make_config(settings)
-
-
-def names(configs, listed=()) -> list[str]:
-    return [entry.name for entry in name_runs(configs, list(listed))]
-
-
-def test_names_tell_what_varies_with_the_seed_last():
-    made = names(
-        [config(training__seed=seed, model__width=width) for width in (8, 9) for seed in (0, 1)]
-    )
-    assert made == [
-        f"1_0_0_0/sine_uniform_1e-4_width{width}_seed{seed}" for width in (8, 9) for seed in (0, 1)
-    ]
-
-
-def test_names_are_safe_and_unique():
-    images = ["/a/x y.png", "/b/x:y.png", f"/c/{'long' * 80}.png", f"/d/{'long' * 80}.png"]
-    made = names([config(data__image=image) for image in images])
-    assert len({name.casefold() for name in made}) == len(images)
-    for name in made:
-        assert not set(name) - set(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_./"
-        )
-        assert all(len(part) < 200 for part in Path(name).parts)
-
-
-def test_listed_runs_keep_name_and_number():
-    old = config(model__width=8)
-    listed = [IndexEntry(old.run_id, "my/own_name", 4, old.model_dump(mode="json"))]
-    entries = name_runs([config(model__width=9), old], listed)
-    assert [(entry.name, entry.task) for entry in entries] == [
-        ("1_0_0_0/sine_uniform_1e-4_width9", 5),
-        ("my/own_name", 4),
-    ]
-
-
-MISTAKES = {
-    "typo-in-field": ("grid:\n  model.widht: [1]", ["2: grid.model.widht", "model.width?"]),
-    "group-left-out": ("base: {learning_rate: 1e-3}", ["training.learning_rate?"]),
-    "typo-in-group": ("base: {modell: {width: 3}}", ["modell"]),
-    "typo-in-nested-field": ("base: {model: {widht: 3}}", ["base.model.widht", "model.width?"]),
-    "unknown-key": ("grids: {}", ["grids", "grid?"]),
-    "wrong-type": ("base:\n  model.width: wide", [":2:", "'wide'", "model.width", "integer"]),
-    "negative": ("base: {training.steps: -5}", ["-5", "training.steps", "greater than"]),
-    "unknown-word": (
-        "grid:\n  model.activation:\n  - sine\n  - sien",
-        [":4: grid.model.activation[1]", "'sien'", "elu", "Did you mean sine?"],
-    ),
-    "word-or-number": ("base: {training.batch: 0}", ["training.batch", "frame", "greater than"]),
-    "truth-value": ("base: {training.steps: true}", ["True", "training.steps", "integer"]),
-    "word-for-number": ("base: {training.steps: yes}", ["'yes'", "training.steps", "integer"]),
-    "not-finite": ("base: {training.learning_rate: .inf}", ["training.learning_rate", "inf"]),
-    "weights-length": ("base: {training.loss_weights: [1, 2]}", ["2 weights", "4", "laplacian"]),
-    "weights-zero": ("base: {training.loss_weights: [0, 0, 0, 0]}", ["base.training", "positive"]),
-    "weights-flat-in-grid": ("grid: {training.loss_weights: [1, 0, 0, 0]}", ["list of four"]),
-    "contradiction": (
-        "base: {data.sigma_start: 5}\ngrid: {data.sigma_end: [9, 4]}",
-        ["base.data.sigma_start", "grid.data.sigma_end[1]", "larger"],
-    ),
-    "scalar-in-grid": ("grid: {model.width: 8}", ["grid.model.width", "list", "base"]),
-    "empty-list": ("grid: {model.width: []}", ["grid.model.width", "list"]),
-    "list-for-scalar": ("base: {model.width: [8, 9]}", ["[8, 9]", "model.width"]),
-    "set-twice": ("base: {model: {width: 1}, model.width: 2}", ["model.width is already set"]),
-    "two-axes": ("grid: {model.width: [1]}\nlist: [{model.width: 2}]", ["already set at"]),
-    "key-twice": ("base: {model.width: 1, model.width: 2}", ["named twice"]),
-    "bad-yaml": ("base: [", ["not valid YAML", "line 1"]),
-    "not-a-mapping": ("- 1", ["must be a mapping"]),
-    "seeds-zero": ("seeds: 0", ["seeds", "1 or more"]),
-    "seed-negative": ("seeds: [0, -1]", ["seeds[1]", "-1"]),
-    "name-with-slash": ("name: ../up", ["'../up'", "letters"]),
-    "random-count": (
-        "random: {choices: {model.width: [1]}}",
-        ["random.count is missing", "whole number"],
-    ),
-    "random-key": ("random: {cuont: 1}", ["cuont", "count?"]),
-    "random-too-many": ("random: {count: 5, choices: {model.width: [1, 2]}}", ["only 2"]),
-    "random-impossible": (
-        "random: {count: 1, choices: {model.width: [1, 2]}, constraint: {sum: model, above: 9}}",
-        ["only 0", "random.constraint"],
-    ),
-    "constraint-not-drawn": (
-        "random: {count: 1, choices: {model.width: [1]}, constraint: {sum: model.depth, above: 0}}",
-        ["model.depth", "not among the choices"],
-    ),
-    "constraint-no-limit": (
-        "random: {count: 1, choices: {model.width: [1]}, constraint: {sum: model.width}}",
-        ["above or below"],
-    ),
-    "include-more-than-the-count": (
-        "random: {count: 1, choices: {model.width: [1]}, include: "
-        "[{model.width: 2}, {model.width: 3}]}",
-        ["random.include", "at most as many as random.count, 1"],
-    ),
-    "include-other-fields": (
-        "random: {count: 2, choices: {model.width: [1, 2]}, include: [{model.depth: 2}]}",
-        ["random.include[0]", "model.depth", "model.width"],
-    ),
-    "alias-in-itself": ("base: &a {model: *a}", ["not valid YAML"]),
-    "too-many": (
-        f"grid: {{model.width: {list(range(1, 2001))}, training.seed: {list(range(2000))}}}",
-        ["4,000,000", "1,000,000"],
-    ),
-}
-
-
-@pytest.mark.parametrize(("text", "fragments"), MISTAKES.values(), ids=MISTAKES)
-def test_mistake_is_named(tmp_path, text, fragments):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(text)
-    with pytest.raises(UsageError) as error:
-        load_sweep(path).expand()
-    message = str(error.value)
-    assert "\n" not in message
-    assert str(path) in message or text.startswith("grid: {model.width: [1, 2, 3")
-    for fragment in fragments:
-        assert fragment in message

@@ -1,0 +1,62 @@
+"""The launcher with ``--local``, in a process group of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from inr.storage.provenance import ROOT
+
+SMALL = {
+    "data": {"size": 16, "frames": 3},
+    "model": {"width": 8, "depth": 1},
+    "record": {"tensorboard": False},
+}
+
+
+def in_foreground() -> None:
+    """A shell starts background jobs with Ctrl-C switched off, and these tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def in_background() -> None:
+    """As a script does with ``nohup ... &``."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+
+
+def launch(
+    tmp_path: Path, specification: dict, *arguments: str, prepare=in_foreground
+) -> subprocess.Popen[str]:
+    """Start the launcher as a terminal would: in a process group of its own."""
+    sweep = tmp_path / "tiny.yaml"
+    sweep.write_text(json.dumps(specification))  # JSON is YAML
+    return subprocess.Popen(
+        [
+            sys.executable,
+            str(ROOT / "jobs" / "launch.py"),
+            "--local",
+            "--no-post",
+            *("--sweep", str(sweep), "--output", str(tmp_path / "out")),
+            *arguments,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=prepare,
+        cwd=tmp_path,
+    )
+
+
+def wait_until(condition, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

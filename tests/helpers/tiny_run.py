@@ -1,0 +1,43 @@
+"""One small run from configuration to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from inr.config import RecordConfig, RunConfig
+from inr.results import open_run, read_series
+from inr.storage.paths import RunLayout
+from inr.storage.run_writer import RunWriter
+from inr.training.fit import fit
+
+
+def tiny(**training: object) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "data": {"size": 16, "frames": 3},
+            "model": {"width": 16, "depth": 2, "omega_first": 10, "omega_hidden": 10},
+            "training": {"steps": 30, "learning_rate": 1e-3, "loss_weights": [1, 1, 1, 1]}
+            | training,
+            "record": {"metrics_every": 8, "images_every": 16},
+        }
+    )
+
+
+def quiet(**training: object) -> RunConfig:
+    """As tiny, without the seconds that TensorBoard costs."""
+    config = tiny(**training)
+    return config.model_copy(update={"record": RecordConfig(metrics_every=8, tensorboard=False)})
+
+
+def run(config: RunConfig, directory: Path, **options: object) -> RunLayout:
+    layout = RunLayout(directory)
+    with RunWriter(layout, config, "a/name") as recorder:
+        fit(config, recorder, device="cpu", **options)
+    return layout
+
+
+def series_of(layout: RunLayout) -> dict[str, np.ndarray]:
+    with open_run(layout.results) as file:
+        return read_series(file)
