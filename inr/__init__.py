@@ -23,7 +23,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from inr.network import trained_network as trained
+        from inr.network import trained_network
 
-        return getattr(trained, name)
+        return getattr(trained_network, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

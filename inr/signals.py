@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# USR2: Slurm's warning before preemption and the time limit (see slurm/submit.py).
+# USR2: Slurm's warning before preemption and the time limit (see slurm/batch_script.py).
 # TERM: scancel, and the end of a preemption's grace. INT: Ctrl-C.
 SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 

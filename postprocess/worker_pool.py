@@ -138,14 +138,7 @@ class _Child:
             "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
         }
         name = f"{work.__module__}:{work.__qualname__}"
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "postprocess.worker_pool",
-            name,
-            str(theirs.fileno()),
-        ]
+        command = [sys.executable, "-P", "-m", __name__, name, str(theirs.fileno())]
         with closing(theirs):
             self._process = subprocess.Popen(  # noqa: S603, our own interpreter
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from inr.errors import UserError, describe_os_error
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import CODE, ROOT, SOURCE, git, package_versions, source
+from inr.storage.provenance import CODE, NO_CODE, ROOT, SOURCE, git, package_versions, source
 
 _SUFFIXES = (".py", ".yaml", ".yml", ".typed", ".html", ".css", ".js")
 _DIGEST_LENGTH = 16
@@ -66,9 +66,11 @@ def _collect() -> Files:
     files: Files = {}
     for name in CODE:
         files |= {f"{name}/{path}": content for path, content in _read(ROOT / name).items()}
+    files = {path: each for path, each in files.items() if not path.startswith(f"{NO_CODE}/")}
     about = asdict(source()) | {"versions": package_versions()}
     files[SOURCE] = (json.dumps(about, indent=1, sort_keys=True) + "\n").encode()
-    if source().dirty and (diff := git("diff", "--no-ext-diff", "HEAD", "--", *CODE)):
+    changed = ("diff", "--no-ext-diff", "HEAD", "--", *CODE, f":!{NO_CODE}")
+    if source().dirty and (diff := git(*changed)):
         files["diff.patch"] = f"{diff}\n".encode()
     return files
 

@@ -16,7 +16,8 @@ import inr
 
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "h5py", "submitit")
 ROOT = Path(inr.__file__).resolve().parents[1]  # the checkout, a snapshot, or site-packages
-CODE = ("inr", "jobs", "postprocess", "slurm")  # below it: what decides how runs end
+CODE = ("inr", "jobs", "postprocess", "slurm")  # below it: what decides how runs end;
+NO_CODE = "slurm/testbed"  # not this
 SOURCE = "source.json"  # in a snapshot: the `Source` that it was made from
 
 
@@ -53,7 +54,9 @@ def source() -> Source:
         return Source(inr.__version__, "", False)
     commit = git("rev-parse", "--verify", "HEAD") or ""
     return Source(
-        inr.__version__, commit, bool(commit and git("status", "--porcelain", "--", *CODE))
+        inr.__version__,
+        commit,
+        bool(commit and git("status", "--porcelain", "--", *CODE, f":!{NO_CODE}")),
     )
 
 

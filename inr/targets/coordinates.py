@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inr.config import Protocol
-from inr.targets import heat_equation as diffusion
-from inr.targets import published_protocol as original
+from inr.targets import heat_equation, published_protocol
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,6 @@ class Coordinates:
 
 
 COORDINATES: dict[Protocol, Coordinates] = {
-    "corrected": Coordinates(diffusion.frame_times, diffusion.pixel_coordinates),
-    "original": Coordinates(original.frame_times, original.pixel_coordinates),
+    "corrected": Coordinates(heat_equation.frame_times, heat_equation.pixel_coordinates),
+    "original": Coordinates(published_protocol.frame_times, published_protocol.pixel_coordinates),
 }

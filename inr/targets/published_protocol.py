@@ -27,7 +27,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, laplace, sobel
 
 from inr.quantities import Fields
-from inr.targets import heat_equation as diffusion
+from inr.targets import heat_equation
 from inr.targets.heat_equation import Diffusion
 
 STEP = 1 / 11  # px^2, diffusion time between two frames
@@ -53,7 +53,7 @@ def pixel_coordinates(
             outer edges are at -N / (N - 1) and N / (N - 1).
     """
     stretch = _stretch(shape)
-    x, y = diffusion.pixel_coordinates(shape, scale)
+    x, y = heat_equation.pixel_coordinates(shape, scale)
     return stretch * x, stretch * y
 
 

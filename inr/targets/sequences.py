@@ -12,7 +12,7 @@ from inr.config import DataConfig, Protocol, RunConfig
 from inr.errors import UserError
 from inr.metrics import Similarity, true_range_similarity
 from inr.quantities import Fields
-from inr.targets import published_protocol as original
+from inr.targets import published_protocol
 from inr.targets.coordinates import COORDINATES
 from inr.targets.heat_equation import Diffusion
 from inr.targets.image_file import load_image
@@ -63,7 +63,7 @@ def _corrected(data: DataConfig) -> ImageSequence:
 
 
 def _grey_levels(data: DataConfig) -> np.ndarray:
-    levels = original.to_grey_levels(load_image(data.image, data.size))
+    levels = published_protocol.to_grey_levels(load_image(data.image, data.size))
     height, width = levels.shape
     if height != width:
         raise UserError(
@@ -78,10 +78,12 @@ def _original(data: DataConfig) -> ImageSequence:
     height, width = levels.shape
     return ImageSequence(
         shape=(height, width),
-        target=original.targets(original.euler_frames(levels, data.frames)),
-        exact=partial(original.exact_fields, original.exact_diffusion(levels, data.frames)),
-        kappa=original.kappa((height, width)),
-        similarity=original.similarity,
+        target=published_protocol.targets(published_protocol.euler_frames(levels, data.frames)),
+        exact=partial(
+            published_protocol.exact_fields, published_protocol.exact_diffusion(levels, data.frames)
+        ),
+        kappa=published_protocol.kappa((height, width)),
+        similarity=published_protocol.similarity,
     )
 
 

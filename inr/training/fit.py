@@ -87,7 +87,7 @@ def fit_together(
     should_stop: Callable[[], bool] = lambda: False,
     steps_in_all: int | None = None,
 ) -> list[Outcome]:
-    """Train runs of one `fusing_key.fusing_key` as one; each as `fit` would, to rounding.
+    """Train runs of one `fusing_key` as one; each as `fit` would, to rounding.
 
     ``steps_in_all`` is as in `fit`; None: the most steps of a run.
 

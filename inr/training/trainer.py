@@ -74,7 +74,7 @@ class Trainer:
         self.config, self.recorder, self.device = config, recorder, device
         self.on_progress = on_progress
         recorder.device = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        self.evaluation = evaluator = Evaluator(config)
+        self.evaluator = evaluator = Evaluator(config)
         dtype = parameter_type(config.training.precision)
         points = sequence_points(evaluator.x, evaluator.y, evaluator.times, device, dtype)
         targets = sequence_targets(evaluator.target, device, dtype)
@@ -161,17 +161,17 @@ class Trainer:
 
     def _measure(self) -> None:
         """Evaluate all frames and append a row to the series."""
-        self.prediction, metrics = self.evaluation.on_pixels(self.network)
+        self.prediction, metrics = self.evaluator.on_pixels(self.network)
         row = {
             "seconds": self.seconds,
             "lr": float(self.scheduler.get_last_lr()[0]),
-            "loss": self.evaluation.objective(self.config, metrics),
+            "loss": self.evaluator.objective(self.config, metrics),
             **metrics,
         }
         self.recorder.row(self.step, row)
         last = self.step == self.config.training.steps
         if last or self.step % self.config.record.images_every == 0:
-            self.recorder.pictures(self.step, self.prediction, self.evaluation.target)
+            self.recorder.pictures(self.step, self.prediction, self.evaluator.target)
         self.errors = {name: metrics[name] for name in SHOWN_ERRORS}
 
     def _save(self) -> None:
@@ -211,7 +211,7 @@ class Trainer:
 
     def _finish(self, status: str) -> None:
         """Write the network, then the complete results file; the checkpoint has served."""
-        evaluator, layout = self.evaluation, self.recorder.layout
+        evaluator, layout = self.evaluator, self.recorder.layout
         self.on_progress(self.progress())
         save(layout.model, TrainedNetwork(self.config, self.network, evaluator.shape))
         heldout = evaluator.held_out(self.network)

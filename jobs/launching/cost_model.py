@@ -25,13 +25,13 @@ class Cost:
         start: before the first step.
         fixed: of a training step, whatever its points.
         point: of a training step, for each point.
-        examined: of an evaluation, for each point.
+        evaluated: of an evaluation, for each point.
     """
 
     start: float
     fixed: float
     point: float
-    examined: float
+    evaluated: float
 
 
 def parameter_count(width: int, depth: int) -> int:
@@ -64,8 +64,8 @@ def expected_seconds(config: RunConfig, cost: Cost) -> float:
     points = pixels if config.training.batch == "frame" else config.training.batch
     step = cost.fixed + points * cost.point
     # one more at the end, between the pixels and frames
-    examined = (_rows(config) + 1) * config.data.frames * pixels * cost.examined
-    return cost.start + config.training.steps * step + examined
+    evaluated = (_rows(config) + 1) * config.data.frames * pixels * cost.evaluated
+    return cost.start + config.training.steps * step + evaluated
 
 
 def describe_hours(seconds: Sequence[float], gpus: int) -> str:

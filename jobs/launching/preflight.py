@@ -214,4 +214,4 @@ def _cost(config: RunConfig, costs: Costs) -> Cost:
         return costs[shape]
     closest = min(costs, key=lambda each: abs(_size(each) - _size(shape)))
     ratio, cost = _size(shape) / _size(closest), costs[closest]
-    return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.examined * ratio)
+    return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.evaluated * ratio)

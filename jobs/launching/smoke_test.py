@@ -32,7 +32,7 @@ from inr.training.step import loss_and_gradients, loss_coefficients
 from jobs.launching.cost_model import Cost
 
 _FEW, _MORE = 64, 512  # points
-_EXAM = DataConfig(size=24, frames=2)
+_SMALL = DataConfig(size=24, frames=2)
 _ONES = dict.fromkeys(QUANTITIES, 1.0)
 
 
@@ -60,11 +60,11 @@ def measure(config: RunConfig, start: float = 0.0) -> Cost:
     _trainer(config, _FEW)(1)  # the first step of all pays for what is set up once
     few, more = (_fastest(_trainer(config, points)) for points in (_FEW, _MORE))
     network = initialize(config.model, config.training.seed)
-    evaluator = Evaluator(config.model_copy(update={"data": _EXAM}))
-    examined = _fastest(lambda step: evaluator.on_pixels(network))
+    evaluator = Evaluator(config.model_copy(update={"data": _SMALL}))
+    evaluated = _fastest(lambda step: evaluator.on_pixels(network))
     point = max(0.0, more - few) / (_MORE - _FEW)
-    pixels = _EXAM.size**2 * _EXAM.frames
-    return Cost(start, max(0.0, few - _FEW * point), point, examined / pixels)
+    pixels = _SMALL.size**2 * _SMALL.frames
+    return Cost(start, max(0.0, few - _FEW * point), point, evaluated / pixels)
 
 
 def _trainer(config: RunConfig, count: int) -> Callable[[int], object]:

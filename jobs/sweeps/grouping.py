@@ -28,7 +28,7 @@ class Packing:
     mode: PackMode = "auto"
 
     def groups(self, runs: Sequence[IndexEntry]) -> list[list[IndexEntry]]:
-        """Put runs into tasks: those of one `fusing_key.fusing_key`, in order, ``size`` at most.
+        """Put runs into tasks: those of one `fusing_key`, in order, ``size`` at most.
 
         A task has the place of its first run.
         """

@@ -45,7 +45,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
 from postprocess.command_line import track
-from postprocess.dataset import usage as accounting
+from postprocess.dataset import usage
 from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, Record, read_record
 from postprocess.dataset.sweep_tables import (
     VERSION,
@@ -205,7 +205,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """All rows as a frame with a fixed order of columns."""
     first = ["run_id", "name", "task", "status", "reason", "seconds", "host", "device"]
-    first += accounting.COLUMNS
+    first += usage.COLUMNS
     first += ["results", "rows", "step", "loss", *METRICS]
     given = dict.fromkeys(key for row in rows for key in row)
     heldout = [key for key in given if key.startswith("heldout_")]

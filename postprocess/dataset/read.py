@@ -11,7 +11,7 @@ import pandas as pd
 from inr.errors import UserError
 from inr.results import SWEEP_SCHEMA
 from inr.storage.paths import SweepLayout
-from postprocess.dataset import build as merging
+from postprocess.dataset import build
 from postprocess.dataset.run_reader import PROBLEMS, READABLE
 
 
@@ -45,7 +45,7 @@ def is_current(layout: SweepLayout) -> bool:
             stored = (file.attrs.get("schema"), file.attrs.get("fingerprint"))
     except OSError:  # missing or damaged
         return False
-    return stored == (SWEEP_SCHEMA, merging.fingerprint(layout))
+    return stored == (SWEEP_SCHEMA, build.fingerprint(layout))
 
 
 def read_merged(layout: SweepLayout) -> MergedSweep:
@@ -75,7 +75,7 @@ def ensure_merged(layout: SweepLayout, *, empty: bool = False, force: bool = Fal
         UserError: no run of the sweep can be read, or the merged file cannot be written.
     """
     if force or not is_current(layout):
-        merging.merge(layout, reuse=not force)
+        build.merge(layout, reuse=not force)
     merged = read_merged(layout)
     if not empty and merged.readable.empty:
         status, first = merged.runs["status"], merged.runs.iloc[0]

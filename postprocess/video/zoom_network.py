@@ -28,9 +28,8 @@ class ZoomNetwork:
     """
 
     def __init__(self, model: Path, shape: tuple[int, int]) -> None:
-        from inr.network.trained_network import (
-            load,  # here: torch takes seconds to import, and --help none
-        )
+        # here: torch takes seconds to import, and --help none
+        from inr.network.trained_network import load
 
         self._trained = load(model)
         if self._trained.shape != shape:

@@ -16,7 +16,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import code_version
 from postprocess.dataset.read import MergedSweep
 from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, PSNR, Ranking, rank
-from postprocess.webpage import wording as words
+from postprocess.webpage import wording
 from postprocess.webpage.facts import cost, find_problems, provenance
 from postprocess.webpage.featured_videos import find_highlights
 from postprocess.webpage.media import Media, files
@@ -63,11 +63,11 @@ def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) 
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
-        "interval": words.interval,
-        "duration": words.duration,
-        "short": words.short,
-        "heading": words.heading,
+        "number": wording.number,
+        "interval": wording.interval,
+        "duration": wording.duration,
+        "short": wording.short,
+        "heading": wording.heading,
     }
     ranking = rank(merged.runs)
     style, script = (
@@ -95,11 +95,11 @@ def _results(merged: MergedSweep, ranking: Ranking) -> dict[str, Any]:
     return {
         "ranking": ranking,
         "scores": (OVERALL, *ERRORS, HELDOUT, PSNR),
-        "awards": words.awards(ranking),
-        "caveats": words.caveats(ranking),
-        "varied": words.what_varied(ranking),
-        "ended": words.how_it_went(merged.runs),
-        "scale": words.same_in_all(merged.runs),
+        "awards": wording.awards(ranking),
+        "caveats": wording.caveats(ranking),
+        "varied": wording.what_varied(ranking),
+        "ended": wording.how_it_went(merged.runs),
+        "scale": wording.same_in_all(merged.runs),
     }
 
 

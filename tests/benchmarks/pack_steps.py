@@ -31,8 +31,8 @@ from jobs.worker.child_process import (
     THREAD_VARIABLES,
     Child,
     children_at_once,
-    listen,
-    tell,
+    receive,
+    send,
     terminated_at_last,
     threads_of_each,
 )
@@ -68,12 +68,12 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
     with terminated_at_last(children):
         children += (_start(threads) for _ in range(at_once))
         for child in children:
-            tell(child, question)
+            send(child, question)
         for child in children:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
         for child in children:
-            tell(child, {})
+            send(child, {})
         answers = [_answer(child) for child in children]
     try:
         return statistics.mean(map(float, answers)) * members / at_once
@@ -94,7 +94,7 @@ def _start(threads: int) -> Child:
 
 def main() -> int:
     """Answer one question, see `process_seconds_per_step`."""
-    asked = listen()
+    asked = receive()
     torch.set_num_threads(asked["threads"])
     config = RunConfig.model_validate_json(asked["config"])
     with tempfile.TemporaryDirectory(prefix="inr-") as folder:

@@ -19,8 +19,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
 from jobs.launch import main
-from slurm import batch_script as sbatch
-from slurm import journal as submissions
+from slurm import batch_script, journal
 from tests.helpers.fake_slurm import FakeSlurm, install
 from tests.helpers.synthetic import write_run
 
@@ -259,7 +258,7 @@ def test_answer_that_names_no_job_is_no_refusal(layout, slurm, monkeypatch):
 
 
 def test_sbatch_that_gives_no_answer_is_looked_up(layout, slurm, monkeypatch):
-    monkeypatch.setattr(sbatch, "_SBATCH_SECONDS", 1.0)
+    monkeypatch.setattr(batch_script, "_SBATCH_SECONDS", 1.0)
     monkeypatch.setenv("ANSWER", "exec sleep 60")
     assert main(command(3, "--no-post")) == 0
     assert [s.job_id for s in read_submissions(layout)] == ["41"]
@@ -285,7 +284,7 @@ def test_job_gets_nothing_of_the_shell_that_only_concerns_another_job(layout, sl
 def test_tasks_that_are_ending_are_waited_for(layout, slurm, monkeypatch, capsys):
     assert main(command(2, "--no-post")) == 0
     slurm.queue.write_text(slurm.queue.read_text().replace("PENDING", "COMPLETING"))
-    monkeypatch.setattr(submissions.time, "sleep", lambda seconds: slurm.take_away("41"))
+    monkeypatch.setattr(journal.time, "sleep", lambda seconds: slurm.take_away("41"))
     assert main(command(2, "--no-post")) == 0
     assert "waiting for 2 tasks that are about to end" in capsys.readouterr().out
     assert len(slurm.submitted()) == 2

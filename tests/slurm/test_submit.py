@@ -1,4 +1,4 @@
-"""Array submission without a cluster: scripts, splitting, refusals. See test_slurm.py for one."""
+"""Array submission without a cluster: scripts, splitting, refusals. See test_real_cluster.py."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from inr.config import RunConfig
 from inr.errors import UserError
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, index_json, read_submissions
-from slurm import batch_script as sbatch
+from slurm import batch_script
 from slurm.arrays import plan_arrays
 from slurm.batch_script import JobScript, post_script
 from slurm.profile import Profile, load_profile
@@ -448,7 +448,7 @@ def test_limit_of_the_cluster_is_named_and_no_account(
 def test_queue_that_stays_full_is_named(
     listed: SweepLayout, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sbatch, "_SBATCH_SECONDS", 1.0)
+    monkeypatch.setattr(batch_script, "_SBATCH_SECONDS", 1.0)
     said = "Slurm temporarily unable to accept job, sleeping and retrying"
     program = f"#!/bin/bash\necho 'sbatch: error: {said}' >&2\nexec sleep 60\n"
     (slurm.parent / "bin" / "sbatch").write_text(program)

@@ -13,8 +13,7 @@ import pytest
 
 import inr
 from inr.errors import UserError
-from inr.storage import code_snapshot as snapshot
-from inr.storage import provenance
+from inr.storage import code_snapshot, provenance
 from inr.storage.code_snapshot import import_path, snapshot_folder, take_snapshot
 from inr.storage.paths import SweepLayout
 
@@ -30,10 +29,16 @@ def layout(tmp_path: Path) -> SweepLayout:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small git checkout in the place of the one that runs."""
     root = tmp_path / "checkout"
-    for name in ("inr/a.py", "jobs/sweeps/b.yaml", "postprocess/c.py", "slurm/profiles/d.yaml"):
+    for name in (
+        "inr/a.py",
+        "jobs/sweeps/b.yaml",
+        "postprocess/c.py",
+        "slurm/profiles/d.yaml",
+        "slurm/testbed/e.py",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(snapshot, "ROOT", root)
+    monkeypatch.setattr(code_snapshot, "ROOT", root)
     monkeypatch.setattr(provenance, "ROOT", root)
     git(root, "init", "--quiet")
     commit(root)
@@ -128,7 +133,7 @@ def test_snapshot_reports_the_version_it_was_made_from(layout, checkout, monkeyp
     version = str(provenance.source())
     assert version == f"{inr.__version__}+g{git(checkout, 'rev-parse', 'HEAD')[:12]}-dirty"
     code = take_snapshot(layout)
-    for module in (snapshot, provenance):
+    for module in (code_snapshot, provenance):
         monkeypatch.setattr(module, "ROOT", code)
     provenance.source.cache_clear()
     assert str(provenance.source()) == version

@@ -23,7 +23,7 @@ from inr.quantities import QUANTITIES, Fields
 from inr.results import frame_units, open_run, plain, read_heldout, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
-from inr.targets import published_protocol as original
+from inr.targets import published_protocol
 from inr.targets.coordinates import COORDINATES
 from inr.targets.image_file import load_image
 from inr.targets.sequences import make_sequence
@@ -83,7 +83,7 @@ images = arrays(np.uint8, st.tuples(st.integers(3, 7), st.integers(3, 7)))
 def test_euler_steps_by_hand(turned: bool) -> None:
     """Nothing flows out of the near border; out of the far one flows what is stale."""
     first = np.repeat(raster([[0], [100], [230]]), 3, axis=1)
-    frames = original.euler_frames(first.T if turned else first, 3)
+    frames = published_protocol.euler_frames(first.T if turned else first, 3)
     # step 1, fluxes 100 and 130: 0 + 100/11, 100 + 30/11, 230 - 130/11
     # step 2, fluxes 93.64 and 115.45: 9.09 + 93.64/11, 102.73 + 21.82/11, and at the far border
     # 218.18 - (115.45 + 130)/11, where 218.18 - 115.45/11 = 207.7 would be right
@@ -99,7 +99,7 @@ def test_away_from_the_far_border_the_steps_are_those_of_the_heat_equation(
     image: np.ndarray,
 ) -> None:
     count = 4
-    frames = original.euler_frames(image, count)
+    frames = published_protocol.euler_frames(image, count)
     assert frames.dtype == np.uint8
     np.testing.assert_array_equal(frames[0], image)
     exact = image.astype(np.int64)  # 11^k times frame k, without rounding
@@ -116,14 +116,14 @@ def test_away_from_the_far_border_the_steps_are_those_of_the_heat_equation(
 @settings(max_examples=20)
 @given(level=st.integers(0, 255), frames=st.integers(2, 40))
 def test_a_flat_image_stays_flat(level: int, frames: int) -> None:
-    found = original.euler_frames(np.full((5, 6), level, np.uint8), frames)
+    found = published_protocol.euler_frames(np.full((5, 6), level, np.uint8), frames)
     assert found.shape == (frames, 5, 6)
     assert (found == level).all()
 
 
 def test_gradient_target_is_eight_times_the_derivative_per_pixel() -> None:
     row, column = np.mgrid[:12, :14]
-    found = original.targets((5 * column + 3 * row).astype(np.uint8)[None])
+    found = published_protocol.targets((5 * column + 3 * row).astype(np.uint8)[None])
     inside = np.s_[0, :, 1:-1, 1:-1]
     np.testing.assert_allclose(found.gradient[inside][0], 8 * 5 / 127.5, rtol=1e-12)
     np.testing.assert_allclose(found.gradient[inside][1], 8 * 3 / 127.5, rtol=1e-12)
@@ -134,7 +134,7 @@ def test_second_derivatives_of_a_parabola(sign: int, wrapped: int) -> None:
     row, column = np.mgrid[:12, :12]
     parabola = column**2 + row**2  # at most 242
     levels = (parabola if sign > 0 else 255 - parabola).astype(np.uint8)[None]
-    found = original.targets(levels)
+    found = published_protocol.targets(levels)
     inside = np.s_[0, 1:-1, 1:-1]
     np.testing.assert_allclose(found.laplacian[inside], sign * 4 / 127.5, rtol=1e-11)
     assert (found.time_derivative[inside] == wrapped).all()
@@ -142,9 +142,9 @@ def test_second_derivatives_of_a_parabola(sign: int, wrapped: int) -> None:
 
 def test_frames_do_not_mix_in_the_targets() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 6, 5), dtype=np.uint8)
-    together = original.targets(frames)
+    together = published_protocol.targets(frames)
     for number, frame in enumerate(frames):
-        alone = original.targets(frame[None])
+        alone = published_protocol.targets(frame[None])
         for quantity in QUANTITIES:
             np.testing.assert_array_equal(
                 getattr(together, quantity)[number], getattr(alone, quantity)[0]
@@ -153,61 +153,65 @@ def test_frames_do_not_mix_in_the_targets() -> None:
 
 def test_time_derivative_wraps_as_uint8_does() -> None:
     given = np.array([-349, -256, -255, -1, 0, 1, 255, 256, 285])
-    np.testing.assert_array_equal(original.wrap(given), [163, 0, 1, 255, 0, 1, 255, 0, 29])
+    np.testing.assert_array_equal(
+        published_protocol.wrap(given), [163, 0, 1, 255, 0, 1, 255, 0, 29]
+    )
     spot = np.zeros((5, 5), np.uint8)
     spot[2, 2] = 200
-    found = original.targets(spot[None]).time_derivative[0]
+    found = published_protocol.targets(spot[None]).time_derivative[0]
     assert (found[2, 2], found[2, 1], found[0, 0]) == (1024 - 800, 200, 0)
 
 
 @given(image=images)
 def test_wrapped_target_and_true_derivative_differ_by_multiples_of_256(image: np.ndarray) -> None:
-    found = original.targets(image[None]).time_derivative[0]
+    found = published_protocol.targets(image[None]).time_derivative[0]
     assert ((found >= 0) & (found <= 255)).all()
     assert ((found - laplace(image.astype(np.int64))) % 256 == 0).all()
 
 
 def test_the_built_in_photograph_shows_the_published_defect() -> None:
     """Published for another photograph: 44 % negative, variance 1.0e3, mean square 2.6e4."""
-    levels = original.to_grey_levels(load_image("camera", 256))
+    levels = published_protocol.to_grey_levels(load_image("camera", 256))
     true = laplace(levels.astype(np.int64))
-    used = original.targets(levels[None]).time_derivative
+    used = published_protocol.targets(levels[None]).time_derivative
     assert 1 / 3 < (true < 0).mean() < 1 / 2
     assert (used**2).mean() > 10 * true.var()
 
 
 @given(levels=arrays(np.uint8, (4, 4)))
 def test_grey_levels_survive_the_way_to_values_and_back(levels: np.ndarray) -> None:
-    values = original.to_values(levels)
+    values = published_protocol.to_values(levels)
     assert (np.abs(values) <= 1).all()
-    np.testing.assert_array_equal(original.to_grey_levels(values), levels)
+    np.testing.assert_array_equal(published_protocol.to_grey_levels(values), levels)
 
 
 # --- coordinates and the truth
 
 
 def test_coordinates() -> None:
-    x, y = original.pixel_coordinates((7, 7))
+    x, y = published_protocol.pixel_coordinates((7, 7))
     np.testing.assert_allclose(x, np.linspace(-1, 1, 7), atol=1e-15)
     np.testing.assert_array_equal(x, y)
-    np.testing.assert_allclose(original.frame_times(10), np.arange(10) / 11)
-    fine, _ = original.pixel_coordinates((7, 7), 4)
+    np.testing.assert_allclose(published_protocol.frame_times(10), np.arange(10) / 11)
+    fine, _ = published_protocol.pixel_coordinates((7, 7), 4)
     np.testing.assert_allclose(fine.reshape(7, 4).mean(axis=1), x, atol=1e-15)
     np.testing.assert_allclose(np.diff(fine), (x[1] - x[0]) / 4)
 
 
 def test_exact_fields_start_at_the_image_and_solve_the_heat_equation() -> None:
-    levels = original.to_grey_levels(load_image("camera", 24))
-    truth = original.exact_diffusion(levels, 10)
-    x, y = original.pixel_coordinates(levels.shape)
-    start = original.exact_fields(truth, x, y, np.array([0.0]))
-    np.testing.assert_allclose(start.value[0], original.to_values(levels), atol=1e-12)
+    levels = published_protocol.to_grey_levels(load_image("camera", 24))
+    truth = published_protocol.exact_diffusion(levels, 10)
+    x, y = published_protocol.pixel_coordinates(levels.shape)
+    start = published_protocol.exact_fields(truth, x, y, np.array([0.0]))
+    np.testing.assert_allclose(start.value[0], published_protocol.to_values(levels), atol=1e-12)
 
     def value(dx: float = 0, dy: float = 0, ds: float = 0) -> np.ndarray:
         moments = np.array([0.2, 0.7]) + ds
-        return original.exact_fields(truth, x[3:9] + 0.01 + dx, y[5:9] + dy, moments).value
+        return published_protocol.exact_fields(
+            truth, x[3:9] + 0.01 + dx, y[5:9] + dy, moments
+        ).value
 
-    fields = original.exact_fields(truth, x[3:9] + 0.01, y[5:9], np.array([0.2, 0.7]))
+    fields = published_protocol.exact_fields(truth, x[3:9] + 0.01, y[5:9], np.array([0.2, 0.7]))
     step = 1e-4
     close = {"rtol": 1e-4, "atol": 1e-4}
     along_x = (value(dx=step) - value(dx=-step)) / (2 * step)
@@ -220,7 +224,7 @@ def test_exact_fields_start_at_the_image_and_solve_the_heat_equation() -> None:
     in_time = (value(ds=step) - value(ds=-step)) / (2 * step)
     np.testing.assert_allclose(fields.time_derivative, in_time, **close)
     np.testing.assert_allclose(
-        fields.time_derivative, original.kappa(levels.shape) * fields.laplacian
+        fields.time_derivative, published_protocol.kappa(levels.shape) * fields.laplacian
     )
 
 
@@ -266,10 +270,10 @@ def test_similarity_is_that_of_the_study() -> None:
     rng = np.random.default_rng(0)
     wanted = rng.uniform(-1, 1, (12, 14))
     predicted = wanted + rng.normal(0, 0.3, wanted.shape)
-    found = original.similarity(wanted, predicted, 2.0)
+    found = published_protocol.similarity(wanted, predicted, 2.0)
     assert found == pytest.approx(slow_similarity(wanted, predicted), rel=1e-10)
-    assert found == original.similarity(wanted, predicted, 1e6)  # whatever the range
-    assert original.similarity(wanted, wanted, 2.0) == pytest.approx(1)
+    assert found == published_protocol.similarity(wanted, predicted, 1e6)  # whatever the range
+    assert published_protocol.similarity(wanted, wanted, 2.0) == pytest.approx(1)
 
 
 # --- schedules
@@ -409,8 +413,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
 
 
 def test_recorded_errors_are_against_the_targets_of_the_study(finished: RunLayout) -> None:
-    levels = original.to_grey_levels(load_image("camera", SIDE))
-    wanted = original.targets(original.euler_frames(levels, FRAMES))
+    levels = published_protocol.to_grey_levels(load_image("camera", SIDE))
+    wanted = published_protocol.targets(published_protocol.euler_frames(levels, FRAMES))
     series = series_of(finished)
     with open_run(finished.results) as file:
         for quantity in QUANTITIES:

@@ -14,7 +14,7 @@ from inr.results import outcome
 from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_index
-from jobs.launching import local_pool as local
+from jobs.launching import local_pool
 from jobs.launching.progress_bars import Display
 from jobs.worker import devices
 from tests.helpers.local_launch import SMALL, launch
@@ -113,16 +113,18 @@ def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers
     from tests.helpers.synthetic import quickstart, write_index
 
     fake = FakeExecutor()
-    monkeypatch.setattr(local.submitit, "LocalExecutor", fake)
-    monkeypatch.setattr(local, "cuda_devices", lambda: gpus)
-    monkeypatch.setattr(local, "core_count", lambda: 8)
-    monkeypatch.setattr(local, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(local_pool.submitit, "LocalExecutor", fake)
+    monkeypatch.setattr(local_pool, "cuda_devices", lambda: gpus)
+    monkeypatch.setattr(local_pool, "core_count", lambda: 8)
+    monkeypatch.setattr(local_pool, "_LOOK_SECONDS", 0.001)
     monkeypatch.setenv("OMP_NUM_THREADS", "before")
     layout = SweepLayout(tmp_path)
     runs = write_index(layout, quickstart())
     text = io.StringIO()
     tasks = [[run] for run in runs]
-    failures = local.LocalPool(layout, workers, tmp_path).train(tasks, Display(Console(file=text)))
+    failures = local_pool.LocalPool(layout, workers, tmp_path).train(
+        tasks, Display(Console(file=text))
+    )
     assert fake.most == workers
     assert {options["cuda_device"] for options in fake.options} == slots
     assert set(fake.threads) == {str(8 // workers)}

@@ -94,7 +94,7 @@ def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
 
 def test_time_is_steps_and_evaluations():
     config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
-    cost = Cost(start=3, fixed=0.1, point=0.01, examined=0.001)
+    cost = Cost(start=3, fixed=0.1, point=0.01, evaluated=0.001)
     # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
     assert expected_seconds(config, cost) == pytest.approx(3 + 10 * (0.1 + 4) + 5 * 2 * 0.4)
 
@@ -243,7 +243,7 @@ def test_real_script_is_tested(layout, slurm):
 
 def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     runs = entries(*(tiny(training={"seed": seed}) for seed in range(5)))
-    cost = Cost(start=0, fixed=360, point=0, examined=0)  # 20 steps: two hours a run
+    cost = Cost(start=0, fixed=360, point=0, evaluated=0)  # 20 steps: two hours a run
     costs = {preflight._shape(tiny()): cost}
     monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: (costs, 0, ""))
     code = take_snapshot(layout)

@@ -22,7 +22,7 @@ from inr.progress import Progress, write_progress
 from inr.storage.attempts import AttemptLog
 from inr.storage.lock import STALE_SECONDS, RunLock
 from inr.storage.paths import SweepLayout
-from jobs.managing import results_cache as finished
+from jobs.managing import results_cache
 from jobs.managing.observation import read_files
 from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import State
@@ -149,7 +149,7 @@ def test_damage_in_the_series_is_named(layout: SweepLayout) -> None:
 def test_damage_in_the_frames_is_named_when_asked(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finished, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 0.0)
     write_sweep(layout.root, seeds(2), shape=(12, 12))
     first, _ = sorted(layout.runs.rglob("run.h5"))
     overwrite(first, "frames/laplacian/target")
@@ -166,7 +166,7 @@ def test_reader_that_fails_is_an_error(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_sweep(layout.root, seeds(1), shape=(12, 12))
-    monkeypatch.setattr(finished, "ROOT", layout.root)
+    monkeypatch.setattr(results_cache, "ROOT", layout.root)
     with pytest.raises(UserError, match="could not be read, see above"):
         read_status(layout)
 
@@ -176,7 +176,7 @@ def test_finished_runs_are_remembered_but_never_wrongly(
 ) -> None:
     write_sweep(layout.root, seeds(2))
     first, second = sorted(layout.runs.rglob("run.h5"))
-    monkeypatch.setattr(finished, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 0.0)
     assert states(layout) == [State.DONE] * 2
 
     opened: list[Path] = []
@@ -205,7 +205,7 @@ def test_finished_runs_are_remembered_but_never_wrongly(
 def test_young_files_are_not_remembered(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finished, "_SETTLE_SECONDS", 3600.0)  # however slow this machine is
+    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 3600.0)  # however slow this machine is
     write_sweep(layout.root, seeds(1))
     assert states(layout) == [State.DONE]
     assert not layout.finished.exists()

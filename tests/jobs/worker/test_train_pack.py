@@ -19,7 +19,7 @@ from inr.signals import StopRequest
 from inr.storage.attempts import read_attempts
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
-from jobs.worker import array_task as worker
+from jobs.worker import array_task
 from jobs.worker.train_pack import choose_mode, claim
 from tests.helpers.local_launch import wait_until
 from tests.helpers.packs import pack, send_when, series, tiny
@@ -170,7 +170,7 @@ def test_worker_trains_the_pack_of_its_task(
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
     monkeypatch.setattr(sys, "argv", ["worker", str(layout.root), "t0"])
     sender = send_when(layout.run("run1").progress.exists, signal.SIGUSR2)
-    assert worker.main() == 1
+    assert array_task.main() == 1
     sender.join()
     said = capsys.readouterr()
     assert "run1: stopped\nrun2: failed\nrequeued job 77_1" in said.out

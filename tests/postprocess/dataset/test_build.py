@@ -21,9 +21,7 @@ from inr.quantities import METRICS
 from inr.results import SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_index
-from postprocess.dataset import build as merging
-from postprocess.dataset import run_reader as records
-from postprocess.dataset import sweep_tables as archive
+from postprocess.dataset import build, run_reader, sweep_tables
 from postprocess.dataset.read import MergedSweep, ensure_merged, is_current, read_merged
 from postprocess.worker_pool import run_isolated
 from tests.helpers.synthetic import (
@@ -88,9 +86,9 @@ def test_summary_has_the_rows_of_the_merged_file(sweep):
 @pytest.mark.parametrize("rows", [1, 30])
 def test_runs_are_written_and_copied_in_order_whatever_fits_into_memory(sweep, rows, monkeypatch):
     expected = whole(ensure_merged(sweep))
-    monkeypatch.setattr(archive, "_BUFFER", rows)
+    monkeypatch.setattr(sweep_tables, "_BUFFER", rows)
     for reuse in (False, True):
-        merging.merge(sweep, reuse=reuse)
+        build.merge(sweep, reuse=reuse)
         pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected)
 
 
@@ -211,7 +209,7 @@ def read_runs(monkeypatch):
             if done + 1 == limit[0]:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(merging, "run_isolated", spy)
+    monkeypatch.setattr(build, "run_isolated", spy)
     return seen, limit
 
 
@@ -236,7 +234,7 @@ def test_runs_that_have_not_changed_are_copied(sweep, read_runs):
     assert seen == [last.root]
     pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected[expected["run"] < 2])
     seen.clear()
-    merging.merge(sweep, reuse=False)
+    build.merge(sweep, reuse=False)
     assert len(seen) == len(merged.runs)
 
 
@@ -246,25 +244,25 @@ def test_a_merge_that_is_cut_off_leaves_the_old_file_and_no_litter(sweep, read_r
     _, limit = read_runs
     limit[0] = 2
     with pytest.raises(KeyboardInterrupt):
-        merging.merge(sweep, reuse=False)
+        build.merge(sweep, reuse=False)
     assert sweep.merged.read_bytes() == before
     assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]
 
 
 def test_a_run_that_cannot_be_read_now_is_read_the_next_time(sweep, monkeypatch):
     failing = first_results(sweep)
-    really = records.open_run
+    really = run_reader.open_run
 
     def fail(path):
         if path == failing:
             raise UnreadableError(f"{path}: cannot be read: Stale file handle")
         return really(path)
 
-    monkeypatch.setattr(merging, "run_isolated", in_this_process)
-    monkeypatch.setattr(records, "open_run", fail)
+    monkeypatch.setattr(build, "run_isolated", in_this_process)
+    monkeypatch.setattr(run_reader, "open_run", fail)
     (problem,) = ensure_merged(sweep).problems.itertuples()
     assert (problem.status, problem.reason) == ("unreadable", "cannot be read: Stale file handle")
-    monkeypatch.setattr(records, "open_run", really)
+    monkeypatch.setattr(run_reader, "open_run", really)
     assert ensure_merged(sweep).problems.empty
 
 
@@ -293,9 +291,9 @@ def hit_last_column(path: Path) -> None:
 
 def test_a_full_disk_is_said_before_hdf5_meets_it(sweep, monkeypatch):
     full = shutil.disk_usage(sweep.root)._replace(free=0)
-    monkeypatch.setattr(archive.shutil, "disk_usage", lambda path: full)
+    monkeypatch.setattr(sweep_tables.shutil, "disk_usage", lambda path: full)
     with pytest.raises(UserError, match="no space left on the device"):
-        merging.merge(sweep)
+        build.merge(sweep)
     assert not sweep.merged.exists()
 
 
@@ -312,9 +310,9 @@ def test_a_failed_merge_leaves_the_old_file_and_no_litter(sweep, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(merging, "_write_frame", fail)
+    monkeypatch.setattr(build, "_write_frame", fail)
     with pytest.raises(UserError, match=r"merged\.h5: cannot be written: No space left"):
-        merging.merge(sweep)
+        build.merge(sweep)
     assert sweep.merged.read_bytes() == before
     assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]
 

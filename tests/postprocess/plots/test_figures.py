@@ -14,10 +14,7 @@ from inr.quantities import METRICS, QUANTITIES
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.intervals import bootstrap_interval, interquartile_mean
-from postprocess.plots import batch as figure_batch
-from postprocess.plots import final_values as finals
-from postprocess.plots import learning_curves as curves
-from postprocess.plots import style
+from postprocess.plots import batch, final_values, learning_curves, style
 from postprocess.plots.batch import write_figures
 from postprocess.plots.caption import study_scale
 from postprocess.plots.plot_variable import metric
@@ -161,9 +158,9 @@ def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
     merged = ensure_merged(eight)
     several = {"formats": ["png"], "only": "psnr", "force": True}
     pictures = []
-    monkeypatch.setattr(figure_batch, "_WORTHWHILE", 1)
+    monkeypatch.setattr(batch, "_WORTHWHILE", 1)
     for cores in (1, 2):
-        monkeypatch.setattr(figure_batch, "usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(batch, "usable_cores", lambda cores=cores: cores)
         written = write_figures(eight, merged, **several).written
         pictures.append({path: path.read_bytes() for path in written})
     assert len(pictures[0]) == 2
@@ -172,9 +169,9 @@ def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
 
 
 def test_a_figure_that_ends_its_process_is_named(eight):
-    job = figure_batch.FigureJob(eight.root, "overview", ("png",))
+    job = batch.FigureJob(eight.root, "overview", ("png",))
     with pytest.raises(UserError, match=r"overview: cannot be drawn: it died"):
-        list(figure_batch.draw_figure(job, {0: "it died"}))
+        list(batch.draw_figure(job, {0: "it died"}))
 
 
 def test_unknown_figure_is_refused(eight, capsys):
@@ -246,7 +243,7 @@ def test_curves_show_the_recorded_numbers(eight):
     merged = ensure_merged(eight)
     runs = merged.readable
     series = merged.series("nmse_value")
-    figure = curves.draw_curves(metric("nmse_value"), series, find_variation(runs))
+    figure = learning_curves.draw_curves(metric("nmse_value"), series, find_variation(runs))
     drawn = {tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines}
     assert drawn == {tuple(rows["nmse_value"]) for _, rows in series.groupby("run")}
     assert {panel.get_yscale() for panel in figure.axes} == {"log"}
@@ -262,7 +259,7 @@ def test_seeds_become_a_median_with_a_band(tmp_path):
     merged = ensure_merged(layout)
     series = merged.series("nmse_value")
     variation = find_variation(merged.readable)
-    (panel,) = curves.draw_curves(metric("nmse_value"), series, variation).axes
+    (panel,) = learning_curves.draw_curves(metric("nmse_value"), series, variation).axes
     (line,) = panel.lines
     by_step = series.groupby("step")["nmse_value"]
     np.testing.assert_allclose(line.get_ydata(), by_step.median())
@@ -275,7 +272,7 @@ def test_final_values_are_the_last_ones_and_diverged_runs_are_marked(tmp_path):
     configs = grid(training__learning_rate=RATES, **SMALL)
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs, diverged=(3,)))
     runs = merged.readable
-    figure = finals.draw_finals(metric("psnr_value"), runs, find_variation(runs))
+    figure = final_values.draw_finals(metric("psnr_value"), runs, find_variation(runs))
     (panel,) = figure.axes
     points = [line for line in panel.lines if line.get_marker() == "o"]
     drawn = {y for line in points for y in line.get_ydata() if np.isfinite(y)}
@@ -293,7 +290,7 @@ def test_seeds_get_an_estimate_and_an_interval(tmp_path):
     configs = grid(training__learning_rate=[1e-4, 1e-3], training__seed=[0, 1, 2, 3, 4, 5], **SMALL)
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs, diverged=(0,)))
     runs = merged.readable
-    figure = finals.draw_finals(metric("nmse_value"), runs, find_variation(runs))
+    figure = final_values.draw_finals(metric("nmse_value"), runs, find_variation(runs))
     (panel,) = figure.axes
     (estimates,) = [line for line in panel.lines if line.get_marker() == "_"]
     (bars,) = [
@@ -318,7 +315,7 @@ def test_schedules_beside_many_rates_stand_side_by_side(tmp_path):
         for c in ROLES["rates-beside-schedules"][0]
     ]
     runs = ensure_merged(write_quickly(tmp_path / "sweep", configs)).readable
-    (panel,) = finals.draw_finals(metric("nmse_value"), runs, find_variation(runs)).axes
+    (panel,) = final_values.draw_finals(metric("nmse_value"), runs, find_variation(runs)).axes
     assert [label.get_text() for label in panel.get_xticklabels()] == [
         *(f"uniform\n{rate}" for rate in ("1e-6", "1e-5", "1e-4", "1e-3")), "cyclic\n1e-4"
     ]  # fmt: skip
@@ -394,7 +391,7 @@ def test_ranking_starts_with_the_best(tmp_path):
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs))
     runs = merged.readable
     variation = find_variation(runs)
-    (panel,) = finals.draw_finals(metric("nmse_value"), runs, variation).axes
+    (panel,) = final_values.draw_finals(metric("nmse_value"), runs, variation).axes
     best = variation.levels[WEIGHTS][runs["nmse_value"].idxmin()]
     assert panel.get_yticklabels()[-1].get_text() == best
     assert len(panel.get_yticklabels()) == 25
@@ -417,7 +414,7 @@ def test_the_best_of_many_runs_are_drawn_by_themselves(tmp_path):
     )
     variation = find_variation(merged.readable)
     series = merged.series("nmse_value")
-    figure = curves.draw_curves(metric("nmse_value"), series, variation)
+    figure = learning_curves.draw_curves(metric("nmse_value"), series, variation)
     median, *best = figure.axes[0].lines
     ranked = merged.readable["nmse_value"].sort_values().index[: len(best)]
     assert len(best) == 4

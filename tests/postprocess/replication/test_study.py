@@ -16,8 +16,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from postprocess import study
 from postprocess.intervals import Interval
-from postprocess.replication import tables as study_tables
-from postprocess.replication import text as study_text
+from postprocess.replication import tables, text
 from postprocess.replication.data import (
     COLUMNS,
     collect,
@@ -43,7 +42,7 @@ def test_text_agrees_with_the_tables() -> None:
 def test_changed_table_changes_the_text(tmp_path: Path) -> None:
     kept = read_tables(study.DOCS / "study")
     kept["learning_rate"]["heldout_nmse_value"] *= 1.5  # the order stays, so no sentence breaks
-    assert study_text.render(kept) != (study.DOCS / "study.md").read_text(encoding="utf-8")
+    assert text.render(kept) != (study.DOCS / "study.md").read_text(encoding="utf-8")
 
 
 def test_text_refuses_data_that_contradict_it() -> None:
@@ -52,7 +51,7 @@ def test_text_refuses_data_that_contradict_it() -> None:
         runs = kept["learning_rate"]
         runs.loc[runs["training.learning_rate"] == 1e-7, [name, f"heldout_{name}"]] = 1e-9
     with pytest.raises(UserError, match="no longer support this sentence"):
-        study_text.render(kept)
+        text.render(kept)
 
 
 def test_scores_are_smaller_for_better_runs() -> None:
@@ -118,13 +117,13 @@ def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
     ],
 )
 def test_settings_in_words(key, words: str) -> None:
-    assert study_tables.level(key) == words
+    assert tables.level(key) == words
 
 
 def test_sentence_that_no_longer_holds_is_refused() -> None:
-    assert study_text.require(True, "so it is") == ""
+    assert text.require(True, "so it is") == ""
     with pytest.raises(UserError, match="so it is"):
-        study_text.require(False, "so it is")
+        text.require(False, "so it is")
 
 
 def write_study(root: Path) -> None:
