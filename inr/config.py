@@ -12,43 +12,40 @@ import json
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
-
-from inr.config_groups import BalancingOptions, Group, OptimizerOptions, ScheduleOptions
-from inr.config_groups import LossWeights as LossWeights
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 
 Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
 Optimizer = Literal["adam", "muon", "soap"]
 Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
 CompileMode = Literal["auto", "on", "off"]
-Balancing = Literal["none", "relobralo"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Protocol = Literal["corrected", "original"]
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+FractionOrOne = Annotated[float, Field(gt=0, le=1)]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
 CYCLIC_FLOOR = 1e-7  # lowest rate of a cyclic schedule under the original protocol
 
 
-def _word(value: Any) -> Any:
-    """Files of YAML 1.1 have true and false for the words on and off."""
-    return ("on" if value else "off") if isinstance(value, bool) else value
+class Group(BaseModel):
+    """Fields that belong together: frozen, complete, finite, nothing unknown."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
 
 
 class DataConfig(Group):
     """The image and the diffusion sequence made from it."""
 
-    image: str = Field(
-        "camera",
-        min_length=1,
-        description="'camera' (built in, 512 x 512) or the path of an image file",
-    )
-    size: int = Field(256, ge=MIN_SIDE, le=8192, description="longer side after resizing, px")
-    frames: int = Field(10, ge=2, le=10_000, description="frames, evenly spaced in diffusion time")
-    sigma_start: float = Field(
-        0.7, ge=0, le=1e6, description="Gaussian blur of the first frame, px"
-    )
-    sigma_end: float = Field(4.0, gt=0, le=1e6, description="Gaussian blur of the last frame, px")
+    image: str = Field("camera", min_length=1)  # "camera" (built in, 512 x 512), or a file's path
+    size: int = Field(256, ge=MIN_SIDE, le=8192)  # longer side after resizing, px
+    frames: int = Field(10, ge=2, le=10_000)  # evenly spaced in diffusion time
+    sigma_start: float = Field(0.7, ge=0, le=1e6)  # Gaussian blur of the first frame, px
+    sigma_end: float = Field(4.0, gt=0, le=1e6)  # Gaussian blur of the last frame, px
 
     @model_validator(mode="after")
     def _time_runs_forward(self) -> DataConfig:
@@ -63,113 +60,152 @@ class DataConfig(Group):
 class ModelConfig(Group):
     """The coordinate network (x, y, time) -> value."""
 
-    activation: Activation = Field(
-        "sine",
-        description=(
-            "hidden activation. elu has a kink in its second derivative: its Laplacian jumps "
-            "wherever a unit crosses zero, so it can only approximate a smooth one"
-        ),
-    )
-    width: int = Field(256, ge=1, le=65_536, description="units per hidden layer")
-    depth: int = Field(4, ge=1, le=64, description="hidden layers")
-    omega_first: float = Field(
-        30.0, gt=0, description="sine and gaussian only: frequency of the first layer"
-    )
-    omega_hidden: float = Field(
-        30.0, gt=0, description="sine and gaussian only: frequency of the other hidden layers"
-    )
-    space_scale: Literal["image"] | Annotated[float, Field(gt=0)] = Field(
-        1.0,
-        description=(
-            "initial weights of x and y are multiplied by this; 'image' follows the finest "
-            "detail of the sequence"
-        ),
-    )
-    time_scale: float = Field(
-        1.0, gt=0, description="initial weights of the time input are multiplied by this"
-    )
+    # of hidden layers. elu has a kink in its second derivative: its Laplacian jumps wherever a unit
+    # crosses zero, so it can only approximate a smooth one
+    activation: Activation = "sine"
+    width: int = Field(256, ge=1, le=65_536)  # units per hidden layer
+    depth: int = Field(4, ge=1, le=64)  # hidden layers
+    omega_first: PositiveFloat = 30.0  # sine and gaussian only: frequency of the first layer
+    omega_hidden: PositiveFloat = 30.0  # the same of the other hidden layers
+    # initial weights of x and y are multiplied by this; "image" follows the finest detail of the
+    # sequence, see `RunConfig.input_scales`
+    space_scale: Literal["image"] | PositiveFloat = 1.0
+    time_scale: PositiveFloat = 1.0  # initial weights of the time input are multiplied by this
+
+
+class LossWeights(Group):
+    """Weight of each term of the loss. At least one must be positive.
+
+    Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
+    """
+
+    value: float = Field(1.0, ge=0)
+    gradient: float = Field(0.0, ge=0)
+    laplacian: float = Field(0.0, ge=0)
+    time_derivative: float = Field(0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, given: Any) -> Any:
+        if not isinstance(given, (list, tuple)):
+            return given
+        names = list(cls.model_fields)
+        if len(given) != len(names):
+            raise ValueError(
+                f"{len(given)} weights given, {len(names)} needed: [{', '.join(names)}]"
+            )
+        return dict(zip(names, given, strict=True))
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> LossWeights:
+        if not any(self.as_tuple()):
+            raise ValueError("all four weights are 0: at least one must be positive")
+        return self
+
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """The weights in the order value, gradient, laplacian, time_derivative."""
+        return (self.value, self.gradient, self.laplacian, self.time_derivative)
+
+    def label(self) -> str:
+        """The weights as a directory name, for example ``1_0.01_0.001_0``."""
+        return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
+
+
+class ScheduleOptions(Group):
+    """Shape of the learning-rate schedules, as fractions of a run and of the learning rate."""
+
+    final_fraction: FractionOrOne = 0.01  # exponential, cosine: last over peak rate
+    milestones: tuple[Fraction, ...] = (0.25, 0.5, 0.75)  # multi_step: where the rate drops
+    factor: FractionOrOne = 0.1  # multi_step: the rate is multiplied by this
+    cycles: Count = 2  # cyclic: triangles per run
+    floor_fraction: FractionOrOne = 0.001  # cyclic: lowest over peak rate
+    warmup_fraction: float = Field(0.05, ge=0, lt=1)  # cosine: linear warm-up
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> ScheduleOptions:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must rise, got {list(self.milestones)}")
+        return self
+
+
+class OptimizerOptions(Group):
+    """Details of the optimisers. The hidden matrices are those that muon trains."""
+
+    hidden_rate_factor: PositiveFloat = 2.0  # muon: their rate over the learning rate
+    momentum: float = Field(0.95, ge=0, lt=1)  # muon: decay of their mean gradient
+    basis_every: Count = 10  # soap: steps between updates of the eigenbases it works in
+
+
+class BalancingOptions(Group):
+    """ReLoBRaLo (Bischof and Kraus 2021): how the balance of the terms follows their progress."""
+
+    temperature: PositiveFloat = 1.0  # small: the slowest term takes all; large: all terms alike
+    decay: FractionOrOne = 0.999  # share of the balance kept in a step
+    # probability that a step keeps the balance so far; otherwise it starts anew from the progress
+    # since the first step
+    lookback: float = Field(0.999, ge=0, le=1)
+
+
+def _word(value: Any) -> Any:
+    """Files of YAML 1.1 have true and false for the words on and off."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 class TrainingConfig(Group):
     """How the network is fitted."""
 
-    protocol: Protocol = Field(
-        "corrected",
-        description=(
-            "corrected; original: the published study as it ran, with its targets, coordinates, "
-            "schedules and defects (docs/original-protocol.md)"
-        ),
-    )
-    steps: int = Field(2000, ge=1, description="optimiser steps")
-    batch: Literal["frame"] | Annotated[int, Field(ge=1)] = Field(
-        "frame",
-        description="'frame' (all pixels of one frame) or a number of random points per step",
-    )
-    optimizer: Optimizer = Field(
-        "adam",
-        description=(
-            "adam; muon (hidden matrices, adam for the rest); soap (adam in the eigenbases of "
-            "shampoo's preconditioner)"
-        ),
-    )
+    # original: the published study as it ran, with its targets, coordinates, schedules and defects
+    # (docs/original-protocol.md)
+    protocol: Protocol = "corrected"
+    steps: Count = 2000  # optimiser steps
+    batch: Literal["frame"] | Count = "frame"  # all pixels of one frame, or random points per step
+    # muon: hidden matrices, adam for the rest; soap: adam in the eigenbases of shampoo's
+    # preconditioner
+    optimizer: Optimizer = "adam"
     optimizer_options: OptimizerOptions = OptimizerOptions()
-    learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
+    learning_rate: PositiveFloat = 1e-4  # the peak
     schedule: Schedule = "uniform"
     schedule_options: ScheduleOptions = ScheduleOptions()
     loss_weights: LossWeights = LossWeights()
-    loss_normalization: Literal["variance", "raw"] = Field(
-        "variance", description="divide each term by the variance of its target, or do not"
-    )
-    loss_balancing: Balancing = Field(
-        "none", description="adapt the balance of the terms while training, around their weights"
-    )
+    # divide each term by the variance of its target, or do not
+    loss_normalization: Literal["variance", "raw"] = "variance"
+    # adapt the balance of the terms while training, around their weights
+    loss_balancing: Literal["none", "relobralo"] = "none"
     balancing_options: BalancingOptions = BalancingOptions()
-    clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = Field(
-        "none", description="largest norm of the gradient over all parameters"
-    )
-    precision: Precision = Field(
-        "float32",
-        description=(
-            "of parameters and arithmetic; tf32 and bfloat16: float32 parameters, matrix products "
-            "with shorter factors (tf32: CUDA only, elsewhere as float32)"
-        ),
-    )
-    compile: Annotated[CompileMode, BeforeValidator(_word)] = Field(
-        "auto",
-        description=(
-            "compile the training step; auto: where the run is long enough to repay it. Changes "
-            "the last bits of results"
-        ),
-    )
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="initialisation and batch order")
+    clip_norm: Literal["none"] | PositiveFloat = "none"  # largest norm of the whole gradient
+    # of parameters and arithmetic; tf32 and bfloat16: float32 parameters, matrix products with
+    # shorter factors (tf32: CUDA only, elsewhere as float32)
+    precision: Precision = "float32"
+    # the training step; auto: where the run is long enough to repay it. Changes the last bits of
+    # results
+    compile: Annotated[CompileMode, BeforeValidator(_word)] = "auto"
+    seed: int = Field(0, ge=0, le=2**31 - 1)  # initialisation and batch order
 
     @model_validator(mode="after")
     def _original_had_it(self) -> TrainingConfig:
-        if self.protocol == "original" and (reason := self._unknown_to_the_original()):
-            raise ValueError(f"training.protocol original: {reason}")
-        return self
-
-    def _unknown_to_the_original(self) -> str:
-        """What the published study had not, and what to do; or nothing."""
+        if self.protocol == "corrected":
+            return self
         if self.schedule == "cosine":
-            return (
+            reason = (
                 "training.schedule cosine is not part of it. "
                 "Choose uniform, exponential, multi_step or cyclic"
             )
-        if self.schedule_options != ScheduleOptions():
-            return (
+        elif self.schedule_options != ScheduleOptions():
+            reason = (
                 "its schedules have fixed numbers. Leave training.schedule_options at its defaults"
             )
-        if self.loss_balancing != "none":
-            return (
+        elif self.loss_balancing != "none":
+            reason = (
                 f"training.loss_balancing {self.loss_balancing} is not part of it. Set it to none"
             )
-        if self.schedule == "cyclic" and self.learning_rate <= CYCLIC_FLOOR:
-            return (
+        elif self.schedule == "cyclic" and self.learning_rate <= CYCLIC_FLOOR:
+            reason = (
                 f"cyclic rates rise from {CYCLIC_FLOOR:g} to training.learning_rate, which is "
                 f"{self.learning_rate:g}. Give a larger one"
             )
-        return ""
+        else:
+            return self
+        raise ValueError(f"training.protocol original: {reason}")
 
     @property
     def trained_weights(self) -> LossWeights:
@@ -186,14 +222,10 @@ class TrainingConfig(Group):
 class RecordConfig(Group):
     """What is measured while training, and how often."""
 
-    # one evaluation of ten frames costs about four steps
-    metrics_every: int = Field(200, ge=1, description="steps between metric evaluations")
-    images_every: int = Field(
-        1000, ge=1, description="steps between TensorBoard images (at metric evaluations)"
-    )
-    checkpoint_seconds: float = Field(
-        60.0, gt=0, description="seconds of training between checkpoints"
-    )
+    # steps between metric evaluations: one of ten frames costs about four steps
+    metrics_every: Count = 200
+    images_every: Count = 1000  # steps between TensorBoard images (at metric evaluations)
+    checkpoint_seconds: PositiveFloat = 60.0  # of training between checkpoints
     tensorboard: bool = True
 
 

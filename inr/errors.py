@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -23,6 +25,14 @@ class UsageError(UserError):
     exit_code = 2
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """As argparse's own, but raises `UsageError` where that prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UsageError` with ``message`` and the command that helps."""
+        raise UsageError(f"{message} ({self.prog} --help shows all options)")
+
+
 def run_main(main: Callable[[], int | None]) -> int:
     """Call ``main`` and turn expected errors into one line on stderr and an exit code.
 
@@ -38,20 +48,17 @@ def run_main(main: Callable[[], int | None]) -> int:
         code = main() or 0
         sys.stdout.flush()  # so that a closed pipe is noticed here and not at shutdown
         return code
-    except UserError as error:
-        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as error:  # its argument, if any: what to know about it
         print(": ".join(["interrupted", *map(str, error.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # `... | head` closed the pipe
         _discard_output()
         return 0
+    except UserError as error:
+        message, code = str(error), error.exit_code
     except OSError as error:
         _discard_output()  # where it is what cannot be written to
-        return _fail(describe_os_error(error), 1)
-
-
-def _fail(message: str, code: int) -> int:
+        message, code = describe_os_error(error), 1
     print(f"error: {message}", file=sys.stderr)
     return code
 

@@ -20,25 +20,11 @@ from inr.errors import UserError
 Result = TypeVar("Result")
 
 # Errors of a network, or of a server that starts again. A full disk does not pass by itself.
-PASSING_ERRORS = frozenset(
-    {
-        errno.EAGAIN,
-        errno.EBUSY,
-        errno.ECONNRESET,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.EINTR,
-        errno.EIO,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENOLCK,
-        errno.ENOTCONN,
-        errno.ESTALE,
-        errno.ETIMEDOUT,
-        getattr(errno, "EREMOTEIO", errno.EIO),  # of Linux, as the next
-        getattr(errno, "ECOMM", errno.EIO),
-    }
+_PASSING = (
+    "EAGAIN EBUSY ECOMM ECONNRESET EHOSTDOWN EHOSTUNREACH EINTR EIO ENETDOWN ENETUNREACH ENOLCK "
+    "ENOTCONN EREMOTEIO ESTALE ETIMEDOUT"
 )
+PASSING_ERRORS = frozenset(getattr(errno, name, errno.EIO) for name in _PASSING.split())
 _WAITS = (0.05, 0.2, 1.0, 3.0)  # seconds before each further try
 
 # What `fsync` of a directory gives where a file system has no such thing.
@@ -111,26 +97,20 @@ def write_text(path: Path, text: str) -> None:
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file, and have it on disk. One that was cut off before it spoils it not.
 
-    After a passing error the line may be there twice.
-
-    Raises:
-        OSError: it cannot be written.
+    After a passing error the line may be there twice. Raises `OSError` if it cannot be written.
     """
-    retried(lambda: _append(path, f"{line}\n".encode()))
 
+    def append() -> None:
+        with path.open("ab+", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            whole = not size or os.pread(file.fileno(), 1, size - 1) == b"\n"
+            content = f"{line}\n".encode() if whole else f"\n{line}\n".encode()
+            # one write to a file opened for appending: lines never mix
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
 
-def _append(path: Path, line: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        # one write to a file opened for appending: lines never mix
-        if os.write(descriptor, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    retried(append)
 
 
 def remove(path: Path) -> None:
@@ -147,15 +127,15 @@ def remove_leftovers(path: Path) -> None:
 
 def clock_of(directory: Path) -> float:
     """Now, seconds since the epoch, by the clock that stamps files in ``directory``."""
+
+    def stamp() -> float:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return os.fstat(file.fileno()).st_mtime
+
     try:
-        return retried(lambda: _touched(directory))
+        return retried(stamp)
     except OSError:  # not writable for us: our own clock must do
         return time.time()
-
-
-def _touched(directory: Path) -> float:
-    with tempfile.TemporaryFile(dir=directory) as file:
-        return os.fstat(file.fileno()).st_mtime
 
 
 @contextmanager

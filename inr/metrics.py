@@ -14,6 +14,7 @@ of the original protocol have its own similarity on their frames, `similarity` o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -64,30 +65,28 @@ def evaluate(
     kappa: float,
     similarity: Similarity = true_range_similarity,
 ) -> dict[str, float]:
-    """All metrics of a predicted sequence on a grid, by their names in `inr.results.METRICS`.
+    """All metrics of a predicted sequence on a grid, by their names in `inr.quantities.METRICS`.
 
     NaN or infinite predictions give NaN or infinite metrics, never an exception.
     """
+    variance, data_range = statistics.variance, statistics.data_range
     metrics: dict[str, float] = {}
     # a diverged network overflows here; the result says so, no warning is needed
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for quantity in QUANTITIES:
             error = getattr(prediction, quantity) - getattr(target, quantity)
             mse = float((error**2).mean(axis=_spread_axes(quantity)).sum())
             metrics[f"mse_{quantity}"] = mse
-            metrics[f"nmse_{quantity}"] = mse / statistics.variance[quantity]
-            predicted, wanted = _picture(prediction, quantity), _picture(target, quantity)
-            data_range = statistics.data_range[quantity]
-            metrics[f"ssim_{quantity}"] = _mean_similarity(
-                wanted, predicted, data_range, similarity
-            )
+            metrics[f"nmse_{quantity}"] = mse / variance[quantity]
+            predicted = _picture(prediction, quantity)
+            finite = np.isfinite(predicted).all()
+            pairs = zip(_picture(target, quantity), predicted, strict=True)
+            scores = (similarity(*pair, data_range[quantity]) for pair in pairs)
+            metrics[f"ssim_{quantity}"] = float(np.mean(list(scores))) if finite else math.nan
         residual = prediction.time_derivative - kappa * prediction.laplacian
-        metrics["pde_residual"] = (
-            float((residual**2).mean()) / statistics.variance["time_derivative"]
-        )
-        with np.errstate(divide="ignore"):
-            peak = statistics.data_range["value"] ** 2
-            metrics["psnr_value"] = float(10 * np.log10(peak / np.float64(metrics["mse_value"])))
+        metrics["pde_residual"] = float((residual**2).mean()) / variance["time_derivative"]
+        peak_ratio = data_range["value"] ** 2 / np.float64(metrics["mse_value"])
+        metrics["psnr_value"] = float(10 * np.log10(peak_ratio))
     return metrics
 
 
@@ -101,13 +100,3 @@ def _picture(fields: Fields, quantity: Quantity) -> np.ndarray:
     if quantity == "gradient":
         return np.asarray(np.hypot(fields.gradient[:, 0], fields.gradient[:, 1]))
     return np.asarray(getattr(fields, quantity))
-
-
-def _mean_similarity(
-    wanted: np.ndarray, predicted: np.ndarray, data_range: float, similarity: Similarity
-) -> float:
-    """Over frames; NaN for predictions that are not finite."""
-    if not np.isfinite(predicted).all():
-        return float("nan")
-    pairs = zip(wanted, predicted, strict=True)
-    return float(np.mean([similarity(*pair, data_range) for pair in pairs]))

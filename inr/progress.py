@@ -12,29 +12,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-_SHORT = {
-    "nmse_value": "value",
-    "nmse_gradient": "grad",
-    "nmse_laplacian": "lapl",
-    "nmse_time_derivative": "dt",
-}
+_SHORT = {"value": "value", "gradient": "grad", "laplacian": "lapl", "time_derivative": "dt"}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """How far a run is."""
 
-    Attributes:
-        step: optimiser steps done.
-        steps: optimiser steps in all.
-        seconds: time spent training so far.
-        errors: latest normalised errors of the four quantities, and PSNR.
-    """
-
-    step: int
-    steps: int
-    seconds: float
-    errors: dict[str, float] = field(default_factory=dict)
+    step: int  # optimiser steps done
+    steps: int  # of so many
+    seconds: float  # spent training so far
+    errors: dict[str, float] = field(default_factory=dict)  # latest ``nmse_*`` and PSNR
 
     @property
     def rate(self) -> float | None:
@@ -63,7 +51,7 @@ def read_progress(path: Path) -> Progress | None:
         return None
 
 
-def describe_rate(rate: float | int | None) -> str:
+def describe_rate(rate: float | None) -> str:
     """Steps per second, such as ``81/s``; "" when they are not known."""
     if not rate:
         return ""
@@ -72,12 +60,14 @@ def describe_rate(rate: float | int | None) -> str:
 
 def describe_errors(errors: Mapping[str, float]) -> str:
     """PSNR and the normalised errors, such as ``27.1 dB value 2.1e-03 grad ...``."""
-    psnr = [f"{errors['psnr_value']:.1f} dB"] if "psnr_value" in errors else []
-    shown = [f"{short} {errors[name]:.1e}" for name, short in _SHORT.items() if name in errors]
-    return " ".join(psnr + shown)
+    shown = [f"{errors['psnr_value']:.1f} dB"] if "psnr_value" in errors else []
+    for quantity, short in _SHORT.items():
+        if (error := errors.get(f"nmse_{quantity}")) is not None:
+            shown.append(f"{short} {error:.1e}")
+    return " ".join(shown)
 
 
-def describe_seconds(seconds: float | int | None) -> str:
+def describe_seconds(seconds: float | None) -> str:
     """A duration, such as ``1:02:03`` or ``0:45``; ``-:--`` when it is not known."""
     if seconds is None or not math.isfinite(seconds):
         return "-:--"

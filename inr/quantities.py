@@ -39,32 +39,23 @@ class Fields:
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number: how to name it, draw it and rank it."""
+    """One measured number: an error, which spans decades, or a score, of which more is better."""
 
-    name: str
     label: str  # for axes, with the unit in parentheses where there is one
-    higher_is_better: bool
-    log_scale: bool
+    higher_is_better: bool = False
 
 
 def _metrics() -> dict[str, Metric]:
-    metrics = []
-    for quantity in QUANTITIES:
+    metrics = {}
+    squared = ("", " (1/length²)", " (1/length⁴)", " (1/time²)")  # `UNITS`
+    for quantity, unit in zip(QUANTITIES, squared, strict=True):
         words = quantity.replace("_", " ").replace("laplacian", "Laplacian")
-        # squares: "1/length" -> "1/length^2"
-        unit = {"1": "", "1/length": "1/length²", "1/length^2": "1/length⁴", "1/time": "1/time²"}
-        suffix = unit[UNITS[quantity]]
-        mse_label = f"{words} MSE" + (f" ({suffix})" if suffix else "")
-        metrics += [
-            Metric(f"mse_{quantity}", mse_label, False, True),
-            Metric(f"nmse_{quantity}", f"{words} MSE / variance", False, True),
-            Metric(f"ssim_{quantity}", f"{words} SSIM", True, False),
-        ]
-    metrics += [
-        Metric("psnr_value", "value PSNR (dB)", True, False),
-        Metric("pde_residual", "heat-equation residual / variance", False, True),
-    ]
-    return {metric.name: metric for metric in metrics}
+        metrics[f"mse_{quantity}"] = Metric(f"{words} MSE{unit}")
+        metrics[f"nmse_{quantity}"] = Metric(f"{words} MSE / variance")
+        metrics[f"ssim_{quantity}"] = Metric(f"{words} SSIM", higher_is_better=True)
+    metrics["psnr_value"] = Metric("value PSNR (dB)", higher_is_better=True)
+    metrics["pde_residual"] = Metric("heat-equation residual / variance")
+    return metrics
 
 
-METRICS: dict[str, Metric] = _metrics()
+METRICS = _metrics()

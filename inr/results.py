@@ -25,10 +25,10 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import h5py
 import numpy as np
@@ -42,6 +42,7 @@ SCHEMA = "inr-run/1"
 SWEEP_SCHEMA = "inr-sweep/1"
 
 Role = Literal["prediction", "target"]
+Result = TypeVar("Result")
 
 # Of runs of the original protocol: pixel centres lie on linspace(-1, 1, N), time is diffusion time
 # in px^2. Its targets are in other units than the network's derivatives, a defect of that study.
@@ -78,8 +79,6 @@ ROOT_ATTRIBUTES = (
     "complete",
 )
 BASE_SERIES = ("step", "seconds", "lr", "loss")
-
-
 HELDOUT_TYPE = np.dtype([(name, "<f8") for name in METRICS])
 
 
@@ -126,6 +125,24 @@ def _failure_to_read(error: Exception) -> OSError | None:
     return None
 
 
+def read_if_sound(path: Path, read: Callable[[h5py.File], Result | None]) -> Result | None:
+    """What ``read`` finds in a ``run.h5``; None if that is missing, broken or of another schema.
+
+    Raises `UnreadableError` if it cannot be read now.
+    """
+
+    def opened() -> Result | None:
+        with open_run(path) as file:
+            return read(file)
+
+    try:
+        return retried(opened)
+    except UnreadableError:
+        raise
+    except ResultsError:
+        return None
+
+
 def outcome(path: Path, run_id: str | None = None) -> str | None:
     """Return "complete" or "diverged" when ``path`` holds a finished run, else None.
 
@@ -133,20 +150,12 @@ def outcome(path: Path, run_id: str | None = None) -> str | None:
     Raises `UnreadableError` if it cannot be read now.
     """
 
-    def read() -> str | None:
-        with open_run(path) as file:
-            # not `file.attrs.get`: for that, what cannot be read is not there
-            found = read_attribute(file, "run_id") if read_attribute(file, "complete") else None
-            return (
-                str(read_attribute(file, "status")) if found and run_id in (None, found) else None
-            )
+    def read(file: h5py.File) -> str | None:
+        # not `file.attrs.get`: for that, what cannot be read is not there
+        found = read_attribute(file, "run_id") if read_attribute(file, "complete") else None
+        return str(read_attribute(file, "status")) if found and run_id in (None, found) else None
 
-    try:
-        return retried(read)
-    except UnreadableError:
-        raise
-    except ResultsError:
-        return None
+    return read_if_sound(path, read)
 
 
 def plain(value: Any) -> Any:
@@ -159,10 +168,9 @@ def plain(value: Any) -> Any:
 def read_attribute(file: h5py.File, name: str) -> Any:
     """A root attribute as a plain Python value; None when there is no such attribute.
 
-    Uses the low-level interface of h5py, in a fifth of the time.
-
     Raises `ValueError` if it is not a single value.
     """
+    # the low-level interface of h5py needs a fifth of the time
     if not h5a.exists(file.id, name.encode()):
         return None
     attribute = h5a.open(file.id, name.encode())

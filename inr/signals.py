@@ -66,5 +66,4 @@ class StopRequest:
             signal.signal(each, signal.SIG_IGN if self._last else handler)  # type: ignore[arg-type]
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None:
-            self.received = signal.Signals(number)
+        self.received = self.received or signal.Signals(number)

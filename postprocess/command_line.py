@@ -12,7 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track as rich_track
 
-from inr.command_line import ArgumentParser
+from inr.errors import ArgumentParser
 
 T = TypeVar("T")
 

@@ -13,8 +13,7 @@ import inr.startup  # noqa: F401
 import shutil
 from pathlib import Path
 
-from inr.command_line import ArgumentParser
-from inr.errors import UserError, run_main
+from inr.errors import ArgumentParser, UserError, run_main
 from inr.files import replace_atomically
 from postprocess.plots import style
 from postprocess.replication.data import Study, collect, read_tables, sweep_names, write_tables

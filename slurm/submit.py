@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from inr.errors import UserError
-from inr.storage.code_snapshot import snapshot_folder, take_snapshot
 from inr.storage.paths import SweepLayout
+from inr.storage.provenance import snapshot_folder, take_snapshot
 from inr.storage.sweep_index import IndexEntry, Submission
 from jobs.sweeps.grouping import SINGLE, Packing
 from slurm.arrays import (

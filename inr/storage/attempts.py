@@ -12,7 +12,8 @@ import platform
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,36 +27,23 @@ EndStatus = Literal[
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a run.
+    """One attempt at a run; numbers that are not known are 0."""
 
-    Attributes:
-        number: from 1.
-        started: ISO 8601, UTC.
-        host, pid, job: where it ran; ``job`` is the Slurm job or "".
-        cpus, gpus: what its task was given.
-        status: how it ended; "killed" when it could not say, "" while its end is not known.
-        reason: one line, or "".
-        first_step, last_step: the step it went on from, and the one it reached; 0 when not known.
-        wall_seconds, cpu_seconds: what it used; 0 when not known.
-        members: how many runs the task trained at once; they share ``cpus`` and ``gpus``.
-        node: Slurm's name of the host, or "".
-    """
-
-    number: int
-    started: str
+    number: int  # from 1
+    started: str  # ISO 8601, UTC
     host: str
     pid: int
-    job: str
-    cpus: int
+    job: str  # the Slurm job, or ""
+    cpus: int  # what its task was given
     gpus: int
-    status: EndStatus | Literal[""] = ""
-    reason: str = ""
-    first_step: int = 0
-    last_step: int = 0
+    status: EndStatus | Literal[""] = ""  # "killed" when it could not say, "" while not known
+    reason: str = ""  # of its end, one line
+    first_step: int = 0  # the step it went on from
+    last_step: int = 0  # the one it reached
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
-    members: int = 1
-    node: str = ""
+    members: int = 1  # how many runs the task trained at once; they share ``cpus`` and ``gpus``
+    node: str = ""  # Slurm's name of the host
 
 
 def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
@@ -69,31 +57,26 @@ def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
         if strict and not isinstance(error, FileNotFoundError):
             raise
         return []
-    attempts: dict[int, dict[str, Any]] = {}
+    attempts: dict[int, Attempt] = {}
     for line in content.decode("utf-8", errors="replace").splitlines():
-        try:
+        # cut off by a crash or a full disk
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             record = json.loads(line)
             event, number = record.pop("event"), int(record["number"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # cut off by a crash or a full disk
-        if event == "start":
-            attempts[number] = record
-        elif event == "end" and number in attempts:
-            attempts[number] |= record
-    return [attempt for record in attempts.values() if (attempt := _attempt(record))]
-
-
-def _attempt(record: dict[str, Any]) -> Attempt | None:
-    try:
-        return Attempt(**record)
-    except TypeError:
-        return None
+            if event == "start":
+                attempts[number] = Attempt(**record)
+            elif event == "end":
+                attempts[number] = replace(attempts[number], **record)
+    return list(attempts.values())
 
 
 def amend(path: Path, number: int, status: EndStatus, reason: str) -> None:
     """Say of an attempt that has ended, or was killed, how and why it ended."""
-    record = {"event": "end", "number": number, "status": status, "reason": reason}
-    append_line(path, json.dumps(record))
+    _append(path, "end", number, status=status, reason=reason)
+
+
+def _append(path: Path, event: str, number: int, **record: Any) -> None:
+    append_line(path, json.dumps({"event": event, "number": number, **record}))
 
 
 def cpu_seconds() -> float:
@@ -102,80 +85,70 @@ def cpu_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
+@dataclass
 class AttemptLog:
-    """Writes the start and the end of one attempt.
+    """Writes the start and the end of one attempt, and first the end of one that was killed."""
 
-    Args:
-        path: ``attempts.jsonl``.
-        job: Slurm job, or "".
-        cpus: cores given to the task.
-        gpus: GPUs given to the task.
-        last_life: last sign of life of an attempt that was killed, seconds since the epoch.
-        last_step: the step that it reached.
-        members: how many runs the task trains at once.
-        in_process: how many of them this process trains; its CPU time counts to equal parts.
-        cpu_before: CPU time of this process that does not count, s.
-    """
+    path: Path  # ``attempts.jsonl``
+    job: str  # Slurm job, or ""
+    cpus: int  # given to the task
+    gpus: int
+    last_life: float | None = None  # of the one that was killed, seconds since the epoch
+    _: KW_ONLY
+    last_step: int = 0  # that it reached
+    members: int = 1  # how many runs the task trains at once
+    in_process: int = 1  # of them, this process trains so many; its CPU time counts to equal parts
+    cpu_before: float = 0.0  # CPU time of this process that does not count, s
 
-    def __init__(
-        self,
-        path: Path,
-        job: str,
-        cpus: int,
-        gpus: int,
-        last_life: float | None = None,
-        *,
-        last_step: int = 0,
-        members: int = 1,
-        in_process: int = 1,
-        cpu_before: float = 0.0,
-    ) -> None:
-        self.path = path
-        earlier = read_attempts(path, strict=True)
-        self.number = earlier[-1].number + 1 if earlier else 1
-        if earlier and not earlier[-1].status:
-            self._end_killed(earlier[-1], last_life, last_step)
+    def __post_init__(self) -> None:
+        self.number = 1
         self._start = time.monotonic()
-        self._static = {"job": job, "cpus": cpus, "gpus": gpus, "members": members}
-        self._in_process, self._cpu_before = in_process, cpu_before
+        if earlier := read_attempts(self.path, strict=True):
+            self.number = earlier[-1].number + 1
+            if not earlier[-1].status:
+                self._end_killed(earlier[-1])
 
     def start(self) -> None:
         """Say that the attempt begins."""
-        self._append(
-            event="start",
-            number=self.number,
+        _append(
+            self.path,
+            "start",
+            self.number,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             host=platform.node(),
             node=os.environ.get("SLURMD_NODENAME", ""),
             pid=os.getpid(),
-            **self._static,
+            job=self.job,
+            cpus=self.cpus,
+            gpus=self.gpus,
+            members=self.members,
         )
 
     def end(self, status: EndStatus, reason: str, steps: Sequence[int]) -> None:
         """Say how it ended, and the steps it was seen at, first to last."""
-        used = cpu_seconds() - self._cpu_before
-        self._append(
-            event="end",
-            number=self.number,
+        used = cpu_seconds() - self.cpu_before
+        first, last = (steps[0], steps[-1]) if steps else (0, 0)
+        _append(
+            self.path,
+            "end",
+            self.number,
             status=status,
             reason=reason,
-            first_step=steps[0] if steps else 0,
-            last_step=steps[-1] if steps else 0,
+            first_step=first,
+            last_step=last,
             wall_seconds=round(time.monotonic() - self._start, 3),
-            cpu_seconds=round(used / self._in_process, 3),
+            cpu_seconds=round(used / self.in_process, 3),
         )
 
-    def _end_killed(self, attempt: Attempt, last_life: float | None, last_step: int) -> None:
+    def _end_killed(self, attempt: Attempt) -> None:
         begun = datetime.fromisoformat(attempt.started).timestamp()
-        lived = max(0.0, last_life - begun) if last_life else 0.0
-        self._append(
-            event="end",
-            number=attempt.number,
+        lived = max(0.0, self.last_life - begun) if self.last_life else 0.0
+        _append(
+            self.path,
+            "end",
+            attempt.number,
             status="killed",
             reason="ended without a word: killed, out of memory, or its node failed",
-            last_step=last_step,
+            last_step=self.last_step,
             wall_seconds=round(lived, 3),
         )
-
-    def _append(self, **record: Any) -> None:
-        append_line(self.path, json.dumps(record))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,47 +24,47 @@ class _Below:
 
 @dataclass(frozen=True)
 class RunLayout:
-    """Files of one run. ``root`` is ``<sweep>/runs/<name>``."""
+    """Files of one run."""
 
-    root: Path
+    root: Path  # ``<sweep>/runs/<name>``
 
-    results = _Below("run.h5")  # Metric series and frames: the results contract, see `inr.results`.
-    damaged = _Below("run.h5.damaged")  # Results that could not be read, set aside.
-    model = _Below("model.pt")  # The trained network, read back by `inr.load`.
-    checkpoint = _Below("checkpoint.pt")  # State of the run while it is unfinished.
-    lock = _Below("run.lock")  # Who writes the run, and when it last gave a sign of life.
-    attempts = _Below("attempts.jsonl")  # Every attempt at the run and how it ended.
-    progress = _Below("progress.json")  # Small JSON file, rewritten while the run trains.
-    error = _Below("error.txt")  # Traceback of the last failed attempt, if there was one.
+    results = _Below("run.h5")  # metric series and frames: the results contract, see `inr.results`
+    damaged = _Below("run.h5.damaged")  # results that could not be read, set aside
+    model = _Below("model.pt")  # the trained network, read back by `inr.load`
+    checkpoint = _Below("checkpoint.pt")  # state of the run while it is unfinished
+    lock = _Below("run.lock")  # who writes the run, and when it last gave a sign of life
+    attempts = _Below("attempts.jsonl")  # every attempt at the run and how it ended
+    progress = _Below("progress.json")  # small, rewritten while the run trains
+    error = _Below("error.txt")  # traceback of the last failed attempt, if there was one
 
 
 @dataclass(frozen=True)
 class SweepLayout:
-    """Files of one sweep. ``root`` is usually ``outputs/<sweep>``."""
+    """Files of one sweep."""
 
-    root: Path
+    root: Path  # usually ``outputs/<sweep>``
+
+    specification = _Below("sweep.yaml")  # the sweep file as it was resolved at launch
+    index = _Below("index.json")  # every run of the sweep: id, name, task, configuration
+    submitit = _Below("submitit")  # logs and task files of submitit
+    submissions = _Below("submissions")  # parent of the files that say what each job trains
+    code = _Below("code")  # parent of the snapshots of the code that was launched
+    launch_lock = _Below("launch.lock")  # who is launching this sweep just now
+    # these two may be deleted at any time
+    finished = _Below(".finished.json")  # what is known of finished runs, see `jobs.managing`
+    compiled = _Below(".compiled")  # compiled training steps, shared by the tasks
+    runs = _Below("runs")  # parent of all run directories
+    merged = _Below("merged.h5")  # all runs in one HDF5 file
+    merge_lock = _Below("merge.lock")  # held while merging
+    summary = _Below("summary.csv")  # one row per run
+    figures = _Below("figures")  # comparison figures
+    videos = _Below("videos")  # of runs, in subdirectories as below ``runs/``; comparisons, zooms
+    report = _Below("report.html")  # one page on all of it
 
     @property
     def name(self) -> str:
         """Name of the sweep."""
         return self.root.resolve().name
-
-    specification = _Below("sweep.yaml")  # The sweep file as it was resolved at launch.
-    index = _Below("index.json")  # Every run of the sweep: id, name, task, configuration.
-    submitit = _Below("submitit")  # Logs and task files of submitit.
-    submissions = _Below("submissions")  # Parent of the files that say what each job trains.
-    code = _Below("code")  # Parent of the snapshots of the code that was launched.
-    launch_lock = _Below("launch.lock")  # Who is launching this sweep just now.
-    # These two may be deleted at any time.
-    finished = _Below(".finished.json")  # What is known of finished runs, see `jobs.managing`.
-    compiled = _Below(".compiled")  # Compiled training steps, shared by the tasks.
-    runs = _Below("runs")  # Parent of all run directories.
-    merged = _Below("merged.h5")  # All runs in one HDF5 file.
-    merge_lock = _Below("merge.lock")  # Held while merging.
-    summary = _Below("summary.csv")  # One row per run.
-    figures = _Below("figures")  # Comparison figures.
-    videos = _Below("videos")  # Of runs, in subdirectories as below ``runs/``; comparisons, zooms.
-    report = _Below("report.html")  # One page on all of it.
 
     def submission(self, token: str) -> Path:
         """What one job array trains: its runs, in the order of its tasks."""
@@ -72,6 +73,11 @@ class SweepLayout:
     def run(self, name: str) -> RunLayout:
         """Files of the run called ``name``."""
         return RunLayout(self.runs / name)
+
+
+def user_path(text: str) -> Path:
+    """A path that a user wrote; a leading ``~`` is a home directory, where there is such a user."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111, its counterpart fails for other names
 
 
 def find_sweep(given: str | Path | None) -> SweepLayout:

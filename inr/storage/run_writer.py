@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,25 +18,15 @@ from typing import Any
 
 import h5py
 import numpy as np
+from torch.utils.tensorboard import SummaryWriter
 
+from inr import results
 from inr.config import RunConfig
-from inr.files import remove_leftovers, retried, write_bytes
-from inr.quantities import METRICS, QUANTITIES, Fields, Quantity
-from inr.results import (
-    BASE_SERIES,
-    HELDOUT_TYPE,
-    SCHEMA,
-    ResultsError,
-    Role,
-    UnreadableError,
-    frame_units,
-    open_run,
-    plain,
-    read_series,
-)
-from inr.storage import provenance
+from inr.files import remove_leftovers, write_bytes
+from inr.quantities import METRICS, QUANTITIES, Fields
 from inr.storage.paths import RunLayout
-from inr.storage.tensorboard import TensorBoardLog
+from inr.storage.provenance import package_versions, slurm_job_id, source
+from inr.storage.tensorboard import add_hyperparameters, add_pictures, add_scalars, open_events
 
 FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
 _CHUNK_ROWS = 65_536  # 512 KiB: nearly every series is one chunk
@@ -49,20 +40,21 @@ class RunWriter:
         config: the run's configuration, stored with the results.
         name: the run's name in its sweep.
         attempt: number of this attempt; None: one more than the unfinished file tells of.
+
+    Attributes:
+        device: what it is trained on, to be set.
     """
 
     def __init__(
         self, layout: RunLayout, config: RunConfig, name: str, attempt: int | None = None
     ) -> None:
-        self.layout = layout
-        self.config = config
-        self.name = name
+        self.layout, self.config, self.name = layout, config, name
         self.device = ""
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-        self._series: dict[str, list[float]] = {key: [] for key in (*BASE_SERIES, *METRICS)}
+        self._series: dict[str, list[float]] = {key: [] for key in (*results.BASE_SERIES, *METRICS)}
         self._flushed = -math.inf  # the first row goes to disk at once
-        self._attempts = attempt or _attempts_so_far(layout) + 1
-        self._tensorboard: TensorBoardLog | None = None
+        self._events: SummaryWriter | None = None
+        self._attempts = attempt or 1 + (results.read_if_sound(layout.results, _attempts_of) or 0)
         layout.root.mkdir(parents=True, exist_ok=True)
         for path in (layout.results, layout.checkpoint, layout.model):
             remove_leftovers(path)
@@ -71,8 +63,8 @@ class RunWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._tensorboard:
-            self._tensorboard.close()
+        if self._events:
+            self._view(self._events.close)
 
     def start(self, step: int = 0, rows: int = 0) -> bool:
         """Begin a series, or go on after its first ``rows`` rows, ``step`` steps into the run.
@@ -81,12 +73,12 @@ class RunWriter:
         `UnreadableError` if that cannot be told now.
         """
         if rows:
-            series = retried(self._earlier_series)
+            series = results.read_if_sound(self.layout.results, self._earlier_series)
             if series is None or len(series["step"]) < rows or series["step"][rows - 1] > step:
                 return False
             self._series = {key: column[:rows].tolist() for key, column in series.items()}
         if self.config.record.tensorboard:
-            self._tensorboard = TensorBoardLog(self.layout.root, step)
+            self._events = self._view(open_events, self.layout.root, step)
         return True
 
     @property
@@ -94,34 +86,26 @@ class RunWriter:
         """Length of the series so far."""
         return len(self._series["step"])
 
-    def _earlier_series(self) -> dict[str, np.ndarray] | None:
-        try:
-            with open_run(self.layout.results) as file:
-                same_run = plain(file.attrs["run_id"]) == self.config.run_id
-                return read_series(file) if same_run else None
-        except UnreadableError:
-            raise
-        except ResultsError:
-            return None
+    def _earlier_series(self, file: h5py.File) -> dict[str, np.ndarray] | None:
+        same_run = results.read_attribute(file, "run_id") == self.config.run_id
+        return results.read_series(file) if same_run else None
 
     def row(self, step: int, row: dict[str, float]) -> None:
-        """Append one row to the series; flushed to disk at least every `FLUSH_SECONDS`.
+        """Append the row after ``step`` steps: every other series by name.
 
-        Args:
-            step: optimiser steps done.
-            row: every other series by name.
+        Flushed to disk at least every `FLUSH_SECONDS`.
         """
         for key, column in self._series.items():
             column.append(step if key == "step" else row[key])
-        if self._tensorboard:
-            self._tensorboard.scalars(step, row)
+        if self._events:
+            self._view(add_scalars, self._events, step, row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def pictures(self, step: int, prediction: Fields, target: Fields) -> None:
         """Show target and network in TensorBoard."""
-        if self._tensorboard:
-            self._tensorboard.pictures(step, prediction, target)
+        if self._events:
+            self._view(add_pictures, self._events, step, prediction, target)
 
     def flush(self) -> None:
         """Write the series so far; the file is marked unfinished."""
@@ -148,21 +132,45 @@ class RunWriter:
         """
         with _replacing(self.layout.results) as file:
             self._write_series(file)
-            protocol = self.config.training.protocol
             _create_small(file, "frames/time", times)
-            _write_frames(file, "prediction", prediction, frame_units(protocol, "prediction"))
-            _write_frames(file, "target", target, frame_units(protocol, "target"))
+            protocol = self.config.training.protocol
+            _write_frames(file, "prediction", prediction, protocol)
+            _write_frames(file, "target", target, protocol)
             if heldout:
-                record = np.array(tuple(heldout[name] for name in METRICS), HELDOUT_TYPE)
+                record = np.array(tuple(heldout[name] for name in METRICS), results.HELDOUT_TYPE)
                 _create_small(file, "heldout", record)
             _set_attribute(file, "status", status)
             file.attrs["complete"] = True
-        if self._tensorboard:
+        if self._events:
             final = {metric: self._series[metric][-1] for metric in METRICS}
-            self._tensorboard.hyperparameters(self.config, final)
+            self._view(add_hyperparameters, self._events, self.config, final)
+
+    def _view(self, show: Callable[..., Any], *args: Any) -> Any:
+        """What ``show`` returns. TensorBoard is a view only: if it fails, that is said, once."""
+        try:
+            return show(*args)
+        except OSError as error:  # its thread says late what went wrong
+            self._events = None
+            reason = error.strerror or str(error)
+            print(f"{self.layout.root}: TensorBoard cannot write events: {reason}", flush=True)
 
     def _write_series(self, file: h5py.File) -> None:
-        for name, value in self._attributes().items():
+        attributes = {
+            "schema": results.SCHEMA,
+            "run_id": self.config.run_id,
+            "name": self.name,
+            "config": self.config.canonical_json(),
+            "status": "unfinished",
+            "created": self._created,
+            "code_version": str(source()),
+            "versions": json.dumps(package_versions()),
+            "host": platform.node(),
+            "device": self.device,
+            "slurm_job_id": slurm_job_id(),
+            "attempts": self._attempts,
+            "seconds": self._series["seconds"][-1] if self.rows else 0.0,
+        }
+        for name, value in attributes.items():
             _set_attribute(file, name, value)
         for key, column in self._series.items():
             file.create_dataset(
@@ -172,31 +180,9 @@ class RunWriter:
                 fletcher32=True,
             )
 
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "run_id": self.config.run_id,
-            "name": self.name,
-            "config": self.config.canonical_json(),
-            "status": "unfinished",
-            "created": self._created,
-            "code_version": provenance.code_version(),
-            "versions": json.dumps(provenance.package_versions()),
-            "host": provenance.host(),
-            "device": self.device,
-            "slurm_job_id": provenance.slurm_job_id(),
-            "attempts": self._attempts,
-            "seconds": self._series["seconds"][-1] if self._series["seconds"] else 0.0,
-        }
 
-
-def _attempts_so_far(layout: RunLayout) -> int:
-    """Attempts that an unfinished file tells of; 0 for a new run or an unreadable file."""
-    try:
-        with open_run(layout.results) as file:
-            return int(file.attrs["attempts"])
-    except ResultsError:
-        return 0
+def _attempts_of(file: h5py.File) -> int:
+    return int(results.read_attribute(file, "attempts"))
 
 
 @contextmanager
@@ -232,15 +218,12 @@ def _create_small(file: h5py.File, name: str, data: Any) -> None:
     file.create_dataset(name, data=data, dcpl=properties)
 
 
-def _write_frames(file: h5py.File, role: Role, fields: Fields, units: dict[Quantity, str]) -> None:
+def _write_frames(file: h5py.File, role: results.Role, fields: Fields, protocol: str) -> None:
     for quantity in QUANTITIES:
         frames = getattr(fields, quantity)
         with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
             data = frames.astype(np.float32)
         dataset = file.create_dataset(
-            f"frames/{quantity}/{role}",
-            data=data,
-            chunks=(1, *frames.shape[1:]),
-            fletcher32=True,
+            f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:]), fletcher32=True
         )
-        _set_attribute(dataset, "units", units[quantity])
+        _set_attribute(dataset, "units", results.frame_units(protocol, role)[quantity])

@@ -29,21 +29,13 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class Submission:
-    """One job that was given to Slurm: an array, a plain job for one run, or post-processing.
+    """One job that was given to Slurm: an array, a plain job for one run, or post-processing."""
 
-    Attributes:
-        token: its name; ``submissions/<token>.json`` says what its tasks train.
-        created: ISO 8601, UTC.
-        profile: the cluster profile: a name, or the path of a file.
-        tasks: how many runs it trains; 0 for post-processing.
-        job_id: what Slurm calls it (all of the array); None while its answer is not known.
-    """
-
-    token: str
-    created: str
-    profile: str
-    tasks: int
-    job_id: str | None
+    token: str  # its name; ``submissions/<token>.json`` says what its tasks train
+    created: str  # ISO 8601, UTC
+    profile: str  # the cluster profile: a name, or the path of a file
+    tasks: int  # how many runs it trains; 0 for post-processing
+    job_id: str | None  # what Slurm calls it (all of the array); None while not known
 
 
 def read_index(layout: SweepLayout) -> list[IndexEntry]:
@@ -81,12 +73,9 @@ def index_json(
     sweep: str, entries: Sequence[IndexEntry], submissions: Sequence[Submission] = ()
 ) -> str:
     """The text of ``index.json``, one line a run and a submission."""
-    return (
-        f'{{"schema": {json.dumps(SCHEMA)}, "sweep": {json.dumps(sweep)},\n'
-        f'"runs": {_lines(map(vars, entries))},\n'
-        f'"submissions": {_lines(map(vars, submissions))}}}\n'
-    )
 
+    def lines(rows: Iterable[IndexEntry | Submission]) -> str:
+        return "[" + ",".join(f"\n {json.dumps(vars(row))}" for row in rows) + "\n]"
 
-def _lines(rows: Iterable[dict[str, Any]]) -> str:
-    return "[" + ",".join(f"\n {json.dumps(row)}" for row in rows) + "\n]"
+    head = f'"schema": {json.dumps(SCHEMA)}, "sweep": {json.dumps(sweep)}'
+    return f'{{{head},\n"runs": {lines(entries)},\n"submissions": {lines(submissions)}}}\n'

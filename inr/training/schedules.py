@@ -27,8 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from inr.config import CYCLIC_FLOOR, Schedule, TrainingConfig
-from inr.config_groups import ScheduleOptions
+from inr.config import CYCLIC_FLOOR, Schedule, ScheduleOptions, TrainingConfig
 
 
 def _uniform(p: float, options: ScheduleOptions) -> float:

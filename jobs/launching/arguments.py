@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Literal
 
-from inr.command_line import ArgumentParser, user_path
-from inr.errors import UsageError
-from inr.storage.paths import OUTPUTS
+from inr.errors import ArgumentParser, UsageError
+from inr.storage.paths import OUTPUTS, user_path
 from jobs.sweeps.pack_mode import PACK_MODES
 
 Mode = Literal["local", "array", "debug"]

@@ -21,8 +21,8 @@ from inr.progress import Progress, describe_errors, describe_seconds, read_progr
 from inr.results import outcome
 from inr.signals import signals_blocked
 from inr.storage.attempts import read_attempts
-from inr.storage.code_snapshot import import_path
 from inr.storage.paths import SweepLayout
+from inr.storage.provenance import import_path
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.progress_bars import Display
 from jobs.sweeps.grouping import Group, count_of

@@ -83,7 +83,7 @@ def train_here(
         post: merge and draw at the end, unless all runs failed.
         packing: how runs are put into tasks.
     """
-    from inr.storage.code_snapshot import take_snapshot
+    from inr.storage.provenance import take_snapshot
     from jobs.launching.local_pool import LocalPool
     from jobs.launching.postprocessing import describe_results, run_postprocessing
     from jobs.launching.progress_bars import Display
@@ -177,7 +177,7 @@ def submit_array(
     Raises:
         UserError: Slurm does not answer or refuses, or the preflight found a fault.
     """
-    from inr.storage.code_snapshot import take_snapshot
+    from inr.storage.provenance import take_snapshot
     from jobs.launching.preflight import check
     from slurm.arrays import max_array_size, plan_arrays
     from slurm.submit import find_waiting, submit

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from inr.command_line import ArgumentParser
-from inr.errors import UsageError
+from inr.errors import ArgumentParser, UsageError
 from inr.storage.paths import OUTPUTS, SweepLayout
 from jobs.launching.arguments import add_start_options, check_counts
 

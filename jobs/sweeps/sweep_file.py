@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
-from inr.command_line import user_path
 from inr.config import RunConfig
 from inr.errors import UsageError
+from inr.storage.paths import user_path
 from jobs.sweeps.fields import IMAGE, SEED, Settings, make_config, parse_settings
 from jobs.sweeps.random_search import Random, draw_axis
 from jobs.sweeps.search_space import (

@@ -15,8 +15,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import VersionedResolver
 
-from inr.command_line import user_path
 from inr.errors import UsageError, describe_os_error
+from inr.storage.paths import user_path
 from jobs.sweeps.yaml_document import Document, Float, Integer, Place, one_line, show, suggest
 
 MAX_VALUES = 1_000_000

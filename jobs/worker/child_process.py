@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from inr.signals import signals_blocked
-from inr.storage.code_snapshot import import_path
-from inr.storage.provenance import ROOT
+from inr.storage.provenance import ROOT, import_path
 from jobs.worker.attempt import given_cpus
 from jobs.worker.devices import cuda_devices
 

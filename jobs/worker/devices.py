@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -10,7 +11,6 @@ from itertools import takewhile
 
 from inr.cpus import core_count
 from inr.errors import UserError
-from inr.storage.provenance import host
 
 TASKS_A_DEVICE = 4  # each has a context of its own in the memory of the device
 # an index, a UUID or its beginning, or a part of a device; anything else names no device
@@ -73,7 +73,7 @@ def require_gpu() -> None:
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise UserError(
-            f"no GPU: Slurm gave this task {slurm_gpus()} on {host()}, and torch "
+            f"no GPU: Slurm gave this task {slurm_gpus()} on {platform.node()}, and torch "
             f"{torch.__version__} (built {built}) finds none (CUDA_VISIBLE_DEVICES={visible}). "
             "Look at nvidia-smi on that node; a profile with gpus: 0 trains on the CPU"
         )

@@ -182,4 +182,4 @@ RATE = Measure("lr", "learning rate", log_scale=True, ranked=False, floor=1e-12)
 def metric(name: str) -> Measure:
     """The measure for a metric of the results contract."""
     found = METRICS[name]
-    return Measure(name, found.label, found.log_scale, found.higher_is_better)
+    return Measure(name, found.label, not found.higher_is_better, found.higher_is_better)

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from inr.errors import UserError, describe_os_error
 from inr.files import write_text
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import code_version
+from inr.storage.provenance import source
 from postprocess.dataset.read import MergedSweep
 from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, PSNR, Ranking, rank
 from postprocess.webpage import wording
@@ -81,7 +81,7 @@ def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) 
         sweep=merged.sweep,
         media=media,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=code_version(),
+        version=str(source()),
         **_results(merged, ranking),
         **_media(layout, merged, media, ranking),
         problems=find_problems(merged.runs),
@@ -145,7 +145,7 @@ def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
         for path in sources
         if path.is_file() and (status := path.stat())
     ]
-    text = "\n".join([f"embed={embed}", code_version(), *states])
+    text = "\n".join([f"embed={embed}", str(source()), *states])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

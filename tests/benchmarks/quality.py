@@ -35,7 +35,7 @@ import torch
 
 from inr.config import RunConfig
 from inr.files import replace_atomically
-from inr.storage.provenance import code_version
+from inr.storage.provenance import source
 from jobs.sweeps.fields import flatten_config
 from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 from tests.benchmarks.quality_report import (
@@ -156,7 +156,7 @@ class Store:
                 seconds=contestant.seconds,
                 tell=lambda line: print(line, file=sys.stderr, flush=True),
             )
-            self.runs[contestant.key] = asdict(curve) | {"code": code_version()}
+            self.runs[contestant.key] = asdict(curve) | {"code": str(source())}
             self.save({})
         kept = self.runs[contestant.key]
         return Curve(kept["steps"], kept["seconds"], kept["errors"])

@@ -9,7 +9,6 @@ its runs, so that locks are fought over.
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import random
@@ -20,7 +19,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -41,6 +39,7 @@ from jobs.launching.plan import launching, make_plan
 from jobs.sweeps.sweep_file import load_sweep
 from jobs.worker.attempt import one_line
 from jobs.worker.train_run import run_task
+from tests.helpers.fault_plan import FLUSHES, READS, WRITES, Fault, draw_faults
 
 SWEEP = """
 base:
@@ -53,45 +52,6 @@ grid:
 """
 WORKERS = 2
 WAIT = 60.0  # seconds for the other worker
-
-# As in faults.c. EXCHANGES are of two names, which most network file systems refuse.
-READS, LOCKS, LINKS, DIRECTORIES, WRITES, EXCHANGES, FLUSHES = range(7)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Calls of a kind that fail: from the ``first`` on, ``count`` in a row, -1: all."""
-
-    kind: int
-    first: int
-    count: int
-    error: int
-
-
-LACKING = [
-    Fault(LOCKS, 0, -1, errno.ENOLCK),
-    Fault(LINKS, 0, -1, errno.EPERM),
-    Fault(DIRECTORIES, 0, -1, errno.EINVAL),
-    Fault(EXCHANGES, 0, -1, errno.EINVAL),
-]
-
-
-def draw_faults(draw: random.Random, seen: dict[int, int]) -> list[Fault]:
-    """What happens to a sweep: always something that passes, or a full disk, at some instant."""
-
-    def at(kind: int, error: int, counts: list[int]) -> Fault:
-        return Fault(kind, draw.randrange(seen[kind]), draw.choice(counts), error)
-
-    happens = draw.choice(
-        [
-            lambda: at(READS, errno.ESTALE, [1, 1, 2, 4, 40]),
-            lambda: at(READS, errno.EIO, [1, 2, 40]),
-            lambda: at(FLUSHES, errno.EIO, [1, 2, 10]),
-            lambda: at(WRITES, errno.ENOSPC, [1, 5, -1]),
-            lambda: at(WRITES, errno.EIO, [1, 2]),
-        ]
-    )()
-    return [happens, *draw.sample(LACKING, draw.randint(0, len(LACKING)))]
 
 
 def forked(work: Callable[[], None]) -> int:

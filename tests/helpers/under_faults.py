@@ -29,7 +29,7 @@ from inr.storage.sweep_index import read_index
 from inr.training.checkpoint import read_checkpoint
 from inr.training.fit import fit
 from slurm.journal import known_submissions
-from tests.helpers.faults import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
+from tests.helpers.fault_plan import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
 from tests.helpers.tiny_run import quiet, run, series_of
 from tests.inr.training.test_fit import StopAfter
 
@@ -211,15 +211,16 @@ def test_events_are_worth_no_failure(tmp_path: Path, fail: Fail, capfd) -> None:
     record = config.record.model_copy(update={"tensorboard": True})
     logged = config.model_copy(update={"record": record})
     layout = RunLayout(tmp_path / "run")
-    make = inr.storage.run_writer.TensorBoardLog._open
+    make = inr.storage.run_writer.open_events
 
-    def broken(log: object, step: int) -> None:
-        make(log, step)
+    def broken(directory: Path, step: int) -> object:
+        events = make(directory, step)
         (path,) = layout.root.glob("events*")
         fail(WRITES, errno.ENOSPC, below=path)
+        return events
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inr.storage.run_writer.TensorBoardLog, "_open", broken)
+        patch.setattr(inr.storage.run_writer, "open_events", broken)
         whole = series_of(run(logged, layout.root))
     assert np.array_equal(whole["loss"], series_of(run(config, tmp_path / "quiet"))["loss"])
     assert "TensorBoard cannot write events: No space left" in capfd.readouterr().out

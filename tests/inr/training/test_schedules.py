@@ -7,8 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from inr.config import ModelConfig, Schedule, TrainingConfig
-from inr.config_groups import ScheduleOptions
+from inr.config import ModelConfig, Schedule, ScheduleOptions, TrainingConfig
 from inr.network.model import initialize
 from inr.training.optimizers import make_optimizer
 from inr.training.schedules import SCHEDULES, rate_factor

@@ -15,9 +15,8 @@ import pytest
 from inr.config import RunConfig
 from inr.errors import UserError
 from inr.network.model import initialize
-from inr.storage.code_snapshot import take_snapshot
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import ROOT
+from inr.storage.provenance import ROOT, take_snapshot
 from inr.storage.sweep_index import IndexEntry, index_json, read_submissions
 from jobs.launch import main
 from jobs.launching import preflight

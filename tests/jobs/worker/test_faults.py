@@ -17,7 +17,7 @@ from inr.results import outcome
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import read_index
-from tests.helpers.faults import LACKING, READS, Fault
+from tests.helpers.fault_plan import LACKING, READS, Fault
 
 # `make test-faults` tries 100 sweeps
 SWEEPS = int(os.environ.get("FAULT_SWEEPS", "3"))

@@ -1,4 +1,4 @@
-"""The code kept beside a sweep is what was launched, and what runs."""
+"""Which code runs is known; the copy kept beside a sweep is what was launched, and what runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 import inr
 from inr.errors import UserError
-from inr.storage import code_snapshot, provenance
-from inr.storage.code_snapshot import import_path, snapshot_folder, take_snapshot
+from inr.storage import provenance
 from inr.storage.paths import SweepLayout
+from inr.storage.provenance import import_path, snapshot_folder, take_snapshot
 
 ENVIRONMENT_OF_A_NODE = {"PATH": "/usr/bin:/bin"}
 
@@ -38,7 +38,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n")
-    monkeypatch.setattr(code_snapshot, "ROOT", root)
     monkeypatch.setattr(provenance, "ROOT", root)
     git(root, "init", "--quiet")
     commit(root)
@@ -133,8 +132,7 @@ def test_snapshot_reports_the_version_it_was_made_from(layout, checkout, monkeyp
     version = str(provenance.source())
     assert version == f"{inr.__version__}+g{git(checkout, 'rev-parse', 'HEAD')[:12]}-dirty"
     code = take_snapshot(layout)
-    for module in (code_snapshot, provenance):
-        monkeypatch.setattr(module, "ROOT", code)
+    monkeypatch.setattr(provenance, "ROOT", code)
     provenance.source.cache_clear()
     assert str(provenance.source()) == version
     assert snapshot_folder(layout) == code  # launched from the snapshot itself
