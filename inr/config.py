@@ -9,33 +9,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Hashable
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
-Activation = Literal["sine", "elu", "tanh", "softplus", "gelu", "silu", "gaussian"]
-Optimizer = Literal["adam", "muon", "soap"]
-Schedule = Literal["uniform", "exponential", "multi_step", "cyclic", "cosine"]
+from inr.config_groups import (
+    BalancingOptions,
+    Count,
+    Group,
+    OptimizerOptions,
+    ScheduleOptions,
+)
+from inr.config_groups import LossWeights as LossWeights
+from inr.network.activations import ACTIVATIONS
+from inr.training.optimizers import OPTIMIZERS
+from inr.training.schedules import CYCLIC_FLOOR, ORIGINAL_SCHEDULES, SCHEDULES
+
+if TYPE_CHECKING:
+    Activation = str
+    Optimizer = str
+    Schedule = str
+else:  # what a module defines is allowed
+    Activation = Literal[*ACTIVATIONS]
+    Optimizer = Literal[*OPTIMIZERS]
+    Schedule = Literal[*SCHEDULES]
 CompileMode = Literal["auto", "on", "off"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Protocol = Literal["corrected", "original"]
 
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-FractionOrOne = Annotated[float, Field(gt=0, le=1)]
-
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
-CYCLIC_FLOOR = 1e-7  # lowest rate of a cyclic schedule under the original protocol
-
-
-class Group(BaseModel):
-    """Fields that belong together: frozen, complete, finite, nothing unknown."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
-    )
 
 
 class DataConfig(Group):
@@ -71,79 +76,6 @@ class ModelConfig(Group):
     # sequence, see `RunConfig.input_scales`
     space_scale: Literal["image"] | PositiveFloat = 1.0
     time_scale: PositiveFloat = 1.0  # initial weights of the time input are multiplied by this
-
-
-class LossWeights(Group):
-    """Weight of each term of the loss. At least one must be positive.
-
-    Written as a mapping, or as a list in the order value, gradient, laplacian, time_derivative.
-    """
-
-    value: float = Field(1.0, ge=0)
-    gradient: float = Field(0.0, ge=0)
-    laplacian: float = Field(0.0, ge=0)
-    time_derivative: float = Field(0.0, ge=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, given: Any) -> Any:
-        if not isinstance(given, (list, tuple)):
-            return given
-        names = list(cls.model_fields)
-        if len(given) != len(names):
-            raise ValueError(
-                f"{len(given)} weights given, {len(names)} needed: [{', '.join(names)}]"
-            )
-        return dict(zip(names, given, strict=True))
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> LossWeights:
-        if not any(self.as_tuple()):
-            raise ValueError("all four weights are 0: at least one must be positive")
-        return self
-
-    def as_tuple(self) -> tuple[float, float, float, float]:
-        """The weights in the order value, gradient, laplacian, time_derivative."""
-        return (self.value, self.gradient, self.laplacian, self.time_derivative)
-
-    def label(self) -> str:
-        """The weights as a directory name, for example ``1_0.01_0.001_0``."""
-        return "_".join(f"{weight:.12g}" for weight in self.as_tuple())
-
-
-class ScheduleOptions(Group):
-    """Shape of the learning-rate schedules, as fractions of a run and of the learning rate."""
-
-    final_fraction: FractionOrOne = 0.01  # exponential, cosine: last over peak rate
-    milestones: tuple[Fraction, ...] = (0.25, 0.5, 0.75)  # multi_step: where the rate drops
-    factor: FractionOrOne = 0.1  # multi_step: the rate is multiplied by this
-    cycles: Count = 2  # cyclic: triangles per run
-    floor_fraction: FractionOrOne = 0.001  # cyclic: lowest over peak rate
-    warmup_fraction: float = Field(0.05, ge=0, lt=1)  # cosine: linear warm-up
-
-    @model_validator(mode="after")
-    def _milestones_rise(self) -> ScheduleOptions:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must rise, got {list(self.milestones)}")
-        return self
-
-
-class OptimizerOptions(Group):
-    """Details of the optimisers. The hidden matrices are those that muon trains."""
-
-    hidden_rate_factor: PositiveFloat = 2.0  # muon: their rate over the learning rate
-    momentum: float = Field(0.95, ge=0, lt=1)  # muon: decay of their mean gradient
-    basis_every: Count = 10  # soap: steps between updates of the eigenbases it works in
-
-
-class BalancingOptions(Group):
-    """ReLoBRaLo (Bischof and Kraus 2021): how the balance of the terms follows their progress."""
-
-    temperature: PositiveFloat = 1.0  # small: the slowest term takes all; large: all terms alike
-    decay: FractionOrOne = 0.999  # share of the balance kept in a step
-    # probability that a step keeps the balance so far; otherwise it starts anew from the progress
-    # since the first step
-    lookback: float = Field(0.999, ge=0, le=1)
 
 
 def _word(value: Any) -> Any:
@@ -185,10 +117,11 @@ class TrainingConfig(Group):
     def _original_had_it(self) -> TrainingConfig:
         if self.protocol == "corrected":
             return self
-        if self.schedule == "cosine":
+        if self.schedule not in ORIGINAL_SCHEDULES:
+            *others, last = ORIGINAL_SCHEDULES
             reason = (
-                "training.schedule cosine is not part of it. "
-                "Choose uniform, exponential, multi_step or cyclic"
+                f"training.schedule {self.schedule} is not part of it. "
+                f"Choose {', '.join(others)} or {last}"
             )
         elif self.schedule_options != ScheduleOptions():
             reason = (
@@ -272,6 +205,18 @@ class RunConfig(Group):
     def run_id(self) -> str:
         """Identity of the run: 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
+
+    @property
+    def fusing_key(self) -> Hashable:
+        """What runs must have in common to be trained as one.
+
+        Data, network, batch and arithmetic make one shape; the order of the highest derivative,
+        so that none does the work of another.
+        """
+        training = self.training
+        arithmetic = (training.precision, training.compile)
+        order = training.trained_weights.highest_derivative
+        return (self.data, self.model, training.batch, *arithmetic, order)
 
     @property
     def name(self) -> str:

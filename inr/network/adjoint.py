@@ -53,7 +53,7 @@ def first_pass(
         slope = activation.slope(phase, value)
         outputs = value
         if order == 2 and index < last:
-            outputs = side_by_side(value, *(slope * each for each in tangents.unbind(-2)))
+            outputs = _side_by_side(value, *(slope * each for each in tangents.unbind(-2)))
         layers.append(Layer(phase, value, slope, tangents, outputs))
         if index < last:
             following = product(weights[index + 1], outputs)
@@ -73,24 +73,17 @@ def other_passes(
     name: Name,
     order: int,
 ) -> Gradients:
-    """Errors and gradients of one tile.
+    """Errors and gradients of one tile, from what `first_pass` found.
 
-    Args:
-        parameters: the network.
-        tile: where it was evaluated and what is wanted there.
-        scale: [*model, row, 1], derivative of the loss by half of each squared error. Rows of
-            scale 0 have no influence, whatever their targets.
-        layers: from `first_pass`.
-        value: from `first_pass`.
-        name: the activation.
-        order: highest derivative in the loss.
+    ``scale`` [*model, row, 1] is the derivative of the loss by half of each squared error. Rows of
+    scale 0 have no influence, whatever their targets.
     """
     activation = ACTIVATIONS[name]
     found: list[Tensor] = [value]
     kept: list[Adjoint] = []
     if order > 0:
-        kept, gradient, laplacian = second_pass(parameters, activation, layers, order)
-        found += [gradient] if laplacian is None else [gradient, laplacian]
+        kept, *derivatives = second_pass(parameters, activation, layers, order)
+        found += [each for each in derivatives if each is not None]
     error = (torch.cat(found, dim=-2) - tile.targets) * tile.mask
     squares = error.square().sum(-1)
     # not a product alone: 0 times a broken target would be NaN
@@ -198,7 +191,7 @@ def _fourth_pass(
                 sums = [*(row.sum(-1) for row in rows), torch.zeros_like(rows[0][..., 0])]
                 _add(gradients, 0, torch.stack(sums, dim=-1))
             break
-        stacked = side_by_side(by_phase, *rows)
+        stacked = _side_by_side(by_phase, *rows)
         _add(gradients, index, product(stacked, layers[index - 1].outputs.mT))
         below = product(parameters.transposed[index], stacked)
         by_output, *by_tangents_below = below.unflatten(-1, (1 + len(rows), -1)).unbind(-2)
@@ -216,7 +209,7 @@ def _inner(by_tangents: tuple[Tensor, ...], tangents: Tensor) -> Tensor:
     return torch.addcmul(by_tangents[0] * along_x, by_tangents[1], along_y)
 
 
-def side_by_side(*parts: Tensor) -> Tensor:
+def _side_by_side(*parts: Tensor) -> Tensor:
     """[*model, unit, point] each -> [*model, unit, part x point]: one product instead of three."""
     return parts[0] if len(parts) == 1 else torch.stack(parts, dim=-2).flatten(-2)
 

@@ -20,7 +20,6 @@ from inr.config import Precision
 
 MIN_SIDE = 64  # below this both are bound by the cost of a call
 
-
 HAS_FAST_ONEDNN = (
     torch.backends.mkldnn.is_available()
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -60,10 +59,8 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     """
     if _rounds and left.dtype == torch.float32:
         return torch.matmul(left.bfloat16(), right.bfloat16()).float()
-    if suits_onednn(left, right):
-        found: Tensor = torch.ops.inr.product(left, right)
-        return found
-    return torch.matmul(left, right)
+    multiply = torch.ops.inr.product if suits_onednn(left, right) else torch.matmul
+    return multiply(left, right)
 
 
 def suits_onednn(left: Tensor, right: Tensor) -> bool:

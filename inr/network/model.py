@@ -19,15 +19,12 @@ INPUTS = 3  # x, y, time
 class Network:
     """A fully connected network (x, y, time) -> value, or several of one shape.
 
-    Attributes:
-        config: shape and activation.
-        weights: one tensor a layer, [*model, fan_out, fan_in]; the last is the linear output.
-        biases: one tensor a layer, [*model, fan_out].
+    One tensor a layer; the last is the linear output.
     """
 
     config: ModelConfig
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]  # [*model, fan_out, fan_in]
+    biases: tuple[Tensor, ...]  # [*model, fan_out]
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -46,9 +43,7 @@ class Network:
             return moved.requires_grad_(tensor.requires_grad)
 
         return replace(
-            self,
-            weights=tuple(move(weight) for weight in self.weights),
-            biases=tuple(move(bias) for bias in self.biases),
+            self, weights=tuple(map(move, self.weights)), biases=tuple(map(move, self.biases))
         )
 
 
@@ -58,17 +53,10 @@ def initialize(
     dtype: torch.dtype = torch.float32,
     input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Network:
-    """A random network.
+    """A random network, with the first layer's weights times `RunConfig.input_scales`.
 
     The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device and
     the precision.
-
-    Args:
-        config: shape, activation and frequencies.
-        seed: of the random numbers.
-        dtype: of the parameters.
-        input_scales: what the first layer's weights of x, y and time are multiplied by; see
-            `RunConfig.input_scales`.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -76,13 +64,12 @@ def initialize(
         numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
         return (2 * numbers - 1) * bound
 
-    bound = ACTIVATIONS[config.activation].bound
     sizes = [INPUTS, *[config.width] * config.depth, 1]
     weights, biases = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         omega = config.omega_first if layer == 0 else config.omega_hidden
-        limit = bound(fan_in, fan_out, omega, layer == 0)
-        weights.append(uniform(limit, fan_out, fan_in))
+        bound = ACTIVATIONS[config.activation].bound(fan_in, fan_out, omega, layer == 0)
+        weights.append(uniform(bound, fan_out, fan_in))
         biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
     weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
 

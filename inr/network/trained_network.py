@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from inr.config import RunConfig
 from inr.errors import UserError
@@ -18,7 +17,7 @@ from inr.files import retried, write_bytes
 from inr.network.model import Network
 from inr.network.predict import predict, predict_points
 from inr.quantities import Fields
-from inr.targets.coordinates import COORDINATES, Coordinates
+from inr.targets.sequences import SEQUENCES
 
 SCHEMA = "inr-model/1"
 
@@ -46,11 +45,7 @@ class TrainedNetwork:
     @property
     def times(self) -> np.ndarray:
         """Times of the frames it was trained on, as `render` takes them."""
-        return self._coordinates.frame_times(self.config.data.frames)
-
-    @property
-    def _coordinates(self) -> Coordinates:
-        return COORDINATES[self.config.training.protocol]
+        return SEQUENCES[self.config.training.protocol].frame_times(self.config.data.frames)
 
     def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
         """Value and derivatives on a grid ``scale`` times as fine as the training image.
@@ -71,7 +66,8 @@ class TrainedNetwork:
             raise ValueError("times is empty: give at least one network time, such as 0.0")
         if scale != int(scale) or scale < 1:
             raise ValueError(f"scale is {scale}: give a whole number from 1")
-        x, y = self._coordinates.pixel_coordinates(self.shape, int(scale))
+        sequence = SEQUENCES[self.config.training.protocol]
+        x, y = sequence.pixel_coordinates(self.shape, int(scale))
         return predict(self.network, x, y, moments)
 
     def at(self, points: np.ndarray) -> Fields:
@@ -119,15 +115,7 @@ def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
         config = RunConfig.model_validate_json(state["config"])
         network = Network(config.model, tuple(state["weights"]), tuple(state["biases"]))
         height, width = state["shape"]
-    except (
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        EOFError,
-        ValidationError,
-        pickle.UnpicklingError,
-    ) as error:
+    except (RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError) as error:
         # not the error's own words: torch advises to load the file with code and all
         raise UserError(
             f"{path}: not a network of this software ({type(error).__name__}). "

@@ -1,3 +1,3 @@
 """What is learned: an image, its diffusion, and their derivatives."""
 
-__all__ = ["coordinates", "sequences"]
+__all__ = ["sequences"]

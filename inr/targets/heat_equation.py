@@ -21,6 +21,7 @@ from scipy.fft import dctn, idct, idctn, idst
 
 from inr.config import DataConfig
 from inr.errors import UserError
+from inr.metrics import true_range_similarity
 from inr.quantities import Fields
 from inr.targets.image_file import load_image
 
@@ -59,10 +60,10 @@ def pixel_coordinates(
 
 
 class Diffusion:
-    """The exact diffusion of one image between two blurs.
+    """The exact diffusion of one image between two blurs. Its ``kappa`` is that of the equation.
 
     Args:
-        image: [row, column], float64.
+        image: at no blur.
         sigma_start: Gaussian blur at network time -1, px.
         sigma_end: Gaussian blur at network time +1, px.
 
@@ -71,6 +72,10 @@ class Diffusion:
         >>> diffusion.on_pixels(frame_times(10)).value.shape
         (10, 64, 64)
     """
+
+    frame_times = staticmethod(frame_times)
+    pixel_coordinates = staticmethod(pixel_coordinates)
+    similarity = staticmethod(true_range_similarity)
 
     def __init__(
         self, image: Float[np.ndarray, "row column"], sigma_start: float, sigma_end: float
@@ -90,15 +95,11 @@ class Diffusion:
     def from_config(cls, data: DataConfig) -> Diffusion:
         """The diffusion that a configuration describes.
 
-        Raises `UserError` for a bad image, or if nothing of it is left to learn at this blur.
+        Raises `UserError` for a bad image, or if nothing of it is left to learn at this blur: if
+        the variances, which errors are divided by, are next to nothing.
         """
         diffusion = cls(load_image(data.image, data.size), data.sigma_start, data.sigma_end)
-        diffusion._check(data)
-        return diffusion
-
-    def _check(self, data: DataConfig) -> None:
-        """Refuse a sequence whose variances, which errors are divided by, are next to nothing."""
-        contrast, rate = self.spread(frame_times(data.frames))
+        contrast, rate = diffusion.spread(frame_times(data.frames))
         name = data.image if data.image.isprintable() else ascii(data.image)
         blur = f"data.sigma_start {data.sigma_start:g} and data.sigma_end {data.sigma_end:g} px"
         if contrast < _LEAST_CONTRAST:
@@ -112,6 +113,7 @@ class Diffusion:
                 f"{name}: {blur} are too close together: the time derivative varies by {rate:.2g}, "
                 f"float32 needs at least {_LEAST_RATE:g}. Raise data.sigma_end"
             )
+        return diffusion
 
     def spread(self, times: Float[np.ndarray, " frame"]) -> tuple[float, float]:
         """Standard deviations over all pixels of the frames, from the series alone.
@@ -132,9 +134,8 @@ class Diffusion:
 
     def diffusion_time(self, time: np.ndarray | float) -> np.ndarray:
         """Diffusion time s (px^2) at network time ``time``."""
-        return np.asarray(
-            self._s_start + (np.asarray(time) + 1) / 2 * (self._s_end - self._s_start)
-        )
+        fraction = (np.asarray(time) + 1) / 2
+        return np.asarray(self._s_start + fraction * (self._s_end - self._s_start))
 
     def on_pixels(self, times: Float[np.ndarray, " frame"]) -> Fields:
         """Fields at the pixel centres, by fast cosine and sine transforms."""

@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,19 +61,15 @@ def decode(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int]]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Decoders neither warn nor log, and Pillow's limit is ours (it refuses twice its number)."""
-    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
-    levels, limit = [logger.level for logger in loggers], Image.MAX_IMAGE_PIXELS
+    disabled, limit = logging.root.manager.disable, Image.MAX_IMAGE_PIXELS
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+            logging.disable()
             Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
 
 
 @contextmanager
@@ -192,17 +188,15 @@ def _decode_tiff(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int], in
         readers = [partial(_decode, path, side, index), partial(_tifffile, page, side)]
         if page.bitspersample > 8 or page.sampleformat != 1:
             readers.reverse()
-        try:
-            with _mute_libtiff():
-                return readers[0]()
-        except Image.DecompressionBombError:
-            raise
-        except Exception as error:  # decoders raise whatever they like
+        with _mute_libtiff():
             try:
-                with _mute_libtiff():
+                return readers[0]()
+            except Image.DecompressionBombError:
+                raise
+            except Exception:  # decoders raise whatever they like
+                with suppress(Exception):
                     return readers[1]()
-            except Exception:
-                raise error from None
+                raise
 
 
 def _tifffile(page: Any, side: int) -> tuple[np.ndarray, tuple[int, int], int]:
@@ -226,6 +220,5 @@ def _tifffile(page: Any, side: int) -> tuple[np.ndarray, tuple[int, int], int]:
         grey = white - grey if kind == "MINISWHITE" else grey
         return _on_white(grey, band[..., colours], white, alpha == 1) if alpha else grey
 
-    orientation = page.tags.get(ExifTags.Base.Orientation)
-    shape = pixels.shape[:2]
-    return _reduced(rows, shape, side), shape, orientation.value if orientation else 1
+    orientation = page.tags.valueof(ExifTags.Base.Orientation, 1)
+    return _reduced(rows, pixels.shape[:2], side), pixels.shape[:2], orientation

@@ -17,7 +17,8 @@ The network's own derivatives are in coordinates: h times larger scales, 4 / h^2
 targets and network disagree about units, and that negative time derivatives wrap, are defects of
 the study; they are kept here on purpose. Borders of all stencils reflect.
 
-Exact: `exact_fields` is the diffusion itself in these coordinates, what the study meant to learn.
+Exact: `PublishedSequence.on_grid` is the diffusion itself in these coordinates, what the study
+meant to learn.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, laplace, sobel
 
+from inr.config import DataConfig
+from inr.errors import UserError
 from inr.quantities import Fields
 from inr.targets import heat_equation
 from inr.targets.heat_equation import Diffusion
+from inr.targets.image_file import load_image
 
 STEP = 1 / 11  # px^2, diffusion time between two frames
 _HALF_RANGE = 127.5  # grey levels in one unit of value
@@ -119,46 +123,6 @@ def wrap(numbers: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return np.asarray(np.mod(numbers, 256), dtype=np.float64)
 
 
-def kappa(shape: tuple[int, int]) -> float:
-    """Of u_s = kappa (u_xx + u_yy) in these coordinates: h^2, since s is in px^2."""
-    return (2 / (shape[0] - 1)) ** 2
-
-
-def exact_diffusion(levels: UInt8[np.ndarray, "row column"], frames: int) -> Diffusion:
-    """The exact diffusion of the same image over the same times."""
-    sigma_end = float(np.sqrt(2 * frame_times(frames)[-1]))
-    return Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
-
-
-def exact_fields(
-    exact: Diffusion,
-    x: Float[np.ndarray, " column"],
-    y: Float[np.ndarray, " row"],
-    times: Float[np.ndarray, " frame"],
-) -> Fields:
-    """Exact fields in these coordinates: those of ``exact`` by the chain rule.
-
-    With x' = x / stretch the coordinate of `inr.targets.heat_equation` and tau its network time,
-    u_x = u_x' / stretch, the Laplacian is divided by stretch^2, and u_s = kappa times that.
-
-    Args:
-        exact: from `exact_diffusion`.
-        x: of the columns.
-        y: of the rows.
-        times: diffusion times, px^2.
-    """
-    stretch = _stretch(exact.shape)
-    end = float(exact.diffusion_time(1.0))
-    found = exact.on_grid(x / stretch, y / stretch, 2 * times / end - 1)
-    laplacian = found.laplacian / stretch**2
-    return Fields(
-        value=found.value,
-        gradient=found.gradient / stretch,
-        laplacian=laplacian,
-        time_derivative=kappa(exact.shape) * laplacian,
-    )
-
-
 def similarity(
     wanted: Float[np.ndarray, "row column"],
     predicted: Float[np.ndarray, "row column"],
@@ -185,3 +149,59 @@ def similarity(
     numerator = (2 * mean_a * mean_b + _SSIM_C1) * (2 * covariance + _SSIM_C2)
     denominator = (mean_a**2 + mean_b**2 + _SSIM_C1) * (variance_a + variance_b + _SSIM_C2)
     return float((numerator / denominator).mean())
+
+
+class PublishedSequence:
+    """The sequence of one image: what the study trained on, and the diffusion that it meant.
+
+    Its ``kappa`` is that of u_s = kappa (u_xx + u_yy) in these coordinates: h^2, since s is in
+    px^2.
+
+    Args:
+        levels: the image.
+        frames: how many there are.
+    """
+
+    frame_times = staticmethod(frame_times)
+    pixel_coordinates = staticmethod(pixel_coordinates)
+    similarity = staticmethod(similarity)
+
+    def __init__(self, levels: UInt8[np.ndarray, "side side"], frames: int) -> None:
+        self.levels = levels
+        self.shape = (len(levels), len(levels))
+        self.kappa = (2 / (len(levels) - 1)) ** 2
+        sigma_end = float(np.sqrt(2 * frame_times(frames)[-1]))
+        self._exact = Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
+
+    @classmethod
+    def from_config(cls, data: DataConfig) -> PublishedSequence:
+        """The sequence of a configuration. Raises `UserError` if its image cannot be used."""
+        levels = to_grey_levels(load_image(data.image, data.size))
+        height, width = levels.shape
+        if height != width:
+            raise UserError(
+                f"{data.image}: {width} x {height} px, but training.protocol original needs a "
+                "square image. Crop it, or set training.protocol to corrected"
+            )
+        return cls(levels, data.frames)
+
+    def on_pixels(self, times: Float[np.ndarray, " frame"]) -> Fields:
+        """What the study wanted at the pixels of the frames; ``times`` are `frame_times`."""
+        return targets(euler_frames(self.levels, len(times)))
+
+    def on_grid(
+        self,
+        x: Float[np.ndarray, " column"],
+        y: Float[np.ndarray, " row"],
+        times: Float[np.ndarray, " frame"],
+    ) -> Fields:
+        """Exact fields: those of `inr.targets.heat_equation.Diffusion` by the chain rule.
+
+        With x' = x / stretch its coordinate, u_x = u_x' / stretch, the Laplacian is divided by
+        stretch^2, and u_s = kappa times that.
+        """
+        stretch = _stretch(self.shape)
+        end = float(self._exact.diffusion_time(1.0))
+        found = self._exact.on_grid(x / stretch, y / stretch, 2 * times / end - 1)
+        laplacian = found.laplacian / stretch**2
+        return Fields(found.value, found.gradient / stretch, laplacian, self.kappa * laplacian)

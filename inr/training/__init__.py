@@ -6,7 +6,6 @@ __all__ = [
     "compilation",
     "evaluation",
     "fit",
-    "fusing_key",
     "optimizers",
     "schedules",
     "step",

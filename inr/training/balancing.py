@@ -27,68 +27,45 @@ _TINY = 1e-30  # a term that is exactly 0 has no progress to divide by
 
 
 class Balance:
-    """What the loss of one model multiplies its mean squared errors by: here, always the same.
+    """What the loss of one run multiplies its mean squared errors by, from seed and step alone.
 
-    Vectors of four are in the order of `inr.results.QUANTITIES`.
+    Vectors of four are in the order of `inr.quantities.QUANTITIES`. Terms of weight 0 take no part.
+
+    Attributes:
+        state: what has to be kept to go on exactly; empty before the first step, and always
+            without balancing.
     """
 
-    def __init__(self) -> None:
-        self._state: dict[str, Tensor] = {}
-
-    def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
-        """The coefficients of the next step, from the configured ones."""
-        return coefficients
-
-    def observe(self, errors: Float[Tensor, " quantity"], step: int) -> None:
-        """Take in the mean squared errors of step ``step``, from 0; once a step, in order."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What has to be kept to go on exactly; empty before the first step."""
-        return dict(self._state)
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state."""
-        self._state = dict(state)
-
-
-class Relobralo(Balance):
-    """ReLoBRaLo, deterministic in (seed, step). Terms of weight 0 take no part."""
-
     def __init__(self, training: TrainingConfig) -> None:
-        super().__init__()
-        self.options, self.seed = training.balancing_options, training.seed
+        self.state: dict[str, Tensor] = {}
+        self._training = training
         self._unused = torch.tensor([not w for w in training.loss_weights.as_tuple()])
         self._terms = sum(weight > 0 for weight in training.loss_weights.as_tuple())
 
     def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
-        """Each times its lambda."""
-        return coefficients * self._state["factors"] if self._state else coefficients
+        """The coefficients of the next step: the configured ones, each times its lambda."""
+        return coefficients * self.state["factors"] if self.state else coefficients
 
     def observe(self, errors: Float[Tensor, " quantity"], step: int) -> None:
-        """The lambda of the next step."""
+        """Take in the mean squared errors of step ``step``, from 0; once a step, in order."""
+        if self._training.loss_balancing == "none":
+            return
         errors = errors.detach().clone()  # a replayed graph writes where it wrote before
-        if not self._state:
-            self._state = {"first": errors, "last": errors, "factors": torch.ones_like(errors)}
-        first, last, factors = (self._state[name] for name in ("first", "last", "factors"))
-        if self._looks_back(step):
+        if not self.state:
+            self.state = {"first": errors, "last": errors, "factors": torch.ones_like(errors)}
+        first, last, factors = (self.state[name] for name in ("first", "last", "factors"))
+        options = self._training.balancing_options
+        # 1 - rho; the third number keeps apart from the draws of batches by (seed, step)
+        draw = np.random.default_rng([self._training.seed, step, 1]).random()
+        if draw >= options.lookback:
             factors = self._progress(errors, first)
-        decay = self.options.decay
-        factors = decay * factors + (1 - decay) * self._progress(errors, last)
-        self._state = {"first": first, "last": errors, "factors": factors}
-
-    def _looks_back(self, step: int) -> bool:
-        """1 - rho. The third number keeps apart from the draws of batches by (seed, step)."""
-        draw = np.random.default_rng([self.seed, step, 1]).random()
-        return bool(draw >= self.options.lookback)
+        factors = options.decay * factors + (1 - options.decay) * self._progress(errors, last)
+        self.state = {"first": first, "last": errors, "factors": factors}
 
     def _progress(
         self, errors: Float[Tensor, " quantity"], since: Float[Tensor, " quantity"]
     ) -> Float[Tensor, " quantity"]:
-        ratio = errors / (self.options.temperature * since.clamp(min=_TINY))
+        temperature = self._training.balancing_options.temperature
+        ratio = errors / (temperature * since.clamp(min=_TINY))
         self._unused = self._unused.to(errors.device)  # copied once
         return self._terms * torch.softmax(ratio.masked_fill(self._unused, -torch.inf), dim=-1)
-
-
-def make_balance(training: TrainingConfig) -> Balance:
-    """The balance that ``training.loss_balancing`` names."""
-    return Relobralo(training) if training.loss_balancing == "relobralo" else Balance()

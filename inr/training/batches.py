@@ -7,8 +7,8 @@ would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,17 +20,11 @@ from inr.quantities import Fields
 _BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Exact fields at the points of a batch.
-
-    Attributes:
-        value, laplacian, time_derivative: [*model, point].
-        gradient: d/dx, d/dy, [*model, point, 2].
-    """
+class Targets(NamedTuple):
+    """Exact fields at the points of a batch, [*model, point]."""
 
     value: Tensor
-    gradient: Tensor
+    gradient: Tensor  # d/dx, d/dy, [*model, point, 2]
     laplacian: Tensor
     time_derivative: Tensor
 
@@ -39,13 +33,7 @@ Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], 
 
 
 def make_batches(training: TrainingConfig, points: Tensor, targets: Targets) -> Batches:
-    """Batches by step.
-
-    Args:
-        training: ``batch`` is "frame" or the number of points.
-        points: (x, y, time) of the whole sequence, [frame, pixel, 3].
-        targets: exact fields there, [frame, pixel] and [frame, pixel, 2].
-    """
+    """Batches by step, of `sequence_points` and `sequence_targets`."""
     if training.batch == "frame":
         return _whole_frames(training.seed, points, targets)
     return _random_points(training.seed, training.batch, points, targets)
@@ -56,14 +44,13 @@ def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:
     frames = len(points)
 
     @lru_cache(maxsize=1)
-    def order(epoch: int) -> list[int]:
-        drawn: list[int] = np.random.default_rng([seed, epoch]).permutation(frames).tolist()
-        return drawn
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch]).permutation(frames)
 
     def batch(step: int) -> tuple[Tensor, Targets]:
         epoch, position = divmod(step, frames)
-        frame = order(epoch)[position]
-        return points[frame], select(targets, frame)
+        frame = int(order(epoch)[position])
+        return points[frame], Targets(*(field[frame] for field in targets))
 
     return batch
 
@@ -71,7 +58,7 @@ def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:
 def _random_points(seed: int, count: int, points: Tensor, targets: Targets) -> Batches:
     """Points drawn uniformly, with replacement, from all pixels of all frames."""
     flat_points = points.flatten(0, 1)
-    flat_targets = Targets(**{name: t.flatten(0, 1) for name, t in vars(targets).items()})
+    flat_targets = [field.flatten(0, 1) for field in targets]
 
     # many steps at once: sending them to a GPU makes it wait
     steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
@@ -86,14 +73,9 @@ def _random_points(seed: int, count: int, points: Tensor, targets: Targets) -> B
     def batch(step: int) -> tuple[Tensor, Targets]:
         block, position = divmod(step, steps)
         index = indices(block)[position]
-        return flat_points[index], select(flat_targets, index)
+        return flat_points[index], Targets(*(field[index] for field in flat_targets))
 
     return batch
-
-
-def select(targets: Targets, index: int | Tensor) -> Targets:
-    """Entries ``index`` of the leading axis of every field."""
-    return Targets(**{name: tensor[index] for name, tensor in vars(targets).items()})
 
 
 def sequence_points(
@@ -109,12 +91,10 @@ def sequence_targets(fields: Fields, device: torch.device, dtype: torch.dtype) -
     """Exact fields on a grid as the targets of every pixel of every frame."""
 
     def flat(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array.reshape(len(array), -1)).to(device, dtype)
+        pixels = array.reshape(len(array), -1, *array.shape[3:])
+        return torch.from_numpy(pixels).to(device, dtype)
 
-    gradient = np.moveaxis(fields.gradient, 1, -1)
+    gradient = flat(np.moveaxis(fields.gradient, 1, -1))
     return Targets(
-        value=flat(fields.value),
-        gradient=torch.from_numpy(gradient.reshape(len(gradient), -1, 2)).to(device, dtype),
-        laplacian=flat(fields.laplacian),
-        time_derivative=flat(fields.time_derivative),
+        flat(fields.value), gradient, flat(fields.laplacian), flat(fields.time_derivative)
     )

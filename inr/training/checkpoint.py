@@ -1,7 +1,7 @@
 """State of an unfinished run on disk, from which it goes on exactly.
 
 A resumed run gives the same series, to the last bit on the CPU, as one that was never cut off:
-weights, optimiser, schedule and balance are stored, batches depend on the step alone, and the
+weights, optimisers and balance are stored, batches and rates depend on the step alone, and the
 series in ``run.h5`` is cut back to the rows it had when the checkpoint was written.
 """
 
@@ -22,34 +22,21 @@ from torch import Tensor
 from inr.errors import UserError
 from inr.files import retried, write_bytes
 
-SCHEMA = "inr-checkpoint/2"
+SCHEMA = "inr-checkpoint/3"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that changes while a run trains.
+    """Everything that changes while a run trains."""
 
-    Attributes:
-        run_id: the run it belongs to.
-        step: optimiser steps done.
-        seconds: time spent training.
-        rows: length of the series.
-        parameters: weights, then biases of the network.
-        optimizer: state of the optimiser.
-        scheduler: state of the learning-rate schedule.
-        balancing: state of the balance of the loss terms.
-        compiled: whether its steps are compiled; the run goes on as it began.
-    """
-
-    run_id: str
-    step: int
-    seconds: float
-    rows: int
-    parameters: list[Tensor]
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any]
-    balancing: dict[str, Tensor]
-    compiled: bool = False
+    run_id: str  # the run it belongs to
+    step: int  # optimiser steps done
+    seconds: float  # spent training
+    rows: int  # of the series
+    parameters: list[Tensor]  # weights, then biases of the network
+    optimizers: list[dict[str, Any]]  # their states
+    balancing: dict[str, Tensor]  # state of the balance of the loss terms
+    compiled: bool  # whether its steps are; the run goes on as it began
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

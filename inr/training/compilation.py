@@ -48,32 +48,19 @@ SHARES = {0: 0.25, 1: 0.4, 2: 1.0}
 def saved_seconds(
     model: ModelConfig, points: int, order: int, device_type: str, models: int = 1
 ) -> float:
-    """What compiling is modelled to save of a step, s; equal on every machine.
-
-    Args:
-        model: shape of the network.
-        points: points in a batch.
-        order: highest derivative in the loss.
-        device_type: "cpu" or "cuda".
-        models: how many are trained at once.
-    """
+    """What compiling is modelled to save of a step of so many models, s; equal on all machines."""
     numbers = points * model.width * model.depth * models
     return SAVED.get(device_type, SAVED["cuda"]) * SHARES[order] * numbers
 
 
 def should_compile(mode: CompileMode, saved: float, earlier: bool | None = None) -> bool:
-    """Whether to compile steps.
+    """Whether to compile steps, where that saves ``saved`` seconds of all of them.
 
-    Args:
-        mode: what the configuration says.
-        saved: what compiling saves of all steps, s.
-        earlier: whether an earlier attempt at the run compiled its steps; None: there was none.
+    ``earlier`` is whether an earlier attempt at the run compiled its steps; None: there was none.
     """
     if mode != "auto":
         return mode == "on"
-    if earlier is not None:
-        return earlier
-    return saved >= REPAID * COLD_SECONDS
+    return saved >= REPAID * COLD_SECONDS if earlier is None else earlier
 
 
 @cache
@@ -89,10 +76,7 @@ def prepare_passes(
 ) -> tuple[Passes, str | None]:
     """The compiled passes, tried once; or the plain ones and a line that says why.
 
-    Args:
-        device_type: "cpu" or "cuda".
-        trial: takes one step of the shape to come, and throws its result away. Compiling
-            happens here.
+    ``trial`` takes one step of the shape to come. Compiling happens there.
     """
     compiler = os.environ.get("CXX", "g++")
     if device_type == "cpu" and shutil.which(compiler) is None:
@@ -105,14 +89,10 @@ def prepare_passes(
             warnings.simplefilter("ignore")  # of the compiler about itself
             trial(passes)
     except (RuntimeError, OSError) as error:  # all that torch's compilers raise
-        return EAGER, _note(_reason(error))
+        # the first line that says something: before it, "backend='inductor' raised:"
+        lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
+        return EAGER, _note(lines[0] if lines else type(error).__name__)
     return passes, None
-
-
-def _reason(error: Exception) -> str:
-    """The first line that says something: torch puts "backend='inductor' raised:" before it."""
-    lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
-    return lines[0] if lines else type(error).__name__
 
 
 def _note(reason: str) -> str:
@@ -126,11 +106,8 @@ def share_cache(directory: Path) -> str | None:
     die on an older one with an illegal instruction.
 
     Compiled code is run when it is read back, so the directory is the user's alone (mode 700).
-    One that somebody else owns or may write to is not used. A cache that the user has chosen by
-    the environment variable stays. Call before anything is compiled.
-
-    Returns:
-        None, or a line that says why the directory is not used.
+    One that somebody else owns or may write to is not used; the line returned says so. A cache
+    that the user has chosen by the environment variable stays. Call before anything is compiled.
     """
     if os.environ.get(CACHE_VARIABLE):
         return None

@@ -7,8 +7,7 @@ from inr.metrics import evaluate, target_statistics
 from inr.network.model import Network
 from inr.network.predict import predict
 from inr.quantities import QUANTITIES, Fields
-from inr.targets.coordinates import COORDINATES
-from inr.targets.sequences import make_sequence
+from inr.targets.sequences import SEQUENCES
 
 
 class Evaluator:
@@ -22,11 +21,12 @@ class Evaluator:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.sequence = sequence = make_sequence(config)
-        self.shape, self.target = sequence.shape, sequence.target
-        coordinates = COORDINATES[config.training.protocol]
-        self.times = coordinates.frame_times(config.data.frames)
-        self.x, self.y = coordinates.pixel_coordinates(self.shape, 1)
+        self.config = config
+        self.sequence = sequence = SEQUENCES[config.training.protocol].from_config(config.data)
+        self.shape = sequence.shape
+        self.times = sequence.frame_times(config.data.frames)
+        self.x, self.y = sequence.pixel_coordinates(self.shape)
+        self.target = sequence.on_pixels(self.times)
         self.statistics = target_statistics(self.target)
 
     def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
@@ -44,14 +44,15 @@ class Evaluator:
         Against the exact diffusion, whatever the network was trained on.
         """
         x, y, times = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
-        target = self.sequence.exact(x, y, times)
+        target = self.sequence.on_grid(x, y, times)
         prediction = predict(network, x, y, times)
         return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
 
-    def objective(self, config: RunConfig, metrics: dict[str, float]) -> float:
+    def objective(self, metrics: dict[str, float]) -> float:
         """The training objective over the whole sequence, from its metrics."""
-        kind = "nmse" if config.training.loss_normalization == "variance" else "mse"
-        weights = config.training.loss_weights.as_tuple()
+        training = self.config.training
+        kind = "nmse" if training.loss_normalization == "variance" else "mse"
+        weights = training.loss_weights.as_tuple()
         return sum(
             weight * metrics[f"{kind}_{quantity}"]
             for quantity, weight in zip(QUANTITIES, weights, strict=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 
@@ -16,27 +14,10 @@ from inr.progress import Progress
 from inr.storage.run_writer import RunWriter
 from inr.training.allocator import keep_freed_memory
 from inr.training.compilation import prepare_passes, saved_seconds, should_compile
-from inr.training.fused_batch import FusedBatch, Outcome
-from inr.training.trainer import Trainer
+from inr.training.fused_batch import gradients, train
+from inr.training.trainer import Outcome, Run, Trainer
 
 __all__ = ["Outcome", "Run", "fit", "fit_together", "pick_device"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run to train.
-
-    Attributes:
-        config: what it is.
-        recorder: takes the series, the frames and the trained network.
-        on_progress: called at the start, twice a second at most, and at the end.
-        on_end: told how it ended, at once, while others still train.
-    """
-
-    config: RunConfig
-    recorder: RunWriter
-    on_progress: Callable[[Progress], None] = lambda progress: None
-    on_end: Callable[[Outcome], None] = lambda outcome: None
 
 
 def fit(
@@ -87,7 +68,7 @@ def fit_together(
     should_stop: Callable[[], bool] = lambda: False,
     steps_in_all: int | None = None,
 ) -> list[Outcome]:
-    """Train runs of one `fusing_key` as one; each as `fit` would, to rounding.
+    """Train runs of one `RunConfig.fusing_key` as one; each as `fit` would, to rounding.
 
     ``steps_in_all`` is as in `fit`; None: the most steps of a run.
 
@@ -100,11 +81,28 @@ def fit_together(
     """
     keep_freed_memory()
     where = pick_device(device)
-    pack = FusedBatch()
-    for run in runs:
-        make = partial(Trainer, run.config, run.recorder, where, run.on_progress)
-        pack.admit(make, run.on_end)
-    return pack.train(should_stop, partial(_choose_passes, steps_in_all))
+    if len({run.config.fusing_key for run in runs}) > 1:
+        raise ValueError("only runs of the same data, network, batch and order fit together")
+    outcomes: dict[int, Outcome] = {}
+    places: dict[Trainer, int] = {}
+
+    def end(place: int, outcome: Outcome) -> None:
+        outcomes[place] = outcome
+        runs[place].on_end(outcome)
+
+    for place, run in enumerate(runs):
+        try:
+            trainer = Trainer(run, where)
+            trainer.begin()
+        except Exception as error:  # of this run alone
+            end(place, error)
+        else:
+            places[trainer] = place
+    if places:
+        passes = _choose_passes(steps_in_all, list(places))
+        for trainer, outcome in train(list(places), passes, should_stop):
+            end(places[trainer], outcome)
+    return [outcomes[place] for place in range(len(runs))]
 
 
 def _choose_passes(steps_in_all: int | None, trainers: Sequence[Trainer]) -> Passes:
@@ -117,9 +115,7 @@ def _choose_passes(steps_in_all: int | None, trainers: Sequence[Trainer]) -> Pas
     earlier = next((each.compiled for each in trainers if each.compiled is not None), None)
     passes = EAGER
     if should_compile(mode, saved * steps, earlier):
-        passes, note = prepare_passes(
-            device, lambda passes: FusedBatch(trainers, passes).gradients(trainers)
-        )
+        passes, note = prepare_passes(device, lambda passes: gradients(trainers, passes))
         if note:
             print(note, flush=True)
     for trainer in trainers:

@@ -20,32 +20,29 @@ exponential             0.9^step
 multi_step              0.1^(how many of 25, 50 and 75 the step has reached)
 cyclic                  triangles between 1e-7 / r and 1, 250 steps up and 250 down
 ======================  ==========================================================================
+
+`inr.config` takes the names from here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from inr.config import CYCLIC_FLOOR, Schedule, ScheduleOptions, TrainingConfig
+from inr.config_groups import ScheduleOptions
 
+if TYPE_CHECKING:
+    from inr.config import TrainingConfig
+else:
+    TrainingConfig = Any
 
-def _uniform(p: float, options: ScheduleOptions) -> float:
-    return 1.0
-
-
-def _exponential(p: float, options: ScheduleOptions) -> float:
-    return float(options.final_fraction**p)
-
-
-def _multi_step(p: float, options: ScheduleOptions) -> float:
-    return float(options.factor ** sum(p >= milestone for milestone in options.milestones))
+CYCLIC_FLOOR = 1e-7  # lowest rate of a cyclic schedule under the original protocol
 
 
-def _cyclic(p: float, options: ScheduleOptions) -> float:
-    phase = p * options.cycles % 1
-    triangle = 1 - abs(2 * phase - 1)
-    return options.floor_fraction + (1 - options.floor_fraction) * triangle
+def _triangle(floor: float, phase: float) -> float:
+    """From ``floor`` at phase 0 to 1 at phase 1 and back."""
+    return floor + (1 - floor) * (1 - abs(phase - 1))
 
 
 def _cosine(p: float, options: ScheduleOptions) -> float:
@@ -55,31 +52,22 @@ def _cosine(p: float, options: ScheduleOptions) -> float:
     return options.final_fraction + (1 - options.final_fraction) * (1 + math.cos(math.pi * q)) / 2
 
 
-SCHEDULES: dict[Schedule, Callable[[float, ScheduleOptions], float]] = {
-    "uniform": _uniform,
-    "exponential": _exponential,
-    "multi_step": _multi_step,
-    "cyclic": _cyclic,
+SCHEDULES: dict[str, Callable[[float, ScheduleOptions], float]] = {
+    "uniform": lambda p, options: 1.0,
+    "exponential": lambda p, options: options.final_fraction**p,
+    "multi_step": lambda p, options: (
+        options.factor ** sum(p >= each for each in options.milestones)
+    ),
+    "cyclic": lambda p, options: _triangle(options.floor_fraction, 2 * (p * options.cycles % 1)),
     "cosine": _cosine,
 }
 
-
-def _original_cyclic(step: int, rate: float) -> float:
-    floor = CYCLIC_FLOOR / rate
-    triangle = 1 - abs(step / _ORIGINAL_STEPS_UP % 2 - 1)
-    return floor + (1 - floor) * triangle
-
-
-_ORIGINAL_MILESTONES, _ORIGINAL_STEPS_UP = (25, 50, 75), 250
-
 # (step from 0, learning rate) -> factor
-ORIGINAL_SCHEDULES: dict[Schedule, Callable[[int, float], float]] = {
+ORIGINAL_SCHEDULES: dict[str, Callable[[int, float], float]] = {
     "uniform": lambda step, rate: 1.0,
-    "exponential": lambda step, rate: float(0.9**step),
-    "multi_step": lambda step, rate: float(
-        0.1 ** sum(step >= milestone for milestone in _ORIGINAL_MILESTONES)
-    ),
-    "cyclic": _original_cyclic,
+    "exponential": lambda step, rate: 0.9**step,
+    "multi_step": lambda step, rate: 0.1 ** sum(step >= milestone for milestone in (25, 50, 75)),
+    "cyclic": lambda step, rate: _triangle(CYCLIC_FLOOR / rate, step / 250 % 2),
 }
 
 
@@ -94,8 +82,3 @@ def rate_factor(training: TrainingConfig, step: int) -> float:
         return ORIGINAL_SCHEDULES[training.schedule](step, training.learning_rate)
     p = min((step + 0.5) / training.steps, 1.0)
     return SCHEDULES[training.schedule](p, training.schedule_options)
-
-
-def integrated_rate(training: TrainingConfig, steps: int) -> float:
-    """Sum of the learning rates of the first ``steps`` optimiser steps."""
-    return training.learning_rate * sum(rate_factor(training, step) for step in range(steps))

@@ -12,8 +12,7 @@ from torch import Tensor
 from inr.config import LossWeights
 from inr.network.adjoint import EAGER
 from inr.network.model import INPUTS, Network
-from inr.network.passes import Gradients, Passes, Tile
-from inr.network.tiling import fold_frequencies, tile_points
+from inr.network.passes import Gradients, Passes, Tile, fold_frequencies, tile_points
 from inr.quantities import QUANTITIES, Quantity
 from inr.training.batches import Targets
 
@@ -24,18 +23,12 @@ _WEIGHT_OF_ROW = (0, 1, 1, 3, 2)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step has found.
+    """What one step has found."""
 
-    Attributes:
-        loss: the weighted sum of errors, [*model].
-        errors: mean squared errors in the order of `inr.results.QUANTITIES`, [*model, 4]; 0 for
-            those that need a higher order than was asked for.
-        gradients: of the loss, in the order of `Network.parameters`.
-    """
-
-    loss: Tensor
+    loss: Tensor  # the weighted sum of errors, [*model]
+    # mean squares in the order of `QUANTITIES`, [*model, 4]; 0 where a higher order is needed
     errors: Tensor
-    gradients: list[Tensor]
+    gradients: list[Tensor]  # of the loss, in the order of `Network.parameters`
 
 
 def loss_coefficients(
@@ -71,31 +64,26 @@ def loss_and_gradients(
         network: one model, or several along a leading axis.
         points: (x, y, time); without a model axis they are shared by all models.
         targets: exact fields at the points, with a model axis or without, as the points.
-        coefficients: c_Q in the order of `inr.results.QUANTITIES`, shared or one set a model.
+        coefficients: c_Q in the order of `inr.quantities.QUANTITIES`, shared or one set a model.
         order: highest derivative with a positive coefficient: 0, 1 or 2.
         passes: `inr.network.adjoint.EAGER`, or what `inr.training.compilation` made of it.
     """
     count = points.shape[-2]
+    name = network.config.activation
     parameters, frequencies = fold_frequencies(network)
     by_row = coefficients[..., list(_WEIGHT_OF_ROW[: ROWS[order]])].unsqueeze(-1)
     scale = by_row * (2 / count)
     total: Gradients | None = None
     for tile in _tiles(network, points, targets, order):
-        name = network.config.activation
         layers, value = passes.first(parameters, tile.points, name, order)
         part = passes.others(parameters, tile, scale, layers, value, name, order)
         total = part if total is None else _accumulate(total, part)
     assert total is not None
     errors = _errors(total.squares / count)
     used = torch.where(coefficients > 0, coefficients * errors, 0.0)
-    pairs = list(zip(total.weights, frequencies, strict=True))
-    biases = [bias.squeeze(-1) for bias in total.biases]
-    return Step(
-        loss=used.sum(-1),
-        errors=errors,
-        gradients=[weight * omega for weight, omega in pairs]
-        + [bias * omega for bias, (_, omega) in zip(biases, pairs, strict=True)],
-    )
+    folded = [*total.weights, *(bias.squeeze(-1) for bias in total.biases)]
+    pairs = zip(folded, [*frequencies, *frequencies], strict=True)
+    return Step(used.sum(-1), errors, [gradient * omega for gradient, omega in pairs])
 
 
 def _tiles(network: Network, points: Tensor, targets: Targets, order: int) -> Iterator[Tile]:
@@ -110,9 +98,7 @@ def _tiles(network: Network, points: Tensor, targets: Targets, order: int) -> It
     models = network.weights[0].shape[0] if network.weights[0].ndim == 3 else 1
     count = columns.shape[-1]
     size = tile_points(network.config.width, models, count, columns.device.type)
-    missing = -count % size
-    if missing:
-        columns = torch.nn.functional.pad(columns, (0, missing))
+    columns = torch.nn.functional.pad(columns, (0, -count % size))
     # [tile, *model, row, point]
     stacked = columns.unflatten(-1, (-1, size)).movedim(-2, 0).contiguous()
     for tile in stacked:
@@ -128,7 +114,6 @@ def _accumulate(total: Gradients, part: Gradients) -> Gradients:
 
 def _errors(rows: Tensor) -> Tensor:
     """Mean squares by row -> by quantity, [*model, 4]."""
-    missing = ROWS[2] - rows.shape[-1]
-    padded = torch.nn.functional.pad(rows, (0, missing))
+    padded = torch.nn.functional.pad(rows, (0, ROWS[2] - rows.shape[-1]))
     value, along_x, along_y, time, laplacian = padded.unbind(-1)
     return torch.stack([value, along_x + along_y, laplacian, time], dim=-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -15,64 +16,44 @@ from inr.network.matmul import parameter_type
 from inr.network.model import initialize
 from inr.network.trained_network import TrainedNetwork, save
 from inr.progress import Progress
-from inr.quantities import QUANTITIES, Quantity
+from inr.quantities import QUANTITIES
 from inr.storage.run_writer import RunWriter
-from inr.training.balancing import make_balance
+from inr.training.balancing import Balance
 from inr.training.batches import make_batches, sequence_points, sequence_targets
 from inr.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.training.evaluation import Evaluator
-from inr.training.fusing_key import highest_derivative
-from inr.training.optimizers import clip_gradients, make_optimizer
+from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
+from inr.training.schedules import rate_factor
 from inr.training.step import loss_coefficients
 
 DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
 PROGRESS_SECONDS = 0.5
 SHOWN_ERRORS = (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value")
 
+Outcome = str | Exception  # "complete", "diverged", "stopped", or why the run failed
 
-class _Every:
-    """True when called at least ``seconds`` after it was last true, or made."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.last = seconds, time.monotonic()
+@dataclass(frozen=True)
+class Run:
+    """A run to train."""
 
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if now - self.last < self.seconds:
-            return False
-        self.last = now
-        return True
+    config: RunConfig
+    recorder: RunWriter  # takes the series, the frames and the trained network
+    # called at the start, every `PROGRESS_SECONDS` at most, and at the end
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    # told how it ended, at once, while others still train
+    on_end: Callable[[Outcome], None] = lambda outcome: None
 
 
 class Trainer:
     """Everything of one run that changes from step to step.
 
-    Args:
-        config: the run.
-        recorder: takes the series, the frames and the trained network.
-        device: where it trains.
-        on_progress: called at the start, every `PROGRESS_SECONDS` at most, and at the end.
-
-    Attributes:
-        status: "training"; then how it ended: "complete", "diverged" or "stopped".
-        network: its parameters, leaves of the graph.
-        step: optimiser steps done.
-        seconds: time spent training.
-        compiled: whether its steps are compiled; None: not decided.
-
-    Raises:
-        UserError: the image cannot be used.
+    Raises `UserError` if its image cannot be used.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        recorder: RunWriter,
-        device: torch.device,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
-    ) -> None:
-        self.config, self.recorder, self.device = config, recorder, device
-        self.on_progress = on_progress
+    def __init__(self, run: Run, device: torch.device) -> None:
+        self.run, self.device = run, device
+        self.config, self.recorder = config, recorder = run.config, run.recorder
         recorder.device = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         self.evaluator = evaluator = Evaluator(config)
         dtype = parameter_type(config.training.precision)
@@ -81,30 +62,26 @@ class Trainer:
         self.batches = make_batches(config.training, points, targets)
         network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.network = network.to(device)
-        self.optimizer, self.scheduler = make_optimizer(config.training, self.network)
-        self.balance = make_balance(config.training)
+        self.optimizers = make_optimizers(config.training, self.network)
+        self.balance = Balance(config.training)
         weights = config.training.trained_weights
-        self.order = highest_derivative(weights)
-        variances: dict[Quantity, float] = (
-            evaluator.statistics.variance
-            if config.training.loss_normalization == "variance"
-            else dict.fromkeys(QUANTITIES, 1.0)
-        )
-        self._coefficients = loss_coefficients(weights, variances, self.network.weights[0])
-        self.status = "training"
-        self.step = 0
-        self.seconds = 0.0
-        self.compiled: bool | None = None
-        self.errors: dict[str, float] = {}
+        self.order = weights.highest_derivative
+        raw = config.training.loss_normalization == "raw"
+        variances = dict.fromkeys(QUANTITIES, 1.0) if raw else evaluator.statistics.variance
+        self.coefficients = loss_coefficients(weights, variances, self.network.weights[0])
+        self.outcome: Outcome | None = None  # None while it trains
+        self.step = 0  # optimiser steps done
+        self.seconds = 0.0  # spent training
+        self.compiled: bool | None = None  # whether its steps are; None: not decided
+        self._errors: dict[str, float] = {}
 
     def begin(self) -> None:
         """Go back to the checkpoint, or start."""
-        self._time_to_report = _Every(PROGRESS_SECONDS)
-        self._time_to_save = _Every(self.config.record.checkpoint_seconds)
+        self._saved = time.monotonic()
         if not self._resume():
             self.recorder.start()
             self._measure()
-        self.on_progress(self.progress())
+        self._report()
 
     def next_look(self) -> int:
         """The next step after which something may have to be done.
@@ -115,67 +92,57 @@ class Trainer:
         looks = [(self.step // interval + 1) * interval for interval in intervals]
         return min(*looks, self.config.training.steps)
 
-    def coefficients(self) -> Float[Tensor, " 4"]:
-        """What the mean squared errors are multiplied by in the loss of the next step."""
-        return self.balance.scale(self._coefficients)
-
     def update(self, gradients: Sequence[Tensor], errors: Float[Tensor, " 4"]) -> None:
-        """One step of the optimiser.
-
-        Args:
-            gradients: of the loss, in the order of `Network.parameters`.
-            errors: the mean squared errors of this step.
-        """
+        """One step of the optimisers, by the gradients of the loss by `Network.parameters`."""
         self.balance.observe(errors, self.step)
         for parameter, gradient in zip(self.network.parameters, gradients, strict=True):
             parameter.grad = gradient
         clip_gradients(self.config.training, self.network)
-        self.optimizer.step()
-        self.scheduler.step()
+        step_optimizers(self.config.training, self.optimizers, self.step)
         self.step += 1
 
     def look(self, finite: bool) -> None:
         """Do what is due after this step. ``finite``: whether the loss was."""
-        steps = self.config.training.steps
-        if not finite or self.step == steps or self.step % self.config.record.metrics_every == 0:
+        record, ends = self.config.record, not finite or self.step == self.config.training.steps
+        if ends or self.step % record.metrics_every == 0:
             self._measure()
-        if not finite:
-            self._finish("diverged")
-        elif self.step == steps:
-            self._finish("complete")
-        else:
-            if self._time_to_save():
-                self._save()
-            if self._time_to_report():
-                self.on_progress(self.progress())
+        if ends:
+            self._finish("complete" if finite else "diverged")
+            return
+        if time.monotonic() - self._saved >= record.checkpoint_seconds:
+            self._save()
+        if time.monotonic() - self._reported >= PROGRESS_SECONDS:
+            self._report()
 
     def stop(self) -> None:
         """Save; what is due is left to the next attempt."""
         self._save()
-        self.on_progress(self.progress())
-        self.status = "stopped"
+        self._report()
+        self.outcome = "stopped"
 
-    def progress(self) -> Progress:
-        """How far the run is."""
-        return Progress(self.step, self.config.training.steps, self.seconds, self.errors)
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        steps = self.config.training.steps
+        self.run.on_progress(Progress(self.step, steps, self.seconds, self._errors))
 
     def _measure(self) -> None:
         """Evaluate all frames and append a row to the series."""
         self.prediction, metrics = self.evaluator.on_pixels(self.network)
+        training = self.config.training
         row = {
             "seconds": self.seconds,
-            "lr": float(self.scheduler.get_last_lr()[0]),
-            "loss": self.evaluator.objective(self.config, metrics),
+            "lr": training.learning_rate * rate_factor(training, self.step),
+            "loss": self.evaluator.objective(metrics),
             **metrics,
         }
         self.recorder.row(self.step, row)
-        last = self.step == self.config.training.steps
-        if last or self.step % self.config.record.images_every == 0:
+        if self.step == training.steps or self.step % self.config.record.images_every == 0:
             self.recorder.pictures(self.step, self.prediction, self.evaluator.target)
-        self.errors = {name: metrics[name] for name in SHOWN_ERRORS}
+        self._errors = {name: metrics[name] for name in SHOWN_ERRORS}
 
     def _save(self) -> None:
         """Write the series, then the checkpoint that counts its rows."""
+        self._saved = time.monotonic()
         self.recorder.flush()
         checkpoint = Checkpoint(
             run_id=self.config.run_id,
@@ -183,9 +150,8 @@ class Trainer:
             seconds=self.seconds,
             rows=self.recorder.rows,
             parameters=[parameter.detach() for parameter in self.network.parameters],
-            optimizer=self.optimizer.state_dict(),
-            scheduler=self.scheduler.state_dict(),
-            balancing=self.balance.state_dict(),
+            optimizers=[optimizer.state_dict() for optimizer in self.optimizers],
+            balancing=self.balance.state,
             compiled=bool(self.compiled),
         )
         write_checkpoint(self.recorder.layout.checkpoint, checkpoint)
@@ -200,21 +166,20 @@ class Trainer:
         if state is None or not self.recorder.start(state.step, state.rows):
             return False
         with torch.no_grad():
-            for parameter, saved in zip(self.network.parameters, state.parameters, strict=True):
-                parameter.copy_(saved)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.scheduler.load_state_dict(state.scheduler)
-        # the optimiser moves its own
-        self.balance.load_state_dict({k: v.to(self.device) for k, v in state.balancing.items()})
+            for parameter, numbers in zip(self.network.parameters, state.parameters, strict=True):
+                parameter.copy_(numbers)
+        for optimizer, saved in zip(self.optimizers, state.optimizers, strict=True):
+            optimizer.load_state_dict(saved)  # moves it to the device
+        self.balance.state = {name: each.to(self.device) for name, each in state.balancing.items()}
         self.step, self.seconds, self.compiled = state.step, state.seconds, state.compiled
         return True
 
     def _finish(self, status: str) -> None:
         """Write the network, then the complete results file; the checkpoint has served."""
         evaluator, layout = self.evaluator, self.recorder.layout
-        self.on_progress(self.progress())
+        self._report()
         save(layout.model, TrainedNetwork(self.config, self.network, evaluator.shape))
         heldout = evaluator.held_out(self.network)
         self.recorder.finish(status, evaluator.times, self.prediction, evaluator.target, heldout)
         remove(layout.checkpoint)
-        self.status = status
+        self.outcome = status

@@ -152,9 +152,9 @@ def _check_images(configs: Sequence[RunConfig]) -> None:
         ):
             wanted[data, config.training.protocol] = config
     for config in wanted.values():
-        from inr.targets.sequences import check_sequence  # only now: it loads scikit-image
+        from inr.targets.sequences import SEQUENCES  # only now: it loads scikit-image
 
-        check_sequence(config)
+        SEQUENCES[config.training.protocol].from_config(config.data)
 
 
 def describe(plan: Plan, pending: int) -> str:

@@ -26,8 +26,7 @@ from inr.quantities import QUANTITIES
 from inr.training.allocator import keep_freed_memory
 from inr.training.batches import Targets, make_batches
 from inr.training.evaluation import Evaluator
-from inr.training.fusing_key import highest_derivative
-from inr.training.optimizers import make_optimizer
+from inr.training.optimizers import make_optimizers, step_optimizers
 from inr.training.step import loss_and_gradients, loss_coefficients
 from jobs.launching.cost_model import Cost
 
@@ -81,18 +80,18 @@ def _trainer(config: RunConfig, count: int) -> Callable[[int], object]:
     fields = {name: random(2) if name == "gradient" else random() for name in QUANTITIES}
     batches = make_batches(training, 2 * random(3) - 1, Targets(**fields))
     network = initialize(config.model, training.seed, dtype)
-    optimizer, scheduler = make_optimizer(training, network)
+    optimizers = make_optimizers(training, network)
     weights = training.trained_weights
-    order = highest_derivative(weights)
     coefficients = loss_coefficients(weights, _ONES, network.weights[0])
 
     def step(number: int) -> None:
         with arithmetic(training.precision):
-            found = loss_and_gradients(network, *batches(number), coefficients, order)
+            found = loss_and_gradients(
+                network, *batches(number), coefficients, weights.highest_derivative
+            )
         for parameter, gradient in zip(network.parameters, found.gradients, strict=True):
             parameter.grad = gradient
-        optimizer.step()
-        scheduler.step()
+        step_optimizers(training, optimizers, number)
 
     return step
 

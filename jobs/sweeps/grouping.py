@@ -9,7 +9,6 @@ from typing import Any
 
 from inr.config import RunConfig
 from inr.storage.sweep_index import IndexEntry
-from inr.training.fusing_key import fusing_key
 from jobs.sweeps.pack_mode import PackMode
 
 Group = Sequence[IndexEntry]  # the runs of one task
@@ -36,7 +35,7 @@ class Packing:
             return [[run] for run in runs]
         by_key: dict[Hashable, list[IndexEntry]] = defaultdict(list)
         for run in runs:
-            by_key[fusing_key(RunConfig.model_validate(run.config))].append(run)
+            by_key[RunConfig.model_validate(run.config).fusing_key].append(run)
         packs = [
             same[start : start + self.size]
             for same in by_key.values()

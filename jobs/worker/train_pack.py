@@ -50,7 +50,7 @@ def run_pack(
     Args:
         root: directory of the sweep.
         runs: name (directory below ``runs/``) and configuration as JSON of each, all of one
-            `inr.training.fusing_key.fusing_key`.
+            `RunConfig.fusing_key`.
         mode: see `jobs.sweeps.grouping.Packing`.
         watchdog: end this process when the launcher that made this `ParentWatchdog` ends.
         cuda_device: the device to use, as in ``CUDA_VISIBLE_DEVICES``; None: any that is visible.

@@ -13,7 +13,7 @@ import pandas as pd
 
 from inr.config import TrainingConfig
 from inr.results import plain
-from inr.training.schedules import integrated_rate, rate_factor
+from inr.training.schedules import rate_factor
 
 UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
 _POINTS = 500  # of a drawn schedule
@@ -62,8 +62,9 @@ def integrated_rates(runs: pd.DataFrame) -> pd.Series:
     totals = pd.Series(np.nan, index=runs.index)
     for _, group in runs.groupby([*columns, "step"], sort=False, dropna=False):
         first = group.iloc[0]
-        total = integrated_rate(_training(first), int(first["step"]))
-        totals[group.index] = total / UNIT_RATE
+        training = _training(first)
+        factors = sum(rate_factor(training, step) for step in range(int(first["step"])))
+        totals[group.index] = training.learning_rate * factors / UNIT_RATE
     return totals
 
 

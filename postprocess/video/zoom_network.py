@@ -10,7 +10,7 @@ from scipy.ndimage import zoom
 
 from inr.errors import UserError
 from inr.quantities import Quantity
-from inr.targets.coordinates import COORDINATES
+from inr.targets.sequences import SEQUENCES
 from postprocess.video.zoom_camera import View
 
 _FEWEST = 80  # samples along the longer side of a view
@@ -37,8 +37,8 @@ class ZoomNetwork:
                 f"{model}: trained on {self._trained.shape} px, the frames beside it have {shape}. "
                 "Both must be of one run"
             )
-        coordinates = COORDINATES[self._trained.config.training.protocol]
-        x, y = coordinates.pixel_coordinates(shape, 1)
+        sequence = SEQUENCES[self._trained.config.training.protocol]
+        x, y = sequence.pixel_coordinates(shape)
         self._places = (np.arange(shape[0]) + 0.5, y), (np.arange(shape[1]) + 0.5, x)
         data = self._trained.config.data
         self.sigmas = (data.sigma_start, data.sigma_end)  # px, of the first and the last frame

@@ -24,8 +24,8 @@ from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.allocator import keep_freed_memory
 from inr.training.fit import pick_device
-from inr.training.fused_batch import FusedBatch
-from inr.training.trainer import Trainer
+from inr.training.fused_batch import take_step
+from inr.training.trainer import Run, Trainer
 from jobs.worker.attempt import given_cpus
 from jobs.worker.child_process import (
     THREAD_VARIABLES,
@@ -106,7 +106,7 @@ def main() -> int:
     return 0
 
 
-def _make_pack(config: RunConfig, members: int, folder: Path) -> FusedBatch:
+def _make_pack(config: RunConfig, members: int, folder: Path) -> list[Trainer]:
     """Runs that differ in their seeds; nothing is written in training them step by step."""
     keep_freed_memory()  # as training does
     device = pick_device("auto")
@@ -114,27 +114,27 @@ def _make_pack(config: RunConfig, members: int, folder: Path) -> FusedBatch:
     for number in range(members):
         training = config.training.model_copy(update={"seed": number})
         one = config.model_copy(update={"training": training})
-        made.append(Trainer(one, RunWriter(RunLayout(folder / str(number)), one, "trial"), device))
-    return FusedBatch(made)
+        recorder = RunWriter(RunLayout(folder / str(number)), one, "trial")
+        made.append(Trainer(Run(one, recorder), device))
+    return made
 
 
-def _timed(pack: FusedBatch, seconds: float) -> float:
+def _timed(members: list[Trainer], seconds: float) -> float:
     """Seconds that a step takes, the mean over so long, after the first few."""
-    members = pack.active()
     with arithmetic(members[0].config.training.precision):
-        _take_steps(pack, members, _WARM_UP)
+        _take_steps(members, _WARM_UP)
         steps, started = 0, time.perf_counter()
         while True:
-            _take_steps(pack, members, _CHUNK)
+            _take_steps(members, _CHUNK)
             steps += _CHUNK
             elapsed = time.perf_counter() - started
             if elapsed >= seconds:
                 return elapsed / steps
 
 
-def _take_steps(pack: FusedBatch, members: list[Trainer], count: int) -> None:
+def _take_steps(members: list[Trainer], count: int) -> None:
     for _ in range(count):
-        found = pack.take_step(members)
+        found = take_step(members)
     found.loss.tolist()  # waits for the device
 
 

@@ -23,7 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 from inr.config import ModelConfig, RunConfig
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES
-from inr.training.batches import Targets, make_batches, select, sequence_points, sequence_targets
+from inr.training.batches import Targets, make_batches, sequence_points, sequence_targets
 from inr.training.evaluation import Evaluator
 from inr.training.schedules import rate_factor
 
@@ -123,7 +123,7 @@ def train(config: RunConfig, folder: Path) -> None:
             trained = time.perf_counter()
             if training.batch != "frame":
                 frame = step % config.data.frames
-                wanted = select(targets, frame)
+                wanted = Targets(*(field[frame] for field in targets))
                 fields = nested_fields(module, points[frame])
                 errors = squared_errors(fields, wanted)
             scores = [

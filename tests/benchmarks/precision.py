@@ -39,7 +39,7 @@ def step(config: ModelConfig, points: Tensor, targets: Targets, precision: Preci
     """One step of the network towards ``targets`` in a precision."""
     dtype = parameter_type(precision)
     network = initialize(config, 0, dtype)
-    wanted = Targets(**{name: field.to(dtype) for name, field in vars(targets).items()})
+    wanted = Targets(*(field.to(dtype) for field in targets))
     ones = torch.ones(4, dtype=dtype)
     with arithmetic(precision):
         return loss_and_gradients(network, points.to(dtype), wanted, ones, 2)

@@ -11,10 +11,10 @@ import torch
 from inr.config import RunConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
-from inr.training.balancing import make_balance
+from inr.training.balancing import Balance
 from inr.training.batches import make_batches, sequence_points, sequence_targets
 from inr.training.evaluation import Evaluator
-from inr.training.optimizers import clip_gradients, make_optimizer
+from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
 from inr.training.step import loss_and_gradients, loss_coefficients
 from tests.helpers.reference import differentiate_nested, weighted_loss
 
@@ -42,8 +42,8 @@ class Trainer:
         targets = sequence_targets(exam.target, device, dtype)
         self.batches = make_batches(config.training, points, targets)
         self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
-        self.optimizer, self.scheduler = make_optimizer(config.training, self.network)
-        self.balance = make_balance(config.training)
+        self.optimizers = make_optimizers(config.training, self.network)
+        self.balance = Balance(config.training)
         self.variances = exam.statistics.variance
         self.coefficients = loss_coefficients(
             config.training.loss_weights, self.variances, self.network.weights[0]
@@ -54,7 +54,8 @@ class Trainer:
         """The gradients of the next step."""
         points, targets = self.batches(self.taken)
         if self.nested:
-            self.optimizer.zero_grad(set_to_none=True)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
             fields = differentiate_nested(self.network, points)
             weights = self.config.training.loss_weights
             weighted_loss(fields, targets, weights, self.variances).backward()
@@ -69,8 +70,7 @@ class Trainer:
         """One step of the optimiser."""
         self.gradients()
         clip_gradients(self.config.training, self.network)
-        self.optimizer.step()
-        self.scheduler.step()
+        step_optimizers(self.config.training, self.optimizers, self.taken)
         self.taken += 1
 
 

@@ -17,12 +17,10 @@ from inr.config import Activation, LossWeights, ModelConfig
 from inr.network.adjoint import EAGER
 from inr.network.matmul import product
 from inr.network.model import Network, initialize
-from inr.network.passes import Passes
-from inr.network.tiling import tile_points
+from inr.network.passes import Passes, tile_points
 from inr.quantities import Quantity
 from inr.training.batches import Targets
 from inr.training.compilation import prepare_passes
-from inr.training.fusing_key import highest_derivative
 from inr.training.step import loss_and_gradients, loss_coefficients
 from tests.helpers.reference import NetworkFields, activate, affine, differentiate, weighted_loss
 
@@ -76,13 +74,11 @@ class Problem:
     @property
     def order(self) -> int:
         """Highest derivative in the loss."""
-        return highest_derivative(self.weights)
+        return self.weights.highest_derivative
 
     def part(self, rows: slice, dtype: torch.dtype) -> Problem:
         """The same at some of the points, in another precision."""
-        targets = Targets(
-            *(getattr(self.targets, n)[rows].to(dtype) for n in Targets.__dataclass_fields__)
-        )
+        targets = Targets(*(field[rows].to(dtype) for field in self.targets))
         network = self.network.to("cpu", dtype)
         return replace(self, network=network, points=self.points[rows].to(dtype), targets=targets)
 

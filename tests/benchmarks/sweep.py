@@ -43,8 +43,8 @@ from inr.results import outcome
 from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.run_writer import RunWriter
 from inr.storage.sweep_index import read_index
-from inr.training.fused_batch import FusedBatch
-from inr.training.trainer import Trainer
+from inr.training.fused_batch import gradients
+from inr.training.trainer import Run, Trainer
 from jobs.sweeps.pack_mode import PACK_MODES, PackMode
 from jobs.sweeps.sweep_file import load_sweep
 from jobs.sweeps.yaml_file import read_document, write
@@ -117,10 +117,9 @@ def check(config: RunConfig) -> None:
     """Peer and product find the same errors while the product trains."""
     with tempfile.TemporaryDirectory() as folder:
         recorder = RunWriter(RunLayout(Path(folder)), config, "check")
-        member = Trainer(config, recorder, torch.device("cpu"))
-        pack = FusedBatch([member])
+        member = Trainer(Run(config, recorder), torch.device("cpu"))
         for step in range(10):
-            found = pack.gradients([member])
+            found = gradients([member])
             module = make_module(config.model, member.network)
             points, targets = member.batches(step)
             wanted = squared_errors(nested_fields(module, points), targets)

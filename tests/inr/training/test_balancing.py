@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from inr.config import TrainingConfig
-from inr.training.balancing import make_balance
+from inr.training.balancing import Balance
 
 STEPS = 12
 
@@ -37,7 +37,7 @@ def errors() -> np.ndarray:
 
 def factors_of(config: TrainingConfig, series: np.ndarray) -> np.ndarray:
     """lambda of the used terms after each step."""
-    balance, found = make_balance(config), []
+    balance, found = Balance(config), []
     torch.testing.assert_close(balance.scale(COEFFICIENTS), COEFFICIENTS)
     for step, row in enumerate(series):
         balance.observe(torch.from_numpy(row), step)
@@ -90,22 +90,22 @@ def test_an_error_of_zero_does_no_harm() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 7])
 def test_going_on_from_a_saved_state_is_exact(cut: int) -> None:
     config, series = training(lookback=0.5), torch.from_numpy(errors())
-    whole, start, rest = (make_balance(config) for _ in range(3))
+    whole, start, rest = (Balance(config) for _ in range(3))
     for step, row in enumerate(series):
         whole.observe(row, step)
     for step, row in enumerate(series[:cut]):
         start.observe(row, step)
     file = io.BytesIO()
-    torch.save(start.state_dict(), file)
+    torch.save(start.state, file)
     file.seek(0)
-    rest.load_state_dict(torch.load(file, weights_only=True))
+    rest.state = torch.load(file, weights_only=True)
     for step, row in enumerate(series[cut:], start=cut):
         rest.observe(row, step)
     assert torch.equal(rest.scale(COEFFICIENTS), whole.scale(COEFFICIENTS))
 
 
 def test_without_balancing_nothing_changes() -> None:
-    balance = make_balance(TrainingConfig())
+    balance = Balance(TrainingConfig())
     balance.observe(torch.ones(4), 0)
     assert torch.equal(balance.scale(COEFFICIENTS), COEFFICIENTS)
-    assert balance.state_dict() == {}
+    assert balance.state == {}

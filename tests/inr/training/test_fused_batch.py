@@ -16,7 +16,6 @@ from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.fit import Outcome, Run, fit_together
-from inr.training.fusing_key import fusing_key
 
 # trainers that differ in all that trainers of a pack may differ in
 DIFFERENT: dict[str, dict[str, Any]] = {
@@ -60,7 +59,7 @@ def assert_same(
 
 def test_members_of_a_pack_train_as_they_would_alone(tmp_path: Path) -> None:
     configs = [make_config(**training) for training in DIFFERENT.values()]
-    assert len({fusing_key(config) for config in configs}) == 1
+    assert len({config.fusing_key for config in configs}) == 1
     assert train(tmp_path / "pack", configs) == ["complete"] * 4
     for config in configs:
         assert train(tmp_path / "alone", [config]) == ["complete"]

@@ -11,7 +11,6 @@ from inr.config import LossWeights, ModelConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
 from inr.training.batches import Targets
-from inr.training.fusing_key import highest_derivative
 from tests.helpers.reference import differentiate, squared_error, weighted_loss
 
 VARIANCES = {"value": 2.0, "gradient": 3.0, "laplacian": 5.0, "time_derivative": 7.0}
@@ -27,7 +26,7 @@ WEIGHTINGS = [w for w in product((0.0, 0.5), repeat=4) if any(w)]
 
 
 def gradients(weights: LossWeights, variances: dict[str, float]) -> list[torch.Tensor]:
-    fields = differentiate(NETWORK, POINTS, highest_derivative(weights))
+    fields = differentiate(NETWORK, POINTS, weights.highest_derivative)
     loss = weighted_loss(fields, TARGETS, weights, variances)
     found = torch.autograd.grad(loss, NETWORK.parameters, allow_unused=True)
     pairs = zip(found, NETWORK.parameters, strict=True)
@@ -84,7 +83,7 @@ def test_loss_in_numbers() -> None:
     ids=str,
 )
 def test_order_is_the_lowest_that_serves(weights: tuple[float, ...], order: int) -> None:
-    assert highest_derivative(LossWeights.model_validate(weights)) == order
+    assert LossWeights.model_validate(weights).highest_derivative == order
 
 
 @pytest.mark.parametrize("quantity", ["gradient", "laplacian", "time_derivative"])

@@ -1,4 +1,4 @@
-"""Learning-rate curves, in numbers that can be checked by hand."""
+"""Learning-rate curves, in numbers that can be checked by hand, and against those of torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from inr.config import ModelConfig, Schedule, ScheduleOptions, TrainingConfig
 from inr.network.model import initialize
-from inr.training.optimizers import make_optimizer
+from inr.training.optimizers import make_optimizers, step_optimizers
 from inr.training.schedules import SCHEDULES, rate_factor
 
 POINTS = [
@@ -49,15 +49,14 @@ def test_runs_of_any_length_follow_the_same_curve(schedule: Schedule) -> None:
 def test_optimiser_uses_the_schedule_and_never_a_rate_of_zero(schedule: Schedule) -> None:
     training = TrainingConfig(schedule=schedule, steps=40, learning_rate=0.02)
     network = initialize(ModelConfig(width=2, depth=1), 0)
-    optimizer, scheduler = make_optimizer(training, network)
+    optimizers = make_optimizers(training, network)
     for step in range(40):
-        rate = optimizer.param_groups[0]["lr"]
-        assert rate == pytest.approx(0.02 * rate_factor(training, step))
-        assert 0 < rate <= 0.02
         for parameter in network.parameters:
             parameter.grad = torch.zeros_like(parameter)
-        optimizer.step()
-        scheduler.step()
+        step_optimizers(training, optimizers, step)
+        rate = optimizers[0].param_groups[0]["lr"]
+        assert rate == pytest.approx(0.02 * rate_factor(training, step))
+        assert 0 < rate <= 0.02
 
 
 def test_cyclic_integrates_to_half_the_peak() -> None:
@@ -65,3 +64,38 @@ def test_cyclic_integrates_to_half_the_peak() -> None:
     training = TrainingConfig(schedule="cyclic", steps=1000)
     mean = sum(rate_factor(training, step) for step in range(1000)) / 1000
     assert mean == pytest.approx(0.5, abs=0.01)
+
+
+PEAK = 1e-4
+TORCH = {
+    "uniform": lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0),
+    "exponential": lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
+    "multi_step": lambda optimizer: torch.optim.lr_scheduler.MultiStepLR(
+        optimizer, [25, 50, 75], 0.1
+    ),
+    "cyclic": lambda optimizer: torch.optim.lr_scheduler.CyclicLR(
+        optimizer, 1e-7, PEAK, step_size_up=250, cycle_momentum=False
+    ),
+}
+
+
+@pytest.mark.parametrize("schedule", TORCH)
+def test_schedules_are_those_of_torch_stepped_every_iteration(schedule: Schedule) -> None:
+    network = initialize(ModelConfig(width=2, depth=1), 0)
+    training = TrainingConfig(
+        protocol="original", schedule=schedule, learning_rate=PEAK, steps=1000
+    )
+    optimizer = torch.optim.Adam([torch.zeros(1)], lr=PEAK)
+    scheduler, ours = TORCH[schedule](optimizer), make_optimizers(training, network)
+    rates = []
+    for step in range(1000):
+        step_optimizers(training, ours, step)
+        rates.append([each.param_groups[0]["lr"] for each in (*ours, optimizer)])
+        optimizer.step()
+        scheduler.step()
+    found, wanted = zip(*rates, strict=True)
+    assert found == pytest.approx(wanted, rel=1e-9)
+
+
+def test_all_schedules_but_cosine_are_known() -> None:
+    assert {*TORCH, "cosine"} == set(get_args(Schedule))
