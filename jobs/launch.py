@@ -34,10 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sweep = load_sweep(find_sweep_file(options.sweep), options.overrides)
     directory = f"{sweep.name}_debug" if options.mode == "debug" else sweep.name
     output = options.output or Path(OUTPUTS) / directory
-    if options.dry_run:
-        return start(options, make_plan(sweep, output))
-    with launching(output):
-        return start(options, make_plan(sweep, output))
+    with launching(output, options.dry_run):
+        return start(options, make_plan(sweep, output, options.run))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ from inr.errors import UserError
 from inr.files import exists, retried, write_text
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
-from jobs.sweeps.grouping import Group, tasks_of
-from jobs.sweeps.pack_mode import PackMode
+from jobs.sweeps.grouping import Group, PackMode, tasks_of
 from slurm.job_queue import TaskState, queued
 
 SCHEMA = "inr-submission/1"

@@ -2,11 +2,10 @@
 
 __all__ = [
     "allocator",
-    "batches",
     "compilation",
-    "evaluation",
     "fit",
+    "fused_batch",
     "optimizers",
     "schedules",
-    "step",
+    "trainer",
 ]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from inr.errors import ArgumentParser, UsageError
 from inr.storage.paths import OUTPUTS, user_path
-from jobs.sweeps.pack_mode import PACK_MODES
+from jobs.sweeps.grouping import PACK_MODES
 
 Mode = Literal["local", "array", "debug"]
 
@@ -34,37 +34,36 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options by their names; ``output`` (a path or None) is still open.
     """
     given = _parser().parse_args(arguments)
-    if given.mode is None:
+    mode: Mode | None = given.mode
+    if mode is None:
         raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
-    _check(given)
+    _check(given, mode)
     if given.compile is not None:
         given.overrides = [*given.overrides, f"training.compile={given.compile}"]
-    defaults = {"sweep": _DEFAULT_SWEEP[given.mode], "profile": "default", "pack_mode": "auto"}
-    for name, default in (defaults | {"run": "0", "pack": 1}).items():
+    defaults = {"sweep": _DEFAULT_SWEEP[mode], "profile": "default", "pack_mode": "auto", "pack": 1}
+    for name, default in (defaults | {"run": "0" if mode == "debug" else None}).items():
         if getattr(given, name) is None:
             setattr(given, name, default)
     return given
 
 
-def _check(given: argparse.Namespace) -> None:
+def _check(given: argparse.Namespace, mode: Mode) -> None:
     """Refuse options that do not go together, and numbers that make no sense."""
-    for option, value, belongs_to in (
-        ("--profile", given.profile, "array"),
-        ("--workers", given.workers, "local"),
-        ("--run", given.run, "debug"),
-    ):
-        if value is not None and given.mode != belongs_to:
-            raise UsageError(
-                f"{option} {value}: goes with --{belongs_to} only, not with --{given.mode}"
-            )
-    if not given.preflight and given.mode != "array":
-        raise UsageError(f"--no-preflight: goes with --array only, not with --{given.mode}")
     check_counts(given, "workers", "pack")
-    for option, value in (("--pack", given.pack), ("--pack-mode", given.pack_mode)):
-        if value is not None and given.mode == "debug":
-            raise UsageError(f"{option} {value}: does not go with --debug, which trains one run")
-    if given.pack_mode is not None and given.pack in (None, 1):
-        raise UsageError(f"--pack-mode {given.pack_mode}: needs --pack with at least 2 runs a task")
+    if not given.preflight and mode != "array":
+        raise UsageError(f"--no-preflight: goes with --array only, not with --{mode}")
+    one_run = "does not go with --debug, which trains one run"
+    for option, refused, reason in (
+        ("profile", mode != "array", f"goes with --array only, not with --{mode}"),
+        ("workers", mode != "local", f"goes with --local only, not with --{mode}"),
+        ("run", mode != "debug", f"goes with --debug only, not with --{mode}"),
+        ("pack", mode == "debug", one_run),
+        ("pack_mode", mode == "debug", one_run),
+        ("pack_mode", given.pack in (None, 1), "needs --pack with at least 2 runs a task"),
+    ):
+        value = getattr(given, option)
+        if refused and value is not None:
+            raise UsageError(f"--{option.replace('_', '-')} {value}: {reason}")
 
 
 def _parser() -> argparse.ArgumentParser:

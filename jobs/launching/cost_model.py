@@ -34,8 +34,21 @@ class Cost:
     evaluated: float
 
 
-def parameter_count(width: int, depth: int) -> int:
+# activation, width, depth, which terms of the loss count, kind of batch
+Shape = tuple[str, int, int, tuple[bool, ...], bool]
+Costs = dict[Shape, Cost]
+
+
+def shape_of(config: RunConfig) -> Shape:
+    """What the cost of a step depends on, beside its points."""
+    model, training = config.model, config.training
+    terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
+    return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+
+
+def parameter_count(shape: Shape) -> int:
     """Numbers that a network learns."""
+    _, width, depth, *_ = shape
     return _INPUTS * width + (depth - 1) * width * width + depth * width + width + 1
 
 
@@ -54,25 +67,36 @@ def expected_bytes(config: RunConfig) -> int:
         pictures = config.training.steps // config.record.images_every + 2
         events = rows * columns * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
     # the network, and a checkpoint: the network again with the two moments of Adam
-    parameters = (1 + 3) * parameter_count(config.model.width, config.model.depth) * _FLOAT32
+    parameters = (1 + 3) * parameter_count(shape_of(config)) * _FLOAT32
     return frames + series + events + parameters + _FIXED_BYTES
 
 
-def expected_seconds(config: RunConfig, cost: Cost) -> float:
-    """How long a run takes at the measured cost: its steps and its evaluations."""
+def expected_seconds(config: RunConfig, costs: Costs) -> float:
+    """How long a run takes: its steps and its evaluations.
+
+    At the measured cost of its shape; for one that was not tried, from the closest that was.
+    """
+    shape = shape_of(config)
+    parameters = parameter_count(shape)
+    closest = min(costs, key=lambda s: (s != shape, abs(parameter_count(s) - parameters)))
+    cost, ratio = costs[closest], parameters / parameter_count(closest)
     pixels = config.data.size**2
     points = pixels if config.training.batch == "frame" else config.training.batch
-    step = cost.fixed + points * cost.point
+    steps = config.training.steps * (cost.fixed + points * cost.point)
     # one more at the end, between the pixels and frames
-    evaluated = (_rows(config) + 1) * config.data.frames * pixels * cost.evaluated
-    return cost.start + config.training.steps * step + evaluated
+    evaluations = (_rows(config) + 1) * config.data.frames * pixels * cost.evaluated
+    return cost.start + ratio * (steps + evaluations)
 
 
-def describe_hours(seconds: Sequence[float], gpus: int) -> str:
-    """Total and longest of the runs' times, with the GPU hours if tasks have GPUs."""
+def describe_time(seconds: Sequence[float], gpus: int) -> str:
+    """Total and longest of the tasks' times, with the GPU hours if tasks have GPUs."""
     total, longest = sum(seconds) / 3600, describe_seconds(max(seconds))
-    with_gpus = f", {total * gpus:.3g} GPU hours" if gpus else ""
-    return f"{total:,.3g} task hours{with_gpus}, the longest task {longest}"
+    hours = f"{total:,.3g} task hours"
+    source = "one step measured on this machine's CPU"
+    if gpus:
+        hours = f"at most {hours}, {total * gpus:.3g} GPU hours"
+        source += ", GPUs are faster"
+    return f"{hours}, the longest task {longest} ({source})"
 
 
 def _rows(config: RunConfig) -> int:

@@ -24,9 +24,8 @@ from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import import_path
 from inr.storage.sweep_index import IndexEntry
-from jobs.launching.progress_bars import Display
-from jobs.sweeps.grouping import Group, count_of
-from jobs.sweeps.pack_mode import PackMode
+from jobs.launching.terminal import Display
+from jobs.sweeps.grouping import Group, PackMode, count_of
 from jobs.worker.attempt import forget_last_attempt
 from jobs.worker.child_process import THREAD_VARIABLES
 from jobs.worker.devices import cuda_devices
@@ -57,11 +56,7 @@ class LocalPool:
     The cores are divided among the workers. Where there are CUDA devices, each worker uses one;
     if there are more workers than devices they share them evenly.
 
-    Args:
-        layout: the sweep.
-        workers: most processes at a time.
-        code: the snapshot that the tasks run.
-        mode: how a task trains several runs, see `jobs.sweeps.grouping`.
+    They run the snapshot ``code``. ``mode``: how a task trains several runs.
     """
 
     def __init__(
@@ -84,23 +79,28 @@ class LocalPool:
         """Train the runs of ``tasks``. Returns those that failed, with the reason.
 
         When interrupted (Ctrl-C, SIGTERM) it lets all processes save what they train, then raises
-        KeyboardInterrupt; see `unsaved`.
+        KeyboardInterrupt with a message about what is saved.
         """
-        waiting = deque(tasks)
-        runs = [run for task in tasks for run in task]
-        started = time.monotonic()
         threads = max(1, core_count() // self._workers)
         with _task_environment(self._code, threads), ParentWatchdog() as watchdog:
             try:
-                while waiting or self._running:
-                    while waiting and len(self._running) < self._workers:
-                        self._start(waiting.popleft(), watchdog)
-                    self._collect(display, len(runs))
-                    display.show(*self._standing(runs, time.monotonic() - started))
-                    time.sleep(_LOOK_SECONDS)
-            finally:
-                self._stop(watchdog)
+                try:
+                    self._train(deque(tasks), display, watchdog)
+                finally:
+                    self._stop(watchdog)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(self._describe_saved()) from None
         return self._failures
+
+    def _train(self, waiting: deque[Group], display: Display, watchdog: ParentWatchdog) -> None:
+        runs = [run for task in waiting for run in task]
+        started = time.monotonic()
+        while waiting or self._running:
+            while waiting and len(self._running) < self._workers:
+                self._start(waiting.popleft(), watchdog)
+            self._collect(display, len(runs))
+            display.show(*self._standing(runs, time.monotonic() - started))
+            time.sleep(_LOOK_SECONDS)
 
     def _start(self, runs: Group, watchdog: ParentWatchdog) -> None:
         taken = {running.slot for running in self._running}
@@ -137,8 +137,7 @@ class LocalPool:
         report = read_progress(files.progress)
         if report is None or report.step < report.steps:
             return False
-        attempts = read_attempts(files.attempts)
-        return bool(attempts) and attempts[-1].status == "complete"
+        return [each.status for each in read_attempts(files.attempts)[-1:]] == ["complete"]
 
     def _describe_end(self, running: _Running, run: IndexEntry) -> str:
         files = self._layout.run(run.name)
@@ -171,15 +170,20 @@ class LocalPool:
         finished = f"{len(self._ended)} of {len(runs)} runs"
         return reports, Progress(done, _steps(runs), seconds), finished
 
-    def unsaved(self) -> list[str]:
-        """Runs that an interruption cut off before they said that they are saved."""
-        files = {run.name: self._layout.run(run.name) for e in self._running for run in e.runs}
-        return [
-            name
-            for name, run in files.items()
-            if run.progress.exists()
-            and not any(each.status in _SAVED for each in read_attempts(run.attempts)[-1:])
-        ]
+    def _describe_saved(self) -> str:
+        """What to know after an interruption: which runs had begun, and did not say they saved."""
+        unsaved = []
+        for run in (run for running in self._running for run in running.runs):
+            files = self._layout.run(run.name)
+            saved = any(each.status in _SAVED for each in read_attempts(files.attempts)[-1:])
+            if files.progress.exists() and not saved:
+                unsaved.append(run.name)
+        if not unsaved:
+            return "what was trained is saved, the same command goes on"
+        return (
+            f"{', '.join(unsaved)} did not save in time, and will go on from an earlier "
+            "checkpoint, or from the start. The same command goes on"
+        )
 
     def _stop(self, watchdog: ParentWatchdog) -> None:
         """Let every task that still runs save and end, and wait for it."""

@@ -7,59 +7,88 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from inr.config import RunConfig
 from inr.errors import UserError
 from inr.files import exists
+from inr.progress import Progress
+from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
-from jobs.launching.plan import Plan, describe
-from jobs.launching.run_table import combinations_table, make_console, say
-from jobs.sweeps.grouping import SINGLE, Packing, count_of, task_numbers
-from slurm.profile import Profile
+from jobs.launching.plan import Plan
+from jobs.launching.terminal import (
+    Display,
+    combinations_table,
+    describe_report,
+    make_console,
+    say,
+)
+from jobs.sweeps.grouping import SINGLE, Packing, count_of
+from slurm.profile import Profile, load_profile
 
 
 def start(options: Namespace, plan: Plan) -> int:
     """Start ``plan``, or only show it with ``--dry-run``. Returns the exit code."""
-    if options.mode == "debug":
-        plan = plan.only(options.run)
-    pending = plan.pending()
     packing = Packing(options.pack, options.pack_mode)
     say(f"{plan.sweep.name}: {plan.sweep.description}".rstrip(": "))
-    say(describe(plan, len(pending)))
+    say(plan.describe())
     if options.dry_run:
-        _preview(options, plan, pending, packing)
-        return 0
-    if options.mode == "debug":
-        from jobs.launching.debug import run_debug
-
-        return run_debug(plan)
-    if options.mode == "array":
-        _array(options, plan, pending, packing)
-        return 0
-    plan.write()
-    return train_here(
-        plan.layout,
-        pending,
-        workers=options.workers,
-        post=options.post,
-        total=len(plan.runs),
-        packing=packing,
-    )
+        _preview(options, plan, packing)
+    elif options.mode == "debug":
+        _debug(plan)
+    elif options.mode == "array":
+        _array(options, plan, packing)
+    else:
+        plan.write()
+        return train_here(
+            plan.layout,
+            plan.pending,
+            workers=options.workers,
+            post=options.post,
+            total=len(plan.runs),
+            packing=packing,
+        )
+    return 0
 
 
-def _preview(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
+def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
     """Show what would start."""
-    tasks = packing.groups(pending)
-    numbers = task_numbers(tasks) if packing.size > 1 else None
-    make_console().print(combinations_table(plan.runs, pending, numbers))
+    tasks = packing.groups(plan.pending)
+    numbers = {run.run_id: str(number) for number, task in enumerate(tasks) for run in task}
+    pending = numbers if packing.size > 1 else dict.fromkeys(numbers, "")
+    make_console().print(combinations_table(plan.runs, pending))
     if options.mode == "array":
-        from slurm.profile import load_profile
         from slurm.submit import preview
 
         profile = load_profile(options.profile)
         print(f"\nprofile {options.profile}")
-        print(preview(plan.layout, pending, profile, packing))
+        print(preview(plan.layout, plan.pending, profile, packing))
     elif packing.size > 1:
-        print(f"\n{packing.describe(len(pending), len(tasks))}")
+        print(f"\n{packing.describe(len(plan.pending), len(tasks))}")
+
+
+def _debug(plan: Plan) -> None:
+    """Train the only run of ``plan`` in this process, also if it is complete already.
+
+    A debugger and a traceback reach it: exceptions pass through.
+    """
+    from jobs.worker.attempt import forget_last_attempt
+    from jobs.worker.train_run import train
+
+    (run,) = plan.runs
+    files = plan.layout.run(run.name)
+    shown: dict[str, Progress] = {}
+
+    def show(report: Progress) -> None:
+        shown[run.name] = report
+        display.show(shown)
+
+    with RunLock(files.lock), Display(make_console()) as display:
+        plan.write()
+        forget_last_attempt(files)
+        files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
+        status = train(files, run.name, RunConfig.model_validate(run.config), show)
+    print(f"{run.name}: {status}. {describe_report(shown.get(run.name))}")
+    print(f"results in {files.root}")
 
 
 def train_here(
@@ -71,22 +100,24 @@ def train_here(
     post: bool,
     packing: Packing = SINGLE,
 ) -> int:
-    """Train the runs of ``pending`` on this machine, and say how it went. Returns the exit code.
+    """Train runs that are not finished on this machine, and say how it went.
 
     For the process that is `jobs.launching.plan.launching`; the index of the sweep must be there.
 
     Args:
         layout: the sweep.
-        pending: runs that are not finished.
+        pending: the runs.
         total: how many runs there are, finished ones included.
         workers: how many tasks at a time; None: `jobs.worker.devices.default_workers`.
         post: merge and draw at the end, unless all runs failed.
         packing: how runs are put into tasks.
+
+    Returns:
+        The exit code.
     """
     from inr.storage.provenance import take_snapshot
     from jobs.launching.local_pool import LocalPool
     from jobs.launching.postprocessing import describe_results, run_postprocessing
-    from jobs.launching.progress_bars import Display
     from jobs.worker.devices import default_workers
 
     failures = []
@@ -94,20 +125,13 @@ def train_here(
     if pending:
         tasks = packing.groups(pending)
         workers = min(workers or default_workers(packing.size), len(tasks))
-        what = (
-            f"{len(pending)} runs"
-            if packing.size == 1
-            else packing.describe(len(pending), len(tasks))
-        )
-        tasks_at_once = count_of(workers, "run" if packing.size == 1 else "task")
-        say(f"training {what} here, {tasks_at_once} at a time (Ctrl-C: save and go on later)")
+        alone = packing.size == 1
+        what = f"{len(pending)} runs" if alone else packing.describe(len(pending), len(tasks))
+        at_once = count_of(workers, "run" if alone else "task")
+        say(f"training {what} here, {at_once} at a time (Ctrl-C: save and go on later)")
         say("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
         with Display(make_console()) as display:
-            pool = LocalPool(layout, workers, code, packing.mode)
-            try:
-                failures = pool.train(tasks, display)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(_describe_interruption(pool.unsaved())) from None
+            failures = LocalPool(layout, workers, code, packing.mode).train(tasks, display)
     exit_code = 0
     if post and len(failures) < total:
         exit_code = run_postprocessing(layout, code)
@@ -118,18 +142,7 @@ def train_here(
     return 1 if failures else exit_code
 
 
-def _describe_interruption(unsaved: Sequence[str]) -> str:
-    if not unsaved:
-        return "what was trained is saved, the same command goes on"
-    return (
-        f"{', '.join(unsaved)} did not save in time, and will go on from an earlier checkpoint, "
-        "or from the start. The same command goes on"
-    )
-
-
-def _array(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: Packing) -> None:
-    from slurm.profile import load_profile
-
+def _array(options: Namespace, plan: Plan, packing: Packing) -> None:
     profile = load_profile(options.profile)
     layout = plan.layout
     is_new = not (exists(layout.index) or exists(layout.specification))
@@ -137,7 +150,7 @@ def _array(options: Namespace, plan: Plan, pending: list[IndexEntry], packing: P
     try:
         submit_array(
             layout,
-            pending,
+            plan.pending,
             profile,
             preflight=options.preflight,
             post=options.post,
@@ -162,17 +175,10 @@ def submit_array(
     post: bool,
     packing: Packing = SINGLE,
 ) -> None:
-    """Submit the runs of ``pending`` that neither wait in Slurm's queue nor run, and say so.
+    """Submit runs that neither are finished nor wait in Slurm's queue, nor run; and say so.
 
-    For the process that is `jobs.launching.plan.launching`; the index of the sweep must be there.
-
-    Args:
-        layout: the sweep.
-        pending: runs that are not finished.
-        profile: the cluster profile.
-        preflight: check first what the tasks need.
-        post: let a job merge and draw when all have ended.
-        packing: how runs are put into tasks.
+    As for `train_here`. With ``preflight``, what the tasks need is checked first; ``post``: a job
+    merges and draws when all have ended.
 
     Raises:
         UserError: Slurm does not answer or refuses, or the preflight found a fault.
@@ -207,9 +213,7 @@ def _submit_post(layout: SweepLayout, profile: Profile, code: Path | None) -> No
     from slurm.submit import submit_postprocessing
 
     try:
-        submission = submit_postprocessing(layout, profile, code)
+        if submission := submit_postprocessing(layout, profile, code):
+            print(f"job {submission.job_id}: merges and draws when they have ended")
     except UserError as error:
         print(f"note: no job for post-processing was submitted ({error})")
-        return
-    if submission:
-        print(f"job {submission.job_id}: merges and draws when they have ended")

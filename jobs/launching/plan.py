@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from inr.config import DataConfig, RunConfig
@@ -16,7 +17,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from jobs.sweeps.grouping import count_of
 from jobs.sweeps.run_names import name_runs
-from jobs.sweeps.sweep_file import BUILT_IN_IMAGE, Sweep
+from jobs.sweeps.sweep_file import Sweep
 from slurm.journal import known_submissions
 
 
@@ -29,15 +30,14 @@ class Plan:
         sweep: the sweep file.
         runs: the runs of this launch, in the order of the sweep file.
         listed: runs that the sweep's index already holds.
-        duplicates: combinations that were the same as another one.
     """
 
     layout: SweepLayout
     sweep: Sweep
     runs: list[IndexEntry]
     listed: list[IndexEntry]
-    duplicates: int
 
+    @cached_property
     def pending(self) -> list[IndexEntry]:
         """The runs that are not finished yet."""
         return [run for run in self.runs if not self._is_finished(run)]
@@ -50,19 +50,23 @@ class Plan:
 
         return outcome(results, run.run_id) is not None
 
-    def only(self, chosen: str) -> Plan:
-        """The plan for a single run, given by its name or its position in the sweep from 0.
-
-        Raises `UsageError` if there is none such.
-        """
-        by_key = {run.name: run for run in self.runs}
-        by_key |= {str(position): run for position, run in enumerate(self.runs)}
-        if chosen not in by_key:
-            raise UsageError(
-                f"--run {chosen}: no such run. Give a number from 0 to {len(self.runs) - 1} or a "
-                f"name such as {self.runs[0].name} (--dry-run lists them)"
+    def describe(self) -> str:
+        """How many runs, how many of them are left to train, and where they go."""
+        total, pending = len(self.runs), len(self.pending)
+        done = (
+            count_of(total, "run") if pending == total else f"{total - pending} of {total} complete"
+        )
+        todo = f"{pending} to train" if pending else "nothing to train"
+        note = ""
+        if duplicates := self.sweep.combinations - len(self.sweep.configs):
+            note = f" ({duplicates} combinations are the same as another one and run once)"
+        others = {run.run_id for run in self.listed} - {run.run_id for run in self.runs}
+        if others:
+            note += (
+                f"\nnote: {count_of(len(others), 'run')} of other settings stay in that directory "
+                "and in its figures; --output keeps them apart"
             )
-        return replace(self, runs=[by_key[chosen]])
+        return f"{done}: {todo}, in {self.layout.root}{note}"
 
     def write(self) -> None:
         """Write ``sweep.yaml`` and ``index.json``, each atomically, the index last."""
@@ -72,15 +76,16 @@ class Plan:
         submissions = known_submissions(self.layout)
         for path in (self.layout.specification, self.layout.index):
             remove_leftovers(path)
-        write_text(self.layout.specification, self.sweep.text())
+        write_text(self.layout.specification, self.sweep.text)
         write_text(self.layout.index, index_json(self.layout.name, in_order, submissions))
 
 
 @contextmanager
-def launching(output: Path) -> Iterator[None]:
+def launching(output: Path, dry_run: bool = False) -> Iterator[None]:
     """Hold the exclusive right to launch into a sweep's directory, on all machines that see it.
 
-    A directory that is made for it and stays empty is removed.
+    A directory that is made for it and stays empty is removed. ``dry_run``: only look whether it
+    may be launched into.
 
     Raises:
         UsageError: ``output`` is something other than a sweep.
@@ -88,6 +93,9 @@ def launching(output: Path) -> Iterator[None]:
     """
     layout = SweepLayout(output)
     _check_output(layout)
+    if dry_run:
+        yield
+        return
     new = [folder for folder in (layout.root, *layout.root.parents) if not exists(folder)]
     try:
         with RunLock(layout.launch_lock):
@@ -98,20 +106,32 @@ def launching(output: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def make_plan(sweep: Sweep, output: Path) -> Plan:
-    """Expand a sweep and name its runs. Writes nothing.
+def make_plan(sweep: Sweep, output: Path, only: str | None = None) -> Plan:
+    """Name the runs of a sweep. Writes nothing. For the block of `launching`.
+
+    Args:
+        sweep: the sweep.
+        output: its directory.
+        only: the one run to plan, by its name or its position in the sweep from 0; None: all.
 
     Raises:
-        UsageError: a combination is not allowed, or ``output`` is something other than a sweep.
+        UsageError: there is no such run.
         UserError: an image cannot be used, or the index of the sweep is broken.
     """
     layout = SweepLayout(output)
-    _check_output(layout)
-    configs, combinations = sweep.expand()
-    _check_images(configs)
+    _check_images(sweep.configs)
     listed = read_index(layout) if exists(layout.index) else []
-    runs = name_runs(configs, listed)
-    return Plan(layout, sweep, runs, listed, duplicates=combinations - len(configs))
+    runs = name_runs(sweep.configs, listed)
+    if only is not None:
+        by_key = {run.name: run for run in runs}
+        by_key |= {str(position): run for position, run in enumerate(runs)}
+        if only not in by_key:
+            raise UsageError(
+                f"--run {only}: no such run. Give a number from 0 to {len(runs) - 1} or a "
+                f"name such as {runs[0].name} (--dry-run lists them)"
+            )
+        runs = [by_key[only]]
+    return Plan(layout, sweep, runs, listed)
 
 
 def _check_output(layout: SweepLayout) -> None:
@@ -142,33 +162,13 @@ def _check_output(layout: SweepLayout) -> None:
 def _check_images(configs: Sequence[RunConfig]) -> None:
     """Refuse an image that cannot be used, or of which no blur leaves anything, before a start."""
     usual = DataConfig()
-    wanted = {}
-    for config in configs:
-        data = config.data
-        if (data.image, data.sigma_start, data.sigma_end) != (
-            BUILT_IN_IMAGE,
-            usual.sigma_start,
-            usual.sigma_end,
-        ):
-            wanted[data, config.training.protocol] = config
+    wanted = {
+        (config.data, config.training.protocol): config
+        for config in configs
+        if (config.data.image, config.data.sigma_start, config.data.sigma_end)
+        != (usual.image, usual.sigma_start, usual.sigma_end)
+    }
     for config in wanted.values():
         from inr.targets.sequences import SEQUENCES  # only now: it loads scikit-image
 
         SEQUENCES[config.training.protocol].from_config(config.data)
-
-
-def describe(plan: Plan, pending: int) -> str:
-    """How many runs, how many of them are left to train, and where they go."""
-    total = len(plan.runs)
-    done = f"{total - pending} of {total} complete" if pending < total else count_of(total, "run")
-    todo = f"{pending} to train" if pending else "nothing to train"
-    note = ""
-    if plan.duplicates:
-        note = f" ({plan.duplicates} combinations are the same as another one and run once)"
-    others = len({run.run_id for run in plan.listed} - {run.run_id for run in plan.runs})
-    if others:
-        note += (
-            f"\nnote: {count_of(others, 'run')} of other settings stay in that directory and in "
-            "its figures; --output keeps them apart"
-        )
-    return f"{done}: {todo}, in {plan.layout.root}{note}"

@@ -17,7 +17,7 @@ from inr.errors import run_main
 from inr.signals import StopRequest
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
-from jobs.launching.run_table import say
+from jobs.launching.terminal import say
 from slurm.requeue import go_on
 
 _FOLDER = "postprocess"
@@ -95,33 +95,27 @@ def _run(command: list[str]) -> int:
 
 def describe_results(layout: SweepLayout) -> str:
     """Where the results are, and what to do next."""
+    results = {
+        "one directory per run": layout.runs,
+        "all runs in one file": layout.merged,
+        "one row per run": layout.summary,
+        "figures": layout.figures,
+        "videos": layout.videos,
+        "report: open this": layout.report,
+    }
+    python, tensorboard = Path(sys.executable), Path(sys.executable).with_name("tensorboard")
+    launch = f"{_shown(python)} {_shown(ROOT / 'jobs' / 'launch.py')}"
+    figures = f"{_shown(python)} {_shown(ROOT / _FOLDER / 'figures.py')}"
+    commands = {
+        "learning curves": f"{_shown(tensorboard)} --logdir {quote(str(layout.runs))}",
+        "update the figures": f"{figures} {quote(str(layout.root))}",
+        "your own image": f"{launch} --local --set data.image=photo.png --output outputs/photo",
+        "a Slurm cluster": f"{launch} --array --dry-run",
+    }
     lines = [f"\nResults of {layout.name}:"]
-    for what, path in (
-        ("one directory per run", layout.runs),
-        ("all runs in one file", layout.merged),
-        ("one row per run", layout.summary),
-        ("figures", layout.figures),
-        ("videos", layout.videos),
-        ("report: open this", layout.report),
-    ):
-        if path.exists():
-            lines.append(f"  {what:<24}{path}")
-    launch = f"{_python()} {_shown(ROOT / 'jobs' / 'launch.py')}"
-    tensorboard = _shown(Path(sys.executable).with_name("tensorboard"))
-    figures = _shown(ROOT / _FOLDER / "figures.py")
-    lines += [
-        "Next:",
-        f"  learning curves         {tensorboard} --logdir {quote(str(layout.runs))}",
-        f"  update the figures      {_python()} {figures} {quote(str(layout.root))}",
-        f"  your own image          {launch} --local --set data.image=photo.png "
-        "--output outputs/photo",
-        f"  a Slurm cluster         {launch} --array --dry-run",
-    ]
+    lines += [f"  {what:<24}{path}" for what, path in results.items() if path.exists()]
+    lines += ["Next:", *(f"  {what:<24}{command}" for what, command in commands.items())]
     return "\n".join(lines)
-
-
-def _python() -> str:
-    return _shown(Path(sys.executable))
 
 
 def _shown(path: Path) -> str:

@@ -19,10 +19,13 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.cost_model import (
     Cost,
-    describe_hours,
+    Costs,
+    Shape,
+    describe_time,
     expected_bytes,
     expected_seconds,
     parameter_count,
+    shape_of,
 )
 from jobs.sweeps.grouping import SINGLE, Packing
 from slurm.batch_script import guarded, post_script, python_command
@@ -36,10 +39,6 @@ SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not t
 SMOKE_TEST_PARAMETERS = 20_000_000
 # The setup neither reads the questions nor writes among the answers.
 _SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
-
-# activation, width, depth, which terms of the loss count, kind of batch
-Shape = tuple[str, int, int, tuple[bool, ...], bool]
-Costs = dict[Shape, Cost]
 
 
 def check(
@@ -79,7 +78,11 @@ def check(
             f"{untried} of {untried + len(costs)} shapes of networks were not tried (more than "
             f"{SMOKE_TEST_PARAMETERS:,} parameters, or more than {SMOKE_TEST_SECONDS:g} seconds)"
         )
-    return [f"expected: {_describe_time(tasks, costs, profile)}, {room}", *notes]
+    time = "no estimate of the time"
+    if costs:  # of a task of several runs: as if it trained one after the other
+        seconds = [sum(expected_seconds(config, costs) for config in task) for task in tasks]
+        time = describe_time(seconds, int(str(profile.gpus).rpartition(":")[2]))
+    return [f"expected: {time}, {room}", *notes]
 
 
 def run_smoke_test(
@@ -105,8 +108,9 @@ def run_smoke_test(
     """
     shapes: dict[Shape, str] = {}
     for name, config in configs.items():
-        shapes.setdefault(_shape(config), name)
-    small = [shape for shape in sorted(shapes, key=_size) if _size(shape) <= SMOKE_TEST_PARAMETERS]
+        shapes.setdefault(shape_of(config), name)
+    small = [each for each in shapes if parameter_count(each) <= SMOKE_TEST_PARAMETERS]
+    small.sort(key=parameter_count)
     questions = [configs[shapes[shape]].canonical_json() for shape in small]
     answers, reason = _ask(questions, code, profile)
     costs: Costs = {}
@@ -115,17 +119,6 @@ def run_smoke_test(
             raise UserError(f"{shapes[shape]}: its network cannot be trained: {answer['error']}")
         costs[shape] = Cost(**answer)
     return costs, len(shapes) - len(costs), reason
-
-
-def _shape(config: RunConfig) -> Shape:
-    model, training = config.model, config.training
-    terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
-    return (model.activation, model.width, model.depth, terms, training.batch == "frame")
-
-
-def _size(shape: Shape) -> int:
-    _, width, depth, *_ = shape
-    return parameter_count(width, depth)
 
 
 def _ask(
@@ -192,26 +185,3 @@ def _check_cluster(
         scripts.append(post_script(layout, profile, "TOKEN", code, after=[]))
     said = [script.test() for script in scripts]
     return [f"the tasks will wait. {text}" for text in said if text]
-
-
-def _describe_time(tasks: Sequence[Sequence[RunConfig]], costs: Costs, profile: Profile) -> str:
-    """What the tasks need. One of several runs: as if it trained one after the other."""
-    if not costs:
-        return "no estimate of the time"
-    seconds = [
-        sum(expected_seconds(config, _cost(config, costs)) for config in task) for task in tasks
-    ]
-    gpus = int(str(profile.gpus).rpartition(":")[2])
-    bound = "at most " if gpus else ""
-    source = "one step measured on this machine's CPU" + (", GPUs are faster" if gpus else "")
-    return f"{bound}{describe_hours(seconds, gpus)} ({source})"
-
-
-def _cost(config: RunConfig, costs: Costs) -> Cost:
-    """The measured cost; for a shape that was not tried, from the closest one that was."""
-    shape = _shape(config)
-    if shape in costs:
-        return costs[shape]
-    closest = min(costs, key=lambda each: abs(_size(each) - _size(shape)))
-    ratio, cost = _size(shape) / _size(closest), costs[closest]
-    return Cost(cost.start, cost.fixed * ratio, cost.point * ratio, cost.evaluated * ratio)

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from inr.progress import describe_errors, describe_rate, describe_seconds
 from inr.storage.paths import SweepLayout
-from jobs.launching.run_table import make_console
+from jobs.launching.terminal import make_console
 from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import ACTIVE, FINISHED, UNFINISHED, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status, status_document

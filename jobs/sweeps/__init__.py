@@ -3,7 +3,6 @@
 __all__ = [
     "fields",
     "grouping",
-    "pack_mode",
     "run_names",
     "sweep_file",
     "yaml_document",

@@ -1,11 +1,14 @@
-"""The fields of a run that sweep files and ``--set`` address, and checks of single values."""
+"""The fields of a run that sweep files and ``--set`` address: their values, checked one by one.
+
+Each parser takes a place of a YAML text, and reads what stands there.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -14,11 +17,15 @@ from pydantic_core import ErrorDetails
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from jobs.sweeps.yaml_document import Place, as_text, show, suggest
+from jobs.sweeps.yaml_document import Part, as_text, show, suggest
 
 WEIGHTS = "training.loss_weights"
 SEED = "training.seed"
 IMAGE = "data.image"
+MAX_RUNS = 1_000_000
+
+Fields = dict[str, Any]  # as written: fields, or groups of them, to values; nested or dotted
+Entries = list[Fields | None]
 
 
 @dataclass(frozen=True)
@@ -26,36 +33,79 @@ class Setting:
     """A value for one field, and where it was written (for messages)."""
 
     value: Any
-    where: Place
+    where: Part
 
 
 # One part of a combination: dotted path of a single field -> what it is set to.
 Settings = dict[str, Setting]
+# Alternatives of which each combination takes one. No axis has no alternative.
+Axis = list[Settings]
 
 
 @cache
 def all_fields() -> dict[str, FieldInfo]:
     """Every single field of a run by its dotted path, in the order of declaration."""
-    return dict(_walk(RunConfig, ""))
-
-
-def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _walk(info.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", info
+    return {path: info for path, info in _walk(RunConfig) if _group(info) is None}
 
 
 @cache
-def all_groups() -> frozenset[str]:
-    """Dotted paths of the groups of fields, such as ``training.loss_weights``."""
-    paths = [path.split(".") for path in all_fields()]
-    return frozenset(".".join(parts[:end]) for parts in paths for end in range(1, len(parts)))
+def all_groups() -> dict[str, list[str]]:
+    """What is in each group of fields, by its dotted path, such as ``training.loss_weights``."""
+    return {path: list(group) for path, info in _walk(RunConfig) if (group := _group(info))}
 
 
-def parse_settings(path: str, value: Any, where: Place) -> Settings:
-    """Check ``value`` for the field or group ``path`` and split it into single fields.
+def _walk(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in model.model_fields.items():
+        yield f"{prefix}{name}", info
+        if _group(info):
+            yield from _walk(info.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
+
+
+def _group(info: FieldInfo) -> dict[str, FieldInfo] | None:
+    """The fields of a group of fields; None for a single one."""
+    return getattr(info.annotation, "model_fields", None)
+
+
+def parse_fields(at: Part) -> Settings:
+    """Read a mapping of fields, or groups of them, to values.
+
+    Raises:
+        UsageError: an unknown field, a wrong value, or a field set twice.
+    """
+    return merge(parse_settings(part.name, part) for part in at)
+
+
+def parse_entries(at: Part) -> Axis:
+    """Read a list of such mappings: one alternative an entry."""
+    return [parse_fields(entry) for entry in at]
+
+
+def parse_choices(at: Part, prefix: str = "") -> list[Axis]:
+    """Read a mapping of fields, or groups of them, to lists of values: one axis a list.
+
+    ``prefix``: path of the group that all of it belongs to, with a final dot.
+
+    Raises:
+        UsageError: an unknown field, a wrong value, or something other than lists.
+    """
+    axes = []
+    for part in at:
+        path = f"{prefix}{part.name}"
+        require_field(path, part)
+        if isinstance(part.value, Mapping) and part.value:
+            axes += parse_choices(part, f"{path}.")
+        elif isinstance(part.value, list) and part.value:
+            axes.append([parse_settings(path, choice) for choice in part])
+        else:
+            raise UsageError(
+                f"{part}: must be a list of values, got {show(part.value)}. "
+                "Fields that do not vary belong in base"
+            )
+    return axes
+
+
+def parse_settings(path: str, at: Part) -> Settings:
+    """Check the value for the field or group ``path`` and split it into single fields.
 
     A mapping sets the fields it names and leaves the others of its group alone; the loss weights
     may also be a list of all four.
@@ -63,44 +113,39 @@ def parse_settings(path: str, value: Any, where: Place) -> Settings:
     Raises:
         UsageError: no such field, or a value of the wrong type or out of range.
     """
+    require_field(path, at)
     if path in all_fields():
-        return {path: Setting(_check(path, value, where), where)}
-    if path not in all_groups():
-        raise UsageError(f"{where}: {unknown_field(path)}")
-    settings: Settings = {}
-    for name, part, member in _split(path, value, where):
-        merge_settings(settings, parse_settings(f"{path}.{name}", member, where / part))
-    return settings
-
-
-def _split(path: str, value: Any, where: Place) -> list[tuple[str, str | int, Any]]:
-    """Name, part of the place, and value of each field of a group."""
-    names = _members(path)
+        return {path: Setting(_check(path, at), at)}
+    names, value = all_groups()[path], at.value
     if isinstance(value, Mapping):
-        return [(name, name, member) for name, member in value.items()]
-    if path == WEIGHTS and isinstance(value, list):
-        if len(value) != len(names):
-            raise UsageError(
-                f"{where}: {show(value)} has {len(value)} weights, {len(names)} are needed: "
-                f"[{', '.join(names)}]"
-            )
-        return [(name, n, value[n]) for n, name in enumerate(names)]
-    kinds = "a list of four numbers or a mapping" if path == WEIGHTS else "a mapping"
-    raise UsageError(
-        f"{where}: {show(value)} given, but {path} is a group of fields. Give {kinds} of "
-        f"{', '.join(names)}, or set one, such as {path}.{names[0]}"
-    )
+        names = list(value)
+    elif path != WEIGHTS or not isinstance(value, list):
+        kinds = "a list of four numbers or a mapping" if path == WEIGHTS else "a mapping"
+        raise UsageError(
+            f"{at}: {show(value)} given, but {path} is a group of fields. Give {kinds} of "
+            f"{', '.join(names)}, or set one, such as {path}.{names[0]}"
+        )
+    elif len(value) != len(names):
+        raise UsageError(
+            f"{at}: {show(value)} has {len(value)} weights, {len(names)} are needed: "
+            f"[{', '.join(names)}]"
+        )
+    pairs = zip(names, at, strict=True)
+    return merge(parse_settings(f"{path}.{name}", part) for name, part in pairs)
 
 
-def merge_settings(target: Settings, more: Settings) -> None:
-    """Add ``more`` to ``target``. Raises `UsageError` if both set the same field."""
-    for path, setting in more.items():
-        if path in target:
-            raise UsageError(
-                f"{setting.where}: {show(setting.value)} given, but {path} is already set at "
-                f"{target[path].where}. Keep one of them"
-            )
-        target[path] = setting
+def merge(parts: Iterable[Settings]) -> Settings:
+    """All of them together. Raises `UsageError` if two set the same field."""
+    merged: Settings = {}
+    for part in parts:
+        for path, setting in part.items():
+            if path in merged:
+                raise UsageError(
+                    f"{setting.where}: {show(setting.value)} given, but {path} is already set at "
+                    f"{merged[path].where}. Keep one of them"
+                )
+            merged[path] = setting
+    return merged
 
 
 def make_config(settings: Settings) -> RunConfig:
@@ -111,10 +156,7 @@ def make_config(settings: Settings) -> RunConfig:
     tree: dict[str, Any] = {}
     for path, setting in settings.items():
         *groups, name = path.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[name] = setting.value
+        reduce(lambda node, group: node.setdefault(group, {}), groups, tree)[name] = setting.value
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
@@ -136,62 +178,48 @@ def flatten_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", value
 
 
-def unknown_field(path: str) -> str:
-    """Message for a field that does not exist: the closest match, or the fields of its group."""
-    fields = list(all_fields()) + sorted(all_groups())
-    by_last_part = [field for field in fields if field.split(".")[-1] == path.split(".")[-1]]
-    closest = by_last_part[:1] or difflib.get_close_matches(path, fields, n=1)
-    if closest:
-        return f"no field {path!r}. Did you mean {closest[0]}?"
+def require_field(path: str, at: Part) -> None:
+    """Raise `UsageError` if there is no such field or group: names what is close, or there is."""
+    fields, groups = all_fields(), all_groups()
+    if path in fields or path in groups:
+        return
+    known = [*fields, *sorted(groups)]
+    by_last_part = [field for field in known if field.split(".")[-1] == path.split(".")[-1]]
+    if closest := by_last_part[:1] or difflib.get_close_matches(path, known, n=1):
+        raise UsageError(f"{at}: no field {path!r}. Did you mean {closest[0]}?")
     parent = path.rpartition(".")[0]
-    known = _members(parent) if parent in all_groups() else sorted(all_fields())
-    scope = f"of {parent} " if parent in all_groups() else ""
-    return f"no field {path!r}. The fields {scope}are {', '.join(known)}"
-
-
-def _members(group: str) -> list[str]:
-    members = (path.removeprefix(f"{group}.") for path in all_fields() if path.startswith(group))
-    return list(dict.fromkeys(member.split(".")[0] for member in members))
+    scope = f"of {parent} " if parent in groups else ""
+    allowed = ", ".join(groups.get(parent) or sorted(fields))
+    raise UsageError(f"{at}: no field {path!r}. The fields {scope}are {allowed}")
 
 
 @cache
 def _adapter(path: str) -> TypeAdapter[Any]:
     info = all_fields()[path]
     kind: Any = info.annotation
-    return TypeAdapter(
-        Annotated[kind, *info.metadata] if info.metadata else kind,
-        config=ConfigDict(allow_inf_nan=False),  # as in the configuration itself
-    )
+    finite = ConfigDict(allow_inf_nan=False)  # as in the configuration itself
+    return TypeAdapter(Annotated[kind, info], config=finite)
 
 
-def _check(path: str, value: Any, where: Place) -> Any:
-    kind = all_fields()[path].annotation
+def _check(path: str, at: Part) -> Any:
+    kind, value = all_fields()[path].annotation, at.value
     tried = as_text(value) if kind is str else value
     if isinstance(value, bool) and kind is not bool and "off" not in get_args(kind):
         tried = object()  # a truth value would pass for a number
     try:
         return _adapter(path).validate_python(tried)
     except ValidationError as error:
-        raise UsageError(
-            f"{where}: {show(value)} is not allowed for {path}: {_refusal(value, error)}"
-        ) from None
+        refusal = _refusal(value, error.errors())
+        raise UsageError(f"{at}: {show(value)} is not allowed for {path}: {refusal}") from None
 
 
-def _refusal(value: Any, error: ValidationError) -> str:
-    """What would have been allowed."""
-    details = error.errors()
-    options = [word for detail in details for word in _literals(detail)]
-    numeric = [detail for detail in details if detail["type"] != "literal_error"]
-    parts = [suggest(value, options)] if options else []
-    parts += [_reason(detail) for detail in numeric[:1]]
+def _refusal(value: Any, details: list[ErrorDetails]) -> str:
+    """What would have been allowed: words such as ``'sine', 'elu' or ...``, and other kinds."""
+    expected = [str(each["ctx"]["expected"]) for each in details if each["type"] == "literal_error"]
+    words = [word for text in expected for word in text.replace(" or ", ", ").split(", ")]
+    parts = [suggest(value, [word.strip("'") for word in words])] if words else []
+    parts += [_reason(each) for each in details if each["type"] != "literal_error"][:1]
     return ", or ".join(parts)
-
-
-def _literals(details: ErrorDetails) -> list[str]:
-    """The words that a field allows, from the error of a wrong one: ``'sine', 'elu' or ...``."""
-    if details["type"] != "literal_error":
-        return []
-    return str(details["ctx"]["expected"]).replace(" or ", ", ").replace("'", "").split(", ")
 
 
 def _reason(details: ErrorDetails) -> str:

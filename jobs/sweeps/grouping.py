@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from inr.config import RunConfig
 from inr.storage.sweep_index import IndexEntry
-from jobs.sweeps.pack_mode import PackMode
+
+# "fused": as one, with a model axis; "processes": in processes of their own, as many at once as
+# `jobs.worker.child_process` says; "auto": fused on a GPU, in processes on a CPU
+PackMode = Literal["auto", "fused", "processes"]
+PACK_MODES: tuple[PackMode, ...] = get_args(PackMode)
 
 Group = Sequence[IndexEntry]  # the runs of one task
 
@@ -20,7 +23,7 @@ class Packing:
 
     Attributes:
         size: most runs of a task.
-        mode: see `jobs.sweeps.pack_mode`.
+        mode: how the runs of a task are trained together, see `PackMode`.
     """
 
     size: int = 1
@@ -33,6 +36,9 @@ class Packing:
         """
         if self.size == 1:
             return [[run] for run in runs]
+
+        from inr.config import RunConfig  # only now: --help needs none of it
+
         by_key: dict[Hashable, list[IndexEntry]] = defaultdict(list)
         for run in runs:
             by_key[RunConfig.model_validate(run.config).fusing_key].append(run)
@@ -58,11 +64,6 @@ SINGLE = Packing()
 def count_of(number: int, what: str) -> str:
     """As in ``1 task`` or ``2 tasks``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def task_numbers(groups: Iterable[Group]) -> dict[str, int]:
-    """The number of the task that trains each run, by run id."""
-    return {run.run_id: number for number, group in enumerate(groups) for run in group}
 
 
 def tasks_of(document: dict[str, Any]) -> list[list[str]]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
 from inr.errors import UsageError
-from jobs.sweeps.fields import Settings, all_fields, all_groups, unknown_field
-from jobs.sweeps.search_space import MAX_RUNS, Axis, Entries, Fields, parse_choices, parse_entries
-from jobs.sweeps.yaml_document import Block, Place, show
+from jobs.sweeps.fields import (
+    MAX_RUNS,
+    Axis,
+    Entries,
+    Fields,
+    Settings,
+    all_fields,
+    parse_choices,
+    parse_entries,
+    require_field,
+)
+from jobs.sweeps.yaml_document import Block, Part, show
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
 # A number, infinite ones included; not a truth value, and not NaN.
@@ -30,10 +40,6 @@ class Constraint(Block):
     ]
     above: _Limit = Field(-math.inf, description="give a number")
     below: _Limit = Field(math.inf, description="give a number")
-
-    def allows(self, draw: Settings, fields: tuple[str, ...]) -> bool:
-        """Whether the ``fields`` of a draw meet the constraint."""
-        return self.above < math.fsum(draw[field].value for field in fields) < self.below
 
 
 def _has_a_limit(constraint: Constraint | None) -> Constraint | None:
@@ -60,7 +66,7 @@ class Random(Block):
     )
 
 
-def draw_axis(block: Random, at: Place) -> Axis:
+def draw_axis(block: Random, at: Part) -> Axis:
     """``count`` distinct draws, the same for the same ``seed``.
 
     The combinations of ``include`` come first, count, and need not meet the constraint.
@@ -68,34 +74,12 @@ def draw_axis(block: Random, at: Place) -> Axis:
     Raises:
         UsageError: a mistake in the block, or fewer than ``count`` draws meet the constraint.
     """
-    axes = [_distinct(axis) for axis in parse_choices(block.choices, at / "choices")]
-    summed = tuple(_summed(block.constraint, axes, at / "constraint" / "sum"))
-    given = _parse_include(block, axes, at / "include")
-    return given if len(given) == block.count else _draw(block, at, axes, summed, given)
-
-
-def _parse_include(block: Random, axes: list[Axis], at: Place) -> Axis:
-    """The combinations that are wanted whatever is drawn."""
-    entries = block.include or []
-    parsed = parse_entries(entries, at)
-    drawn = {path for axis in axes for choice in axis for path in choice}
-    for number, settings in enumerate(parsed):
-        if settings.keys() != drawn:
-            raise UsageError(
-                f"{at / number}: {show(entries[number])} is not allowed: must set the fields that "
-                f"are drawn: {', '.join(sorted(drawn))}"
-            )
-    given = _distinct(parsed)
-    if len(given) > block.count:
-        raise UsageError(
-            f"{at}: {show(entries)} is not allowed: must be at most as many as random.count, "
-            f"{block.count:,}, which includes them"
-        )
-    return given
-
-
-def _draw(block: Random, at: Place, axes: list[Axis], summed: tuple[str, ...], given: Axis) -> Axis:
-    """The combinations ``given``, and random ones up to ``block.count``."""
+    axes = [list(_distinct(axis).values()) for axis in parse_choices(at / "choices")]
+    rule = block.constraint
+    summed = _summed(rule.sum, axes, at / "constraint" / "sum") if rule else set()
+    included = _parse_include(block.count, axes, at / "include") if block.include else {}
+    if len(included) == block.count:
+        return list(included.values())
     total = math.prod(len(axis) for axis in axes)
     if total > sys.maxsize:
         raise UsageError(
@@ -105,15 +89,15 @@ def _draw(block: Random, at: Place, axes: list[Axis], summed: tuple[str, ...], g
     tries = min(total, max(_MAX_TRIES, block.count))
     # sampling positions without replacement makes the draws distinct
     positions = random.Random(block.seed).sample(range(total), tries)  # noqa: S311, no secrets
-    draws: Axis = list(given)
-    taken = [_values(settings) for settings in given]
-    rule = block.constraint
-    for position in positions:
-        draw = _combination(axes, position)
-        if _values(draw) not in taken and (rule is None or rule.allows(draw, summed)):
-            draws.append(draw)
-            if len(draws) == block.count:
-                return draws
+    allowed = (
+        draw
+        for draw in (_combination(axes, position) for position in positions)
+        if _key(draw) not in included
+        and (not rule or rule.above < math.fsum(draw[f].value for f in summed) < rule.below)
+    )
+    draws = [*included.values(), *itertools.islice(allowed, block.count - len(included))]
+    if len(draws) == block.count:
+        return draws
     looked_at = f"all {total:,}" if tries == total else f"{tries:,} of {total:,}"
     met = f" that meet {at / 'constraint'}" if rule else ""
     raise UsageError(
@@ -121,6 +105,49 @@ def _draw(block: Random, at: Place, axes: list[Axis], summed: tuple[str, ...], g
         f"combinations of the choices there are only {len(draws):,}{met}. Lower the count, "
         "or allow more"
     )
+
+
+def _parse_include(count: int, axes: list[Axis], at: Part) -> dict[Hashable, Settings]:
+    """The combinations that are wanted whatever is drawn."""
+    parsed = parse_entries(at)
+    drawn = {path for axis in axes for choice in axis for path in choice}
+    for settings, part in zip(parsed, at, strict=True):
+        if settings.keys() != drawn:
+            raise UsageError(
+                f"{part}: {show(part.value)} is not allowed: must set the fields that "
+                f"are drawn: {', '.join(sorted(drawn))}"
+            )
+    given = _distinct(parsed)
+    if len(given) > count:
+        raise UsageError(
+            f"{at}: {show(at.value)} is not allowed: must be at most as many as random.count, "
+            f"{count:,}, which includes them"
+        )
+    return given
+
+
+def _summed(names: list[str], axes: list[Axis], at: Part) -> set[str]:
+    """The drawn fields that the constraint sums; every draw sets them, to a number."""
+    numeric = [
+        path
+        for path in all_fields()
+        if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
+    ]
+    summed: set[str] = set()
+    for name in names:
+        require_field(name, at)
+        found = {path for path in numeric if f"{path}.".startswith(f"{name}.")}
+        if not found:
+            raise UsageError(
+                f"{at}: {show(name)} is not among the choices, or is no number. Give one of "
+                f"{', '.join(numeric) or 'the choices, with numbers for values'}"
+            )
+        summed |= found
+    return summed
+
+
+def _is_number(setting: Any) -> bool:
+    return setting is not None and isinstance(setting.value, (int, float))
 
 
 def _combination(axes: list[Axis], position: int) -> Settings:
@@ -132,35 +159,13 @@ def _combination(axes: list[Axis], position: int) -> Settings:
     return settings
 
 
-def _distinct(axis: Axis) -> Axis:
-    values = [_values(choice) for choice in axis]
-    return [choice for n, choice in enumerate(axis) if values[n] not in values[:n]]
+def _distinct(axis: Axis) -> dict[Hashable, Settings]:
+    """Each alternative once, by its values."""
+    found: dict[Hashable, Settings] = {}
+    for choice in axis:
+        found.setdefault(_key(choice), choice)
+    return found
 
 
-def _values(settings: Settings) -> dict[str, Any]:
-    return {path: setting.value for path, setting in settings.items()}
-
-
-def _summed(constraint: Constraint | None, axes: list[Axis], at: Place) -> Iterator[str]:
-    """The drawn fields that the constraint sums; every draw sets them, to a number."""
-    numeric = [
-        path
-        for path in all_fields()
-        if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
-    ]
-    wanted = dict.fromkeys(constraint.sum if constraint else ())
-    for name in wanted:
-        if name not in all_fields() and name not in all_groups():
-            raise UsageError(f"{at}: {unknown_field(name)}")
-        if not any(f"{path}.".startswith(f"{name}.") for path in numeric):
-            raise UsageError(
-                f"{at}: {show(name)} is not among the choices, or is no number. Give one of "
-                f"{', '.join(numeric) or 'the choices, with numbers for values'}"
-            )
-    for path in numeric:
-        if any(f"{path}.".startswith(f"{name}.") for name in wanted):
-            yield path
-
-
-def _is_number(setting: Any) -> bool:
-    return setting is not None and isinstance(setting.value, (int, float))
+def _key(settings: Settings) -> Hashable:
+    return frozenset((path, setting.value) for path, setting in settings.items())

@@ -10,34 +10,37 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
-from inr.config import RunConfig
+from inr.config import DataConfig, RunConfig
 from inr.errors import UsageError
 from inr.storage.paths import user_path
-from jobs.sweeps.fields import IMAGE, SEED, Settings, make_config, parse_settings
-from jobs.sweeps.random_search import Random, draw_axis
-from jobs.sweeps.search_space import (
+from jobs.sweeps.fields import (
+    IMAGE,
     MAX_RUNS,
+    SEED,
     Axis,
     Entries,
     Fields,
-    check_axes,
+    Setting,
+    Settings,
+    make_config,
+    merge,
     parse_choices,
     parse_entries,
     parse_fields,
+    parse_settings,
 )
-from jobs.sweeps.yaml_document import Block, Document, as_text, one_line
+from jobs.sweeps.random_search import Random, draw_axis
+from jobs.sweeps.yaml_document import Block, Part, as_text, one_line
 from jobs.sweeps.yaml_file import find_document, parse, read_document, write
 
-BUILT_IN_IMAGE = "camera"  # as `inr.targets.image_file.BUILT_IN`, which loads scikit-image
 SHIPPED = Path(__file__).parent
-
 
 # Text for one line of a table: nothing in it moves the cursor.
 _Line = Annotated[
@@ -71,41 +74,21 @@ class SweepFile(Block):
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep file.
+    """A sweep file, read, checked and expanded.
 
     Attributes:
         name: name of the sweep, and of its directory below ``outputs/``.
         description: the question it answers, or "".
-        base: fields shared by all runs.
-        axes: what varies; the runs are the product of these, the last one innermost.
-        fixed: fields set last, over everything.
-        document: the sweep file with ``set`` completed, as it is kept beside the results.
+        configs: all different configurations, in order.
+        combinations: how many there were before equal ones were put together.
+        text: a sweep file that gives the same runs again, to be kept beside the results.
     """
 
     name: str
     description: str
-    base: Settings
-    axes: list[Axis]
-    fixed: Settings
-    document: dict[str, Any]
-
-    def expand(self) -> tuple[list[RunConfig], int]:
-        """All different configurations in order, and the number of combinations before that.
-
-        Raises `UsageError` when fields of a combination contradict each other.
-        """
-        configs: dict[str, RunConfig] = {}
-        for combination in itertools.product(*self.axes):
-            settings = dict(self.base)
-            for part in combination:
-                settings |= part
-            config = make_config(settings | self.fixed)
-            configs.setdefault(config.run_id, config)
-        return list(configs.values()), math.prod(map(len, self.axes))
-
-    def text(self) -> str:
-        """The sweep file that gives the same runs again."""
-        return write(self.document)
+    configs: list[RunConfig]
+    combinations: int
+    text: str
 
 
 def find_sweep_file(given: str) -> Path:
@@ -119,60 +102,69 @@ def find_sweep_file(given: str) -> Path:
     return path
 
 
-def load_sweep(path: Path, overrides: list[str] | None = None) -> Sweep:
-    """Read and check a sweep file, and fix the fields named in ``overrides`` (``field=value``).
+def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read, check and expand a sweep file, with the fields fixed that ``overrides`` name.
 
-    Image paths are taken relative to the current directory and made absolute.
+    Args:
+        path: the sweep file. Its image paths are taken relative to the current directory.
+        overrides: ``field=value``, as ``--set`` has them; the last one of a field wins.
 
     Raises:
         UsageError: naming the file, the place in it, the value and what is allowed.
     """
     document = read_document(path)
-    document.data = _with_absolute_images({"name": path.stem} | document.data)
+    kept = _with_absolute_images({"name": path.stem} | document.value)
+    document = replace(document, value=kept)
     given = document.check(SweepFile)
-    fixed = parse_fields(given.set, document.at("set")) | parse_overrides(overrides or [])
-    kept = document.data
+    fixed = parse_fields(document / "set")
+    for text in overrides:
+        fixed |= _parse_override(text)
+    base = parse_fields(document / "base")
+    axes = _axes(given, document)
+    combinations = math.prod(len(axis) for axis in axes)
+    if combinations > MAX_RUNS:
+        raise UsageError(
+            f"{document.source}: grid x list x random x seeds: {combinations:,} combinations, "
+            f"at most {MAX_RUNS:,} are allowed"
+        )
+    configs: dict[str, RunConfig] = {}
+    for combination in itertools.product(*axes):
+        settings = dict(base)
+        for part in combination:
+            settings |= part
+        config = make_config(settings | fixed)
+        configs.setdefault(config.run_id, config)
     if fixed:
-        kept = kept | {"set": {path: setting.value for path, setting in fixed.items()}}
-    return Sweep(
-        name=given.name,
-        description=given.description,
-        base=parse_fields(given.base, document.at("base")),
-        axes=_axes(given, document),
-        fixed=fixed,
-        document=kept,
-    )
+        kept = kept | {"set": {field: setting.value for field, setting in fixed.items()}}
+    return Sweep(given.name, given.description, list(configs.values()), combinations, write(kept))
 
 
-def _axes(given: SweepFile, document: Document) -> list[Axis]:
-    axes = parse_choices(given.grid or {}, document.at("grid"))
-    if given.list is not None:
-        axes.append(parse_entries(given.list, document.at("list")))
-    if given.random is not None:
-        axes.append(draw_axis(given.random, document.at("random")))
-    if given.seeds is not None:
-        seeds = range(given.seeds) if isinstance(given.seeds, int) else given.seeds
-        at = document.at("seeds")
-        axes.append([parse_settings(SEED, seed, at / n) for n, seed in enumerate(seeds)])
-    check_axes(axes, document.source)
+def _axes(given: SweepFile, document: Part) -> list[Axis]:
+    """What varies. Raises `UsageError` also for a field that two axes set."""
+    axes = parse_choices(document / "grid") if given.grid else []
+    if given.list:
+        axes.append(parse_entries(document / "list"))
+    if given.random:
+        axes.append(draw_axis(given.random, document / "random"))
+    seeds = document / "seeds"
+    if isinstance(given.seeds, int):
+        axes.append([{SEED: Setting(seed, seeds)} for seed in range(given.seeds)])
+    elif given.seeds:
+        axes.append([parse_settings(SEED, seed) for seed in seeds])
+    merge({field: each[field] for each in axis for field in each} for axis in axes)
     return axes
 
 
-def parse_overrides(overrides: list[str]) -> Settings:
-    """The fields fixed by ``--set field=value`` options; the last one of a field wins."""
-    settings: Settings = {}
-    for text in overrides:
-        path, equals, value = text.partition("=")
-        where = f"--set {one_line(text)}"
-        if not equals or not path.strip() or not value.strip():
-            raise UsageError(f"{where}: write it as field=value, such as training.steps=500")
-        if path.strip() == IMAGE:  # a path is no YAML: it may hold colons and brackets
-            document = Document(where, _absolute(value))
-        else:
-            document = parse(value, where)
-            document.lines.clear()  # all stands on the command line
-        settings |= parse_settings(path.strip(), document.data, document.at())
-    return settings
+def _parse_override(text: str) -> Settings:
+    """What one ``--set`` fixes."""
+    field, equals, value = text.partition("=")
+    source = f"--set {one_line(text)}"
+    if not equals or not field.strip() or not value.strip():
+        raise UsageError(f"{source}: write it as field=value, such as training.steps=500")
+    if field.strip() == IMAGE:  # a path is no YAML: it may hold colons and brackets
+        return parse_settings(IMAGE, Part(source, _absolute(value)))
+    # without lines: all stands on the command line
+    return parse_settings(field.strip(), Part(source, parse(value, source).value))
 
 
 def _with_absolute_images(node: Any, path: str = "") -> Any:
@@ -188,4 +180,4 @@ def _with_absolute_images(node: Any, path: str = "") -> Any:
 
 def _absolute(image: str) -> str:
     """An image path that holds in any working directory; the built-in image has none."""
-    return image if image in ("", BUILT_IN_IMAGE) else os.path.realpath(user_path(image))
+    return image if image in ("", DataConfig().image) else os.path.realpath(user_path(image))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import getitem
+from operator import truediv
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,22 +45,52 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-@dataclass
-class Document:
-    """A YAML text: its name in messages, content as plain data, and line of each part."""
+@dataclass(frozen=True)
+class Part:
+    """A YAML text or a part of it: plain data, and where it stands.
+
+    ``part / name`` is a part of it, which may be missing; ``list(part)`` are all of them: the
+    values of a mapping, the items of a list. ``str(part)`` is its place, as
+    ``file:line: grid.width[1]``.
+
+    Attributes:
+        source: name of the text.
+        value: what stands there; None also where nothing does.
+        lines: of all parts of the text, by path; one that is not listed has none.
+        path: keys and positions, from the top.
+    """
 
     source: str
-    data: Any = None
+    value: Any = None
     lines: dict[Path_, int] = field(default_factory=dict)
+    path: Path_ = ()
 
-    def at(self, *path: str | int) -> Place:
-        """A place in the document."""
-        return Place(self, path)
+    def __truediv__(self, name: str | int) -> Part:
+        try:
+            value = self.value[name]
+        except (LookupError, TypeError):
+            value = None
+        return Part(self.source, value, self.lines, (*self.path, name))
+
+    def __iter__(self) -> Iterator[Part]:
+        names = self.value if isinstance(self.value, Mapping) else range(len(self.value or ()))
+        return (self / name for name in names)
+
+    @property
+    def name(self) -> str:
+        """The key under which it stands."""
+        return str(self.path[-1])
+
+    def __str__(self) -> str:
+        line = self.lines.get(self.path)
+        parts = (f"[{p}]" if isinstance(p, int) else f".{one_line(p)}" for p in self.path)
+        source = f"{self.source}:{line}" if line else self.source
+        return ": ".join(filter(None, (source, "".join(parts).removeprefix("."))))
 
     def check(self, model: type[Model]) -> Model:
         """The content as ``model``. Raises `UsageError` for the first fault: place, value, cure."""
         try:
-            return model.model_validate(self.data)
+            return model.model_validate(self.value)
         except ValidationError as error:
             # a misspelt key first: another may only be missing for it
             first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
@@ -73,33 +103,17 @@ class Document:
                 allowed, inner = known[name].description or allowed, known[name].annotation
                 models = [m for m in getattr(inner, "__args__", ()) if hasattr(m, "model_fields")]
                 known = models[0].model_fields if models else {}
-        if details["type"] == "missing":
-            return f"{self.at(*path)} is missing: {allowed}"
-        if details["type"] == "extra_forbidden":
-            return f"{self.at(*path)}: unknown key {show(path[-1])}: {suggest(path[-1], known)}"
-        while path and path not in self.lines:  # pydantic appends names of alternatives
+        missing, unknown = (details["type"] == kind for kind in ("missing", "extra_forbidden"))
+        while not missing and path and path not in self.lines:  # pydantic appends alternatives
             path = path[:-1]
+        part = reduce(truediv, path, self)
+        if missing:
+            return f"{part} is missing: {allowed}"
+        if unknown:
+            return f"{part}: unknown key {show(path[-1])}: {suggest(path[-1], known)}"
         if details["type"] == "value_error":
-            return f"{self.at(*path)}: {details['ctx']['error']}"
-        value = reduce(getitem, path, self.data)
-        return f"{self.at(*path)}: {show(value)} is not allowed: {allowed}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a value stands, as ``file:line: grid.model.width[1]``; a part of it by ``/``."""
-
-    document: Document
-    path: Path_
-
-    def __truediv__(self, part: str | int) -> Place:
-        return Place(self.document, (*self.path, part))
-
-    def __str__(self) -> str:
-        line = self.document.lines.get(self.path)
-        parts = (f"[{p}]" if isinstance(p, int) else f".{one_line(p)}" for p in self.path)
-        source = f"{self.document.source}:{line}" if line else self.document.source
-        return ": ".join(filter(None, (source, "".join(parts).removeprefix("."))))
+            return f"{part}: {details['ctx']['error']}"
+        return f"{part}: {show(part.value)} is not allowed: {allowed}"
 
 
 def show(value: object) -> str:

@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,12 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from inr.errors import UsageError, describe_os_error
 from inr.storage.paths import user_path
-from jobs.sweeps.yaml_document import Document, Float, Integer, Place, one_line, show, suggest
+from jobs.sweeps.yaml_document import Float, Integer, Part, one_line, show, suggest
 
 MAX_VALUES = 1_000_000
 MAX_BYTES = 8 << 20
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
-
-
-def names_in(folder: Path) -> list[str]:
-    """Names by which `find_document` finds the files of a folder."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def find_document(given: str, folder: Path, what: str) -> Path:
@@ -38,15 +34,16 @@ def find_document(given: str, folder: Path, what: str) -> Path:
     path = user_path(given)
     if path.suffix or len(path.parts) > 1:
         return path
-    if given not in names_in(folder):
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if given not in names:
         raise UsageError(
             f"no {what} {given!r} in {folder}. Give the path of a YAML file, or "
-            f"{suggest(given, names_in(folder))}"
+            f"{suggest(given, names)}"
         )
     return folder / f"{given}.yaml"
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path) -> Part:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
@@ -62,18 +59,18 @@ def read_document(path: Path) -> Document:
         raise UsageError(f"{path}: not a text file in UTF-8. Give a YAML file") from None
     except OSError as error:
         raise UsageError(f"{describe_os_error(error)}. Give a YAML file") from None
-    if not isinstance(document.data, dict):
-        raise UsageError(f"{path}: must be a mapping of keys to values, got {show(document.data)}")
+    if not isinstance(document.value, dict):
+        raise UsageError(f"{path}: must be a mapping of keys to values, got {show(document.value)}")
     return document
 
 
-def parse(text: str, source: str) -> Document:
+def parse(text: str, source: str) -> Part:
     """Read YAML 1.2: true and false are truth values, 1e-4 and 0256 decimal, on and 1:30 text.
 
     Raises:
         UsageError: it is no YAML 1.2, names a key twice, or holds more than ``MAX_VALUES``.
     """
-    document = Document(source)
+    document = Part(source)
     try:
         if other := re.search(r"^%YAML(?! 1\.2\s).*", text, re.MULTILINE):
             raise ValueError(f"{other[0]}: only version 1.2 is read. Remove this line")
@@ -81,14 +78,11 @@ def parse(text: str, source: str) -> Document:
             root = YAML(typ="safe", pure=True).compose(text)
         if root and _size(root, {}) > MAX_VALUES:
             raise UsageError(f"{source}: more than {MAX_VALUES:,} values")
-        if root:
-            document.data = _read(root, document.at())
+        return replace(document, value=_read(root, document)) if root else document
     except RecursionError:
         problem = "nested too deeply, or within itself"
     except (YAMLError, ValueError, OverflowError) as error:
         problem = _describe(error, text)
-    else:
-        return document
     shown = "" if "\n" in text else f"{show(text)} is "
     raise UsageError(f"{source}: {shown}not valid YAML: {problem}")
 
@@ -103,9 +97,9 @@ def _size(node: Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def _read(node: Node, at: Place) -> Any:
+def _read(node: Node, at: Part) -> Any:
     """Plain data from a node; ruamel's own constructors also make dates, sets and the like."""
-    at.document.lines[at.path] = node.start_mark.line + 1
+    at.lines[at.path] = node.start_mark.line + 1
     kind = str(node.tag).removeprefix(_TAG)
     if isinstance(node, MappingNode) and kind == "map":
         return _mapping(node, at)
@@ -116,7 +110,7 @@ def _read(node: Node, at: Place) -> Any:
     raise UsageError(f"{at}: the tag {one_line(kind)} is not allowed. Write plain values")
 
 
-def _mapping(node: MappingNode, at: Place) -> dict[str, Any]:
+def _mapping(node: MappingNode, at: Part) -> dict[str, Any]:
     values: dict[str, Any] = {}
     own: set[str] = set()
     # what << merges comes first, and may be replaced
@@ -132,11 +126,11 @@ def _mapping(node: MappingNode, at: Place) -> dict[str, Any]:
             values |= _merged(item, at)
             continue
         values[name] = _read(item, inner)
-        at.document.lines[inner.path] = key.start_mark.line + 1
+        at.lines[inner.path] = key.start_mark.line + 1
     return values
 
 
-def _merged(node: Node, at: Place) -> dict[str, Any]:
+def _merged(node: Node, at: Part) -> dict[str, Any]:
     """What ``<<`` brings in: a mapping, or several, of which the first counts."""
     values: dict[str, Any] = {}
     for each in reversed(node.value if isinstance(node, SequenceNode) else [node]):
@@ -184,7 +178,8 @@ class _Representer(SafeRepresenter):
         return node
 
     def represent_str(self, data: str) -> ScalarNode:
-        plain = _YAML_1_1.resolve(ScalarNode, data, (True, False)) == f"{_TAG}str"
+        is_text = _YAML_1_1.resolve(ScalarNode, data, (True, False)) == f"{_TAG}str"
+        plain = is_text and not set(":?") & set(data)  # which in a list mark keys to YAML 1.1
         return self.represent_scalar(f"{_TAG}str", data, style=None if plain else "'")
 
 

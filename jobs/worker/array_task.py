@@ -18,8 +18,7 @@ from inr.errors import UserError, run_main
 from inr.files import retried
 from inr.signals import StopRequest
 from inr.storage.paths import SweepLayout
-from jobs.sweeps.grouping import tasks_of
-from jobs.sweeps.pack_mode import PackMode
+from jobs.sweeps.grouping import PackMode, tasks_of
 from jobs.worker.train_pack import run_pack
 from jobs.worker.train_run import run_task
 from slurm.requeue import go_on, require_progress

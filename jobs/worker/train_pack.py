@@ -21,7 +21,7 @@ from inr.results import outcome
 from inr.signals import StopRequest
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
-from jobs.sweeps.pack_mode import PackMode
+from jobs.sweeps.grouping import PackMode
 from jobs.worker.attempt import RunAttempt, Share, given_cpus, one_line
 from jobs.worker.child_process import children_at_once
 from jobs.worker.devices import cuda_devices, require_gpu

@@ -89,9 +89,9 @@ def contestants(given: argparse.Namespace, folder: Path) -> Iterator[Contestant]
 
 def sweep_recipes(sweep: str) -> dict[str, RunConfig]:
     """The recipes of a shipped sweep, named by what differs from the recommended one."""
-    configs, _ = load_sweep(find_sweep_file(sweep)).expand()
+    configs = load_sweep(find_sweep_file(sweep)).configs
     standard = dict(
-        flatten_config(load_sweep(find_sweep_file(RECOMMENDED)).expand()[0][0].model_dump())
+        flatten_config(load_sweep(find_sweep_file(RECOMMENDED)).configs[0].model_dump())
     )
     recipes = {}
     for config in configs:

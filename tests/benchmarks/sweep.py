@@ -45,7 +45,7 @@ from inr.storage.run_writer import RunWriter
 from inr.storage.sweep_index import read_index
 from inr.training.fused_batch import gradients
 from inr.training.trainer import Run, Trainer
-from jobs.sweeps.pack_mode import PACK_MODES, PackMode
+from jobs.sweeps.grouping import PACK_MODES, PackMode
 from jobs.sweeps.sweep_file import load_sweep
 from jobs.sweeps.yaml_file import read_document, write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
@@ -69,7 +69,7 @@ class Timing:
 def sweep_document(batch: str | int | None, steps: int | None) -> dict[str, object]:
     """The quickstart with two seeds, and other batches or steps if given."""
     path = ROOT / "jobs" / "sweeps" / "quickstart.yaml"
-    document = read_document(path).data
+    document = read_document(path).value
     given = {"batch": batch, "steps": steps}
     document["base"]["training"] |= {k: v for k, v in given.items() if v is not None}
     document["seeds"] = 2
@@ -141,7 +141,7 @@ def compare(
         folder = Path(place)
         file = folder / "sweep.yaml"
         file.write_text(write(document), encoding="utf-8")
-        configs, _ = load_sweep(file).expand()
+        configs = load_sweep(file).configs
         check(configs[0])
         contestants: dict[str, Callable[[Path], Timing]] = {
             "peer": lambda out: run_peer(configs, peers, out),

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from inr.config import LossWeights, RunConfig, format_rate
 from jobs.sweeps.fields import make_config, parse_settings
+from jobs.sweeps.yaml_document import Part
 
 WRONG = [
     ({"training": {"learning_rate": 0}}, "greater than 0"),
@@ -90,5 +91,5 @@ def test_configurations_are_frozen() -> None:
 @pytest.mark.parametrize(("given", "mode"), [(True, "on"), (False, "off"), ("auto", "auto")])
 def test_compile_takes_what_yaml_makes_of_on_and_off(given: object, mode: str) -> None:
     assert RunConfig.model_validate({"training": {"compile": given}}).training.compile == mode
-    settings = parse_settings("training.compile", given, "sweep.yaml")
+    settings = parse_settings("training.compile", Part("sweep.yaml", given))
     assert make_config(settings).training.compile == mode

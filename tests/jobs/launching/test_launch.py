@@ -184,7 +184,7 @@ def test_specification_is_kept_with_the_overrides(tmp_path, fake_training):
     sweep = write_sweep(tmp_path, "description: why\nbase: {model.activation: elu}")
     assert main(["--local", "--no-post", "--sweep", sweep, *TINY]) == 0
     layout = SweepLayout(tmp_path / "outputs" / "mine")
-    kept = read_document(layout.specification).data
+    kept = read_document(layout.specification).value
     assert kept["base"] == {"model.activation": "elu"}
     assert kept["set"]["training.steps"] == 4
     # the kept file is a sweep file itself

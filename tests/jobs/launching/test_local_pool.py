@@ -15,7 +15,7 @@ from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_index
 from jobs.launching import local_pool
-from jobs.launching.progress_bars import Display
+from jobs.launching.terminal import Display
 from jobs.worker import devices
 from tests.helpers.local_launch import SMALL, launch
 

@@ -22,10 +22,11 @@ from jobs.launch import main
 from jobs.launching import preflight
 from jobs.launching.cost_model import (
     Cost,
-    describe_hours,
+    describe_time,
     expected_bytes,
     expected_seconds,
     parameter_count,
+    shape_of,
 )
 from jobs.sweeps.grouping import Packing
 from jobs.worker.train_run import run_task
@@ -71,7 +72,7 @@ def layout(tmp_path: Path) -> SweepLayout:
 def test_parameters_are_counted_as_they_are_made(width, depth):
     config = tiny(model={"width": width, "depth": depth})
     made = sum(parameter.numel() for parameter in initialize(config.model, 0).parameters)
-    assert parameter_count(config.model.width, config.model.depth) == made
+    assert parameter_count(shape_of(config)) == made
 
 
 @pytest.mark.parametrize(
@@ -85,9 +86,7 @@ def test_parameters_are_counted_as_they_are_made(width, depth):
 def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
     run_task(str(tmp_path), "a", config.canonical_json())
     used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-    checkpoint = (
-        3 * 4 * parameter_count(config.model.width, config.model.depth)
-    )  # removed at the end
+    checkpoint = 3 * 4 * parameter_count(shape_of(config))  # removed at the end
     assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)
 
 
@@ -95,12 +94,15 @@ def test_time_is_steps_and_evaluations():
     config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
     cost = Cost(start=3, fixed=0.1, point=0.01, evaluated=0.001)
     # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
-    assert expected_seconds(config, cost) == pytest.approx(3 + 10 * (0.1 + 4) + 5 * 2 * 0.4)
+    assert expected_seconds(config, {shape_of(config): cost}) == pytest.approx(
+        3 + 10 * (0.1 + 4) + 5 * 2 * 0.4
+    )
 
 
 def test_words():
-    assert describe_hours([1800, 5400], 0) == "2 task hours, the longest task 1:30:00"
-    assert "2 task hours, 4 GPU hours" in describe_hours([1800, 5400], 2)
+    said = "2 task hours, the longest task 1:30:00 (one step measured on this machine's CPU)"
+    assert describe_time([1800, 5400], 0) == said
+    assert "at most 2 task hours, 4 GPU hours" in describe_time([1800, 5400], 2)
 
 
 # --- networks
@@ -243,7 +245,7 @@ def test_real_script_is_tested(layout, slurm):
 def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     runs = entries(*(tiny(training={"seed": seed}) for seed in range(5)))
     cost = Cost(start=0, fixed=360, point=0, evaluated=0)  # 20 steps: two hours a run
-    costs = {preflight._shape(tiny()): cost}
+    costs = {shape_of(tiny()): cost}
     monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: (costs, 0, ""))
     code = take_snapshot(layout)
     found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))

@@ -44,7 +44,7 @@ def test_a_contradiction_is_shown_where_it_was_written(tmp_path: Path) -> None:
 
 def test_both_sweeps_of_weightings_draw_the_same_in_the_same_order() -> None:
     drawn = [
-        [c.training.loss_weights for c in load_sweep(find_sweep_file(name)).expand()[0]]
+        [c.training.loss_weights for c in load_sweep(find_sweep_file(name)).configs]
         for name in ("loss_weights", "original_loss_weights")
     ]
     assert drawn[0] == drawn[1]
@@ -53,7 +53,7 @@ def test_both_sweeps_of_weightings_draw_the_same_in_the_same_order() -> None:
 @pytest.mark.parametrize("name", ["learning_rate", "activation", "loss_weights"])
 def test_the_original_sweeps_are_of_the_original_protocol(name: str) -> None:
     corrected, published = (
-        load_sweep(find_sweep_file(file)).expand()[0] for file in (name, f"original_{name}")
+        load_sweep(find_sweep_file(file)).configs for file in (name, f"original_{name}")
     )
     assert {config.training.protocol for config in corrected} == {"corrected"}
     for config in published:

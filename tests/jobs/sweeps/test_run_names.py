@@ -8,12 +8,13 @@ from inr.config import RunConfig
 from inr.storage.sweep_index import IndexEntry
 from jobs.sweeps.fields import make_config, parse_settings
 from jobs.sweeps.run_names import name_runs
+from jobs.sweeps.yaml_document import Part
 
 
 def config(**fields) -> RunConfig:
     settings = {}
     for field, value in fields.items():
-        settings |= parse_settings(field.replace("__", "."), value, "test")
+        settings |= parse_settings(field.replace("__", "."), Part("test", value))
     return make_config(settings)
 
 

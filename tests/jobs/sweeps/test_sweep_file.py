@@ -20,7 +20,7 @@ def expand(tmp_path):
     def run(text: str, *overrides: str) -> list[dict]:
         path = tmp_path / "sweep.yaml"
         path.write_text(text)
-        configs, _ = load_sweep(path, list(overrides)).expand()
+        configs = load_sweep(path, list(overrides)).configs
         return [dict(flatten_config(config.model_dump())) for config in configs]
 
     return run
@@ -51,10 +51,9 @@ SHIPPED_SIZES = {
 @pytest.mark.parametrize(("name", "size"), SHIPPED_SIZES.items(), ids=SHIPPED_SIZES)
 def test_shipped_sweep(name, size):
     sweep = load_sweep(find_sweep_file(name))
-    configs, combinations = sweep.expand()
-    assert (sweep.name, len(configs), combinations) == (name, size, size)
+    assert (sweep.name, len(sweep.configs), sweep.combinations) == (name, size, size)
     assert sweep.description
-    names = [entry.name for entry in name_runs(configs, [])]
+    names = [entry.name for entry in name_runs(sweep.configs, [])]
     assert len(set(names)) == size
     header = (SHIPPED / f"{name}.yaml").read_text().split("\n\n")[0]
     assert header.startswith("#")
@@ -90,7 +89,7 @@ def test_home_directories_are_found(monkeypatch, tmp_path):
 
 
 def test_original_draws_are_distinct_and_heavy_enough():
-    configs, _ = load_sweep(find_sweep_file("loss_weights")).expand()
+    configs = load_sweep(find_sweep_file("loss_weights")).configs
     draws = [config.training.loss_weights.as_tuple() for config in configs]
     assert len(set(draws)) == 100
     assert all(sum(draw) > 0.1 for draw in draws)
@@ -210,8 +209,8 @@ def test_random_can_exhaust_the_choices(expand):
 def test_duplicates_are_counted(tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text("grid: {model.width: [8, 8.0, 9]}")
-    configs, combinations = load_sweep(path).expand()
-    assert (len(configs), combinations) == (2, 3)
+    sweep = load_sweep(path)
+    assert (len(sweep.configs), sweep.combinations) == (2, 3)
 
 
 def test_resolved_text_gives_the_same_runs(tmp_path, monkeypatch):
@@ -223,12 +222,12 @@ def test_resolved_text_gives_the_same_runs(tmp_path, monkeypatch):
     sweep = load_sweep(path, ["training.learning_rate=1e-5"])
     again = tmp_path / "elsewhere" / "sweep.yaml"
     again.parent.mkdir()
-    again.write_text(sweep.text())
+    again.write_text(sweep.text)
     monkeypatch.chdir(again.parent)
     resolved = load_sweep(again)
     assert resolved.name == "mine"
-    assert resolved.expand() == sweep.expand()
-    assert {config.data.image for config in sweep.expand()[0]} == {
+    assert resolved == sweep
+    assert {config.data.image for config in sweep.configs} == {
         str(tmp_path / "a.png"),
         str(tmp_path / "b.png"),
     }

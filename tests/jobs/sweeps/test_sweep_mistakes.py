@@ -81,7 +81,7 @@ def test_mistake_is_named(tmp_path, text, fragments):
     path = tmp_path / "sweep.yaml"
     path.write_text(text)
     with pytest.raises(UsageError) as error:
-        load_sweep(path).expand()
+        load_sweep(path)
     message = str(error.value)
     assert "\n" not in message
     assert str(path) in message or text.startswith("grid: {model.width: [1, 2, 3")

@@ -29,7 +29,7 @@ def test_a_file_and_set_read_alike(tmp_path: Path, field: str, written: str, rea
     path = tmp_path / "s.yaml"
     for text, overrides in ((f"base: {{{field}: {written}}}", []), ("{}", [f"{field}={written}"])):
         path.write_text(text)
-        (config,), _ = load_sweep(path, overrides).expand()
+        (config,) = load_sweep(path, overrides).configs
         assert dict(flatten_config(config.model_dump()))[field] == read
 
 
@@ -68,7 +68,7 @@ def test_merge_in_a_sweep(tmp_path: Path) -> None:
     path.write_text(
         "list:\n- &small {model.width: 4, model.depth: 2}\n- {<<: *small, model.depth: 3}"
     )
-    configs, _ = load_sweep(path).expand()
+    configs = load_sweep(path).configs
     assert [(c.model.width, c.model.depth) for c in configs] == [(4, 2), (4, 3)]
 
 
@@ -113,5 +113,5 @@ def test_images_are_paths_as_written(
     expected = tmp_path / image.replace("~/", "home/")
     Path("s.yaml").write_text(f"base: {{data: {{image: {image}}}}}")
     for sweep in (load_sweep(Path("s.yaml")), load_sweep(Path("s.yaml"), [f"data.image={image}"])):
-        ((config,), _) = sweep.expand()
+        (config,) = sweep.configs
         assert config.data.image == str(expected)

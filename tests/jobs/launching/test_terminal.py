@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 
 from inr.progress import Progress, read_progress, write_progress
-from jobs.launching.progress_bars import Display
+from jobs.launching.terminal import Display
 
 
 def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
@@ -21,17 +22,28 @@ def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
     assert read_progress(path) is None
 
 
+def shown(display: Display) -> list[str]:
+    """What the terminal shows, line by line, without the bars."""
+    console = Console(file=io.StringIO(), width=150)
+    console.print(display._live.get_renderable())
+    lines = re.sub("[━╸╺]", "", console.file.getvalue()).splitlines()
+    return [" ".join(line.split()) for line in lines]
+
+
 def test_terminal_shows_a_line_a_task_and_the_total_last():
     console = Console(file=io.StringIO(), force_terminal=True, width=150)
     with Display(console) as display:
         total = Progress(25, 200, 2.0), "0 of 2 runs"
         display.show({"a/first": Progress(25, 100, 2.0, {"psnr_value": 21.5})}, *total)
+        display._live.refresh()
         display.show({"a/first": Progress(50, 100, 4.0), "a/second": None}, *total)
-        lines = [task.description for task in display._progress.tasks]
-        assert lines == ["a/first", "a/second", "0 of 2 runs, 0:14 left"]
+        assert shown(display) == [
+            "a/first 50/100 12/s 0:04",
+            "a/second starting",
+            "0 of 2 runs, 0:14 left 25/200 12/s 0:14",
+        ]
         display.show({"a/second": Progress(75, 100, 3661.0 * 3)}, *total)
-        first = display._progress.tasks[0]
-        assert (first.completed, first.total, first.fields["left"]) == (75, 100, "1:01:01")
+        assert shown(display)[0] == "a/second 75/100 0.0068/s 1:01:01"
     assert "21.5 dB" in console.file.getvalue()
 
 
@@ -41,7 +53,7 @@ def test_plain_output_is_occasional(monkeypatch):
     report = Progress(25, 100, 2.5, {"nmse_value": 0.01})
     display.show({"a": report}, report, "0 of 1 runs")
     assert console.file.getvalue() == ""
-    monkeypatch.setattr("jobs.launching.progress_bars._PLAIN_SECONDS", 0)
+    monkeypatch.setattr("jobs.launching.terminal._PLAIN_SECONDS", 0)
     display.show({"a": report, "b": None}, report, "0 of 2 runs")
     assert console.file.getvalue().splitlines() == [
         "  a: step 25/100, 10/s, 0:08 left, value 1.0e-02",

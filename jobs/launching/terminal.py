@@ -1,0 +1,175 @@
+"""How a launch looks: the table of its runs; progress as bars on a terminal, as lines elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from inr.config import format_rate
+from inr.progress import Progress, describe_errors, describe_rate, describe_seconds
+from inr.storage.sweep_index import IndexEntry
+from jobs.sweeps.fields import WEIGHTS, flatten_config
+from jobs.sweeps.run_names import varying_fields
+
+_PLAIN_SECONDS = 30.0  # between lines, where there is no terminal
+_EDGE = 20  # rows shown at each end of a long table
+_PLAIN_WIDTH = 160  # columns, where the output is no terminal
+_NARROWEST = 20  # columns of a terminal
+
+
+class _Console(Console):
+    def _write_buffer(self) -> None:
+        """Be quiet and go on if nobody reads on (``| head``, a terminal that was closed)."""
+        try:
+            super()._write_buffer()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that does not squeeze tables into 80 columns when it writes to a file.
+
+    Nor into the few that COLUMNS may say.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    console = _Console(stderr=stderr, highlight=False)
+    if not stream.isatty() or console.width < _NARROWEST:
+        console.width = _PLAIN_WIDTH
+    return console
+
+
+def say(text: str) -> None:
+    """Print ``text`` as it is, if anybody still reads."""
+    make_console().out(text, highlight=False)
+
+
+def combinations_table(runs: Sequence[IndexEntry], pending: Mapping[str, str]) -> Table:
+    """One row a run, a column for every field that varies; long tables are cut in the middle.
+
+    ``pending``: of each run that is not complete, by its id, the task that will train it, or "".
+    """
+    flat = [dict(flatten_config(run.config)) for run in runs]
+    columns = _columns(varying_fields(flat))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("#", justify="right")
+    for column in columns:
+        table.add_column(column.partition(".")[2])
+    table.add_column("run", overflow="fold")
+    table.add_column("task" if any(pending.values()) else "")
+    hidden = range(_EDGE, len(runs) - _EDGE) if len(runs) > 2 * _EDGE + 1 else range(0)
+    for number, (run, fields) in enumerate(zip(runs, flat, strict=True)):
+        if number in hidden:
+            if number == hidden.start:
+                table.add_row("…", *["…"] * len(columns), f"… {len(hidden)} more …", "")
+            continue
+        status = pending.get(run.run_id, "complete")
+        values = [_cell(column, fields) for column in columns]
+        table.add_row(str(number), *values, run.name, status)
+    return table
+
+
+def _columns(paths: list[str]) -> list[str]:
+    """The four loss weights share a column."""
+    return list(dict.fromkeys(WEIGHTS if path.startswith(WEIGHTS) else path for path in paths))
+
+
+def _cell(column: str, fields: dict[str, Any]) -> str:
+    if column == "training.learning_rate":
+        return format_rate(fields[column])
+    if column != WEIGHTS:
+        return str(fields[column])
+    return " ".join(f"{value:g}" for path, value in fields.items() if path.startswith(WEIGHTS))
+
+
+class Display:
+    """Shows running tasks and a total. Use it as a context manager.
+
+    Args:
+        console: where to write.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, transient=True, refresh_per_second=10)
+        self._plain_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def show(
+        self,
+        running: Mapping[str, Progress | None],
+        total: Progress | None = None,
+        finished: str = "",
+    ) -> None:
+        """Show the running tasks by name (None: not started yet).
+
+        And ``total``, the steps of all runs since the launch, with how many are ``finished``.
+        """
+        left = f"{finished}, {describe_seconds(total.remaining_seconds)} left" if total else ""
+        if self._console.is_terminal:
+            self._live.update(_table([*running.items(), *([(left, total)] if total else [])]))
+        elif time.monotonic() - self._plain_at >= _PLAIN_SECONDS:
+            self._plain_at = time.monotonic()
+            for name, report in running.items():
+                self.say(f"  {name}: {describe_report(report)}")
+            if total:
+                self.say(left)
+
+
+def _table(lines: list[tuple[str, Progress | None]]) -> Table:
+    """A line a task: name, bar, steps, rate, time left and errors."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(overflow="ellipsis", ratio=3, no_wrap=True)
+    table.add_column(no_wrap=True)
+    for _ in ("steps", "rate", "left"):
+        table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="ellipsis", no_wrap=True)
+    for name, report in lines:
+        if report is None:
+            table.add_row(name, ProgressBar(total=None, width=12), "starting")
+            continue
+        table.add_row(
+            name,
+            ProgressBar(total=report.steps, completed=report.step, width=12),
+            f"{report.step}/{report.steps}",
+            describe_rate(report.rate),
+            describe_seconds(report.remaining_seconds),
+            describe_errors(report.errors),
+        )
+    return table
+
+
+def describe_report(report: Progress | None) -> str:
+    """A task's standing on one line: steps, rate, time left and errors."""
+    if report is None:
+        return "starting"
+    left = report.remaining_seconds
+    parts = [
+        f"step {report.step}/{report.steps}",
+        describe_rate(report.rate),
+        "" if left is None else f"{describe_seconds(left)} left",
+        describe_errors(report.errors),
+    ]
+    return ", ".join(part for part in parts if part)
