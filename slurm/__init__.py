@@ -1,7 +1,6 @@
 """Everything that talks to Slurm: profiles, scripts, submissions, the queue."""
 
 __all__ = [
-    "arrays",
     "batch_script",
     "commands",
     "job_map",
@@ -9,5 +8,6 @@ __all__ = [
     "journal",
     "profile",
     "requeue",
+    "sbatch",
     "submit",
 ]

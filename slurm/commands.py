@@ -35,14 +35,7 @@ class SlurmTimeout(SlurmUnavailable):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program of Slurm said.
-
-    Attributes:
-        program: its name.
-        code: its exit code; negative: the signal that ended it.
-        out: its standard output.
-        err: its standard error.
-    """
+    """What a program of Slurm said, and its exit code; negative: the signal that ended it."""
 
     program: str
     code: int
@@ -68,11 +61,7 @@ def clean_environment() -> dict[str, str]:
 def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0) -> Answer:
     """Run ``program`` and wait for its answer, whatever its exit code.
 
-    Args:
-        program: such as ``squeue``.
-        arguments: its arguments.
-        stdin: what it reads.
-        timeout: seconds to wait; 0: `TIMEOUT_SECONDS`.
+    It reads ``stdin``, and has ``timeout`` seconds; 0: `TIMEOUT_SECONDS`.
 
     Raises:
         SlurmTimeout: it gave no answer in time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -9,20 +10,15 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import Submission
 from slurm.commands import SlurmUnavailable
 from slurm.job_queue import TaskState, accounted, queued
-from slurm.journal import Journal, submission_of
+from slurm.journal import Journal, post_name
 
 
 @dataclass(frozen=True)
 class Place:
-    """A run's place in a submission.
-
-    Attributes:
-        submission: the job.
-        index: the array's task, 0 in a plain job.
-    """
+    """A run's place in a submission."""
 
     submission: Submission
-    index: int
+    index: int  # of the array's task, 0 in a plain job
 
     @property
     def task_id(self) -> str:
@@ -32,46 +28,43 @@ class Place:
 
 
 class JobMap:
-    """The places of all runs of a sweep. Asks for the queue at once, for accounting when needed.
+    """The places of all runs of a sweep, and their tasks in the queue once that was asked for.
 
     Attributes:
         answers: whether the queue could be asked; True when there was nothing to ask.
         notes: what could not be found out, one line each.
-        submissions: every job that was submitted, oldest first, with ids found in the queue.
-
-    Raises:
-        UserError: the index is missing or broken.
     """
 
-    def __init__(self, layout: SweepLayout) -> None:
+    def __init__(self, journal: Journal) -> None:
         self.answers = True
         self.notes: list[str] = []
-        self._sweep = layout.name
-        journal = Journal(layout)
-        self._queue = {
-            (owner.token, task.index): task
-            for task in (self._ask_queue() if journal.submissions else [])
-            if (owner := submission_of(task, journal.submissions, layout.name))
-        }
-        ids = {token: task.job_id for (token, _), task in self._queue.items()}
-        self.submissions = [
-            replace(each, job_id=each.job_id or ids.get(each.token)) for each in journal.submissions
-        ]
-        self._ended: dict[tuple[str, int], TaskState] = {}
-        self._places: dict[str, list[Place]] = {}
-        for submission in self.submissions:
+        self._names = [name.strip() for name in (journal.sweep, post_name(journal.sweep))]
+        self._submissions = {each.token: each for each in journal.submissions}
+        self._places: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for submission in journal.submissions:
             for index, run_ids in enumerate(journal.tasks(submission)):
                 for run_id in run_ids:
-                    self._places.setdefault(run_id, []).append(Place(submission, index))
+                    self._places[run_id].append((submission.token, index))
+        self._queue: dict[tuple[str, int], TaskState] = {}
+
+    @property
+    def submissions(self) -> list[Submission]:
+        """Every job that was submitted, oldest first, with ids found in the queue."""
+        return list(self._submissions.values())
+
+    def places(self, run_id: str) -> list[Place]:
+        """Where the run was submitted, oldest first."""
+        return [
+            Place(self._submissions[token], index) for token, index in self._places.get(run_id, [])
+        ]
 
     def newest(self, run_id: str) -> Place | None:
         """Where the run was last submitted."""
-        places = self._places.get(run_id)
-        return places[-1] if places else None
+        return next(reversed(self.places(run_id)), None)
 
     def waiting_or_running(self, run_id: str) -> tuple[Place, TaskState] | None:
         """The run's task that is in the queue, the newest if there are several."""
-        for place in reversed(self._places.get(run_id, [])):
+        for place in reversed(self.places(run_id)):
             task = self._queue.get((place.submission.token, place.index))
             if task is not None:
                 return place, task
@@ -81,27 +74,51 @@ class JobMap:
         """Tasks of a submission that wait or run."""
         return [task for (token, _), task in self._queue.items() if token == submission.token]
 
-    def ask_accounting(self, run_ids: Iterable[str]) -> None:
-        """Find out how the newest tasks of ``run_ids`` ended."""
-        places = [self.newest(run_id) for run_id in run_ids]
-        jobs = {place.submission.job_id for place in places if place is not None}
-        tasks = accounted({job for job in jobs if job})
-        # a cluster set up anew counts from 1 again, and its accounting may know the old one's jobs
-        ours = [task for task in tasks if submission_of(task, self.submissions, self._sweep)]
-        if any(jobs) and not tasks and self.answers:
+    def ask_queue(self) -> list[TaskState]:
+        """Find out what waits or runs of the sweep. Raises `SlurmUnavailable`."""
+        owned = [(self._owner(task), task) for task in queued()]
+        self._queue = {(owner.token, task.index): task for owner, task in owned if owner}
+        for (token, _), task in self._queue.items():
+            if not self._submissions[token].job_id:
+                self._submissions[token] = replace(self._submissions[token], job_id=task.job_id)
+        return list(self._queue.values())
+
+    def ask_accounting(self, run_ids: Iterable[str]) -> dict[str, TaskState]:
+        """How the newest tasks of ``run_ids`` ended, as far as accounting knows."""
+        places = {run_id: place for run_id in run_ids if (place := self.newest(run_id))}
+        jobs = {job for place in places.values() if (job := place.submission.job_id)}
+        tasks = accounted(jobs)
+        if jobs and not tasks and self.answers:
             self.notes.append(
                 "Slurm's accounting says nothing: how runs ended is told by their files alone"
             )
-        self._ended = {(task.job_id, task.index): task for task in ours}
+        # a cluster set up anew counts from 1 again, and its accounting may know the old one's jobs
+        ends = {(task.job_id, task.index): task for task in tasks if self._owner(task)}
+        found = {key: (at.submission.job_id or "", at.index) for key, at in places.items()}
+        return {run_id: ends[at] for run_id, at in found.items() if at in ends}
 
-    def ended(self, place: Place) -> TaskState | None:
-        """What accounting said of a task; None if it was not asked or does not know."""
-        return self._ended.get((place.submission.job_id or "", place.index))
+    def _owner(self, task: TaskState) -> Submission | None:
+        """The submission that made a task of the queue; None if none of the sweep's did.
 
-    def _ask_queue(self) -> list[TaskState]:
-        try:
-            return queued()
-        except SlurmUnavailable as error:
-            self.answers = False
-            self.notes.append(f"{error}. States are told by the runs' files alone")
-            return []
+        The token on the job decides, in its comment or in the path of its script. Where a site
+        writes over both, a job that has the number and the name of one of ours is ours.
+        """
+        if task.token:  # a cluster set up anew counts from 1 again: other sweeps have our numbers
+            return self._submissions.get(task.token)
+        ours = (each for each in reversed(self.submissions) if each.job_id == task.job_id)
+        return next(ours, None) if task.name in self._names else None
+
+
+def observe_jobs(layout: SweepLayout) -> JobMap:
+    """The jobs of a sweep, and what waits or runs of them, if Slurm says so.
+
+    Raises `UserError` if the index is missing or broken.
+    """
+    jobs = JobMap(Journal(layout))
+    try:
+        if jobs.submissions:
+            jobs.ask_queue()
+    except SlurmUnavailable as error:
+        jobs.answers = False
+        jobs.notes.append(f"{error}. States are told by the runs' files alone")
+    return jobs

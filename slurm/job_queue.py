@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from slurm.commands import SlurmUnavailable, ask_slurm
 
 # No text of a user or a site contains these; line breaks and bars they do.
 _RECORD, _FIELD = "\x1e", "\x1f"
-_QUEUE_FIELDS = ("%F", "%K", "%T", "%r", "%N", "%j", "%o", "%k")
+_QUEUE_FIELDS = ("%i", "%T", "%r", "%N", "%j", "%o", "%k")
 _ACCOUNT_FIELDS = "JobID,State,Reason,NodeList,JobName,Comment"
 _NOTHING = ("None", "None assigned", "(null)", "N/A", "n/a")
 _MEMORY_DAYS = 30  # how far back accounting is searched for a submission
@@ -26,29 +27,16 @@ _TOKEN = re.compile(r"\binr:([0-9a-zA-Z]+)|/([0-9a-f]{12})_submission\.sh")
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of an array, or a plain job.
+    """One task of an array, or a plain job. Text is "" where Slurm says nothing."""
 
-    Attributes:
-        job_id: of the whole array.
-        index: position in the array; 0 for a plain job.
-        state: Slurm's word, such as PENDING, RUNNING, COMPLETED, FAILED, OUT_OF_MEMORY, TIMEOUT,
-            PREEMPTED, NODE_FAIL, CANCELLED.
-        reason: why it waits, or "".
-        node: where it runs or ran, or "".
-        comment: what the submitter or the site wrote on the job, or "". Accounting keeps it only
-            with ``AccountingStoreFlags=job_comment``.
-        name: of the job.
-        command: path of the script that was submitted, or "": accounting does not say.
-    """
-
-    job_id: str
-    index: int
-    state: str
-    reason: str
-    node: str
-    comment: str = ""
+    job_id: str  # of the whole array
+    index: int  # in the array; 0 for a plain job
+    state: str  # Slurm's word, such as PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, CANCELLED
+    reason: str  # why it waits
+    node: str  # where it runs or ran
+    comment: str = ""  # accounting keeps it only with ``AccountingStoreFlags=job_comment``
     name: str = ""
-    command: str = ""
+    command: str = ""  # path of the script that was submitted; accounting does not say
 
     @property
     def token(self) -> str:
@@ -66,10 +54,9 @@ def queued(*options: str) -> list[TaskState]:
     out = ask_slurm("squeue", "--me", "--array", "--noheader", *options, "--format", format_)
     tasks = []
     for record in out.split(_RECORD)[1:]:
-        job, index, state, reason, node, name, command, comment = _fields(record, 8)
-        for job_id, number in _expand(f"{job}_{index}" if index else job):
-            task = TaskState(job_id, number, state, reason, node, comment, name, command)
-            tasks.append(task)
+        job, state, reason, node, name, command, comment = _fields(record, 7)
+        for job_id, index in _expand(job):
+            tasks.append(TaskState(job_id, index, state, reason, node, comment, name, command))
     return tasks
 
 
@@ -96,11 +83,9 @@ def find_job(token: str) -> str | None:
     """
     found = _of(token, queued("--states=all"))
     if not found:
-        try:
-            since = ("--starttime", f"now-{_MEMORY_DAYS}days", "--user", str(os.getuid()))
+        since = ("--starttime", f"now-{_MEMORY_DAYS}days", "--user", str(os.getuid()))
+        with suppress(SlurmUnavailable):
             found = _of(token, _sacct(*since))
-        except SlurmUnavailable:
-            return None
     return max(found, key=int, default=None)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,54 +20,8 @@ from inr.files import exists, retried, write_text
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
 from jobs.sweeps.grouping import Group, PackMode, tasks_of
-from slurm.job_queue import TaskState, queued
 
 SCHEMA = "inr-submission/1"
-ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
-
-
-def comment(token: str) -> str:
-    """What is written on the job of submission ``token``, to find it by."""
-    return f"inr:{token}"
-
-
-def submission_of(
-    task: TaskState, submissions: Sequence[Submission], sweep: str
-) -> Submission | None:
-    """The submission that made a task of the queue; None if none of the sweep's did.
-
-    The token on the job decides, in its comment or in the path of its script. Where a site writes
-    over both, a job that has the number and the name of one of ours is ours.
-    """
-    by_token = {each.token: each for each in submissions}
-    if task.token:  # a cluster set up anew counts from 1 again, so other sweeps have our numbers
-        return by_token.get(task.token)
-    names = (sweep.strip(), post_name(sweep).strip())
-    numbers = {each.job_id: each for each in submissions}
-    return numbers.get(task.job_id) if task.name in names else None
-
-
-def in_queue(submissions: Sequence[Submission], sweep: str) -> list[tuple[Submission, TaskState]]:
-    """Their tasks that wait or run, each with the submission that made it."""
-    tasks = queued()
-    return [(s, task) for task in tasks if (s := submission_of(task, submissions, sweep))]
-
-
-def steady_queue(
-    submissions: Sequence[Submission], sweep: str
-) -> list[tuple[Submission, TaskState]]:
-    """Their tasks in the queue, once none of them is about to leave it or to come back."""
-    deadline = time.monotonic() + ENDING_SECONDS
-    told = False
-    while True:
-        tasks = in_queue(submissions, sweep)
-        ending = [task for _, task in tasks if task.state == "COMPLETING"]
-        if not ending or time.monotonic() > deadline:
-            return tasks
-        if not told:
-            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
-            told = True
-        time.sleep(1)
 
 
 def post_name(sweep: str) -> str:
@@ -77,17 +30,13 @@ def post_name(sweep: str) -> str:
 
 
 class Journal:
-    """The submissions of a sweep. Only the process that holds the launch lock may change it.
+    """The submissions of a sweep, oldest first. Only who holds the launch lock may change it.
 
-    Args:
-        layout: the sweep; its index must be there.
-
-    Raises:
-        UserError: the index is missing or broken.
+    Raises `UserError` if the index of the sweep is missing or broken.
     """
 
     def __init__(self, layout: SweepLayout) -> None:
-        self._layout = layout
+        self._layout, self.sweep = layout, layout.name
         self._entries = read_index(layout)
         self.submissions = known_submissions(layout)
 
@@ -99,6 +48,10 @@ class Journal:
         """The jobs that post-processing is about."""
         return list(self._read(submission).get("after", []))
 
+    def script(self, submission: Submission) -> Path:
+        """Where the script of a submission is before its job id is known."""
+        return self._layout.submitit.resolve() / f"{submission.token}_submission.sh"
+
     def record_intent(
         self,
         batches: Sequence[Sequence[Group]],
@@ -109,12 +62,8 @@ class Journal:
     ) -> list[Submission]:
         """Write down submissions that are about to be made, one a batch of tasks.
 
-        Args:
-            batches: the runs of every task of each.
-            profile: name or path of the cluster profile.
-            code: the snapshot that they run.
-            after: for post-processing, the jobs that it is about.
-            mode: how a task trains several runs, see `jobs.sweeps.grouping`.
+        They run the snapshot ``code``. Post-processing is about the jobs ``after``. The mode says
+        how a task trains several runs, see `jobs.sweeps.grouping`.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new = [Submission(secrets.token_hex(6), now, profile, len(b), None) for b in batches]
@@ -138,32 +87,28 @@ class Journal:
 
     def record_job_id(self, submission: Submission, job_id: str) -> Submission:
         """Write down what Slurm calls it, and keep its script under that name."""
+        script = self.script(submission)
         with suppress(FileNotFoundError):
-            script = self._script(submission.token)
             script.replace(script.with_name(f"{job_id}_submission.sh"))
         confirmed = replace(submission, job_id=job_id)
-        self._write([confirmed if s.token == submission.token else s for s in self.submissions])
+        self._write([confirmed if s == submission else s for s in self.submissions])
         return confirmed
 
     def forget(self, submissions: Sequence[Submission]) -> None:
         """Take back what was announced. A job of it that appears all the same finds no work."""
         if not submissions:
             return
-        tokens = {submission.token for submission in submissions}
-        for token in tokens:
-            self._layout.submission(token).unlink(missing_ok=True)
-            self._script(token).unlink(missing_ok=True)
-        self._write([s for s in self.submissions if s.token not in tokens])
+        for submission in submissions:
+            self._layout.submission(submission.token).unlink(missing_ok=True)
+            self.script(submission).unlink(missing_ok=True)
+        self._write([s for s in self.submissions if s not in submissions])
 
     def _read(self, submission: Submission) -> dict[str, Any]:
         """Its file; one without work if that is gone."""
         return _read(self._layout.submission(submission.token)) or {"runs": []}
 
-    def _script(self, token: str) -> Path:
-        return self._layout.submitit / f"{token}_submission.sh"
-
     def _write(self, submissions: list[Submission]) -> None:
-        write_text(self._layout.index, index_json(self._layout.name, self._entries, submissions))
+        write_text(self._layout.index, index_json(self.sweep, self._entries, submissions))
         self.submissions = submissions
 
 
@@ -171,12 +116,11 @@ def known_submissions(layout: SweepLayout) -> list[Submission]:
     """The submissions in the index, and those of which only the file is left."""
     listed = read_submissions(layout) if exists(layout.index) else []
     tokens = {submission.token for submission in listed}
-    files = (path for path in sorted(layout.submissions.glob("[0-9a-f]*.json")))
+    files = sorted(layout.submissions.glob("[0-9a-f]*.json"))
     strays = [_read(path) for path in files if path.stem not in tokens]
     found = [
         Submission(d["token"], d["created"], d["profile"], len(tasks_of(d)), None)
-        for d in strays
-        if d is not None
+        for d in filter(None, strays)
     ]
     return sorted([*listed, *found], key=lambda submission: submission.created)
 

@@ -43,22 +43,20 @@ _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
 
 
 def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bool:
-    """Requeue the job of this task, unless its user wants it to end.
+    """Requeue the job of this task, unless its user wants it to end. Returns whether it goes on.
 
     Args:
         received: the signal that told it to stop.
         runs: those that it trains; why the job ends is added to their attempts.
 
-    Returns:
-        Whether it goes on.
-
     Raises:
         UserError: it should, and does not: Slurm refuses or does not answer, or `require_progress`.
     """
     runs = list(runs)
+    by = f"asked to by {received.name if received else 'Slurm'}"
     with signals_blocked():  # Slurm sends its warnings to every process of a task
         try:
-            cause = _why_it_ends(received)
+            cause = _why_it_ends(received, by)
             if not cause:
                 return False
             if received != signal.SIGUSR2:
@@ -70,7 +68,7 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
             if received in (signal.SIGUSR2, signal.SIGTERM) and REQUEUE in os.environ:
                 print("the script of the job requeues it, unless its user ended it", flush=True)
                 sys.exit(int(os.environ[REQUEUE]) + (received == signal.SIGTERM))
-            reason = f"perhaps preempted, asked to by {_name(received)}, but not requeued: {error}"
+            reason = f"perhaps preempted, {by}, but not requeued: {error}"
             _amend(runs, "stopped", reason)
             print(f"{reason}. Waiting for Slurm to end this task", file=sys.stderr, flush=True)
             time.sleep(WAIT_SECONDS)  # what Slurm itself ends for others it requeues, if it may
@@ -81,7 +79,7 @@ def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bo
 def require_progress(runs: Iterable[RunLayout]) -> None:
     """Raise `UserError` when the last attempts of this job brought no run a new step."""
     histories = {run: _attempts_of_job(run) for run in runs}
-    tried = {run: each for run, each in histories.items() if each and _goes_on(each[-1])}
+    tried = {k: v for k, v in histories.items() if v and v[-1].status in ("", "stopped", "killed")}
     if not tried or any(_fruitless(each) < MOST_FRUITLESS for each in tried.values()):
         return
     reason = (
@@ -92,9 +90,8 @@ def require_progress(runs: Iterable[RunLayout]) -> None:
     raise UserError(reason)
 
 
-def _why_it_ends(received: signal.Signals | None) -> str:
+def _why_it_ends(received: signal.Signals | None, by: str) -> str:
     """Why Slurm ends this task, as a reason of attempts; "" when its user wants it to end."""
-    by = f"asked to by {_name(received)}"
     try:
         answer = ask_slurm("scontrol", "show", "job", "--oneliner", slurm_job_id())
     except SlurmUnavailable:
@@ -102,9 +99,8 @@ def _why_it_ends(received: signal.Signals | None) -> str:
             return by  # nobody else sends it; whether Slurm requeues will be seen
         raise
     job = dict(_FIELD.findall(answer))
-    restarts = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
     preempted = job.get("PreemptTime", "None")
-    if int(job.get("Restarts", 0)) > restarts:
+    if int(job.get("Restarts", 0)) > int(os.environ.get("SLURM_RESTART_COUNT") or 0):
         return f"{_REQUEUED}, {by}"  # by Slurm or its administrator
     if job.get("Reason") == "TimeLimit":
         return f"time limit, {by}"
@@ -133,10 +129,6 @@ def _attempts_of_job(run: RunLayout) -> list[Attempt]:
     return [each for each in attempts if each.job == slurm_job_id()]
 
 
-def _goes_on(attempt: Attempt) -> bool:
-    return attempt.status in ("", "stopped", "killed")
-
-
 def _fruitless(attempts: Iterable[Attempt]) -> int:
     """How many of the last attempts ended without a new step."""
     count = furthest = 0
@@ -155,7 +147,3 @@ def _amend(runs: Iterable[RunLayout], status: EndStatus, reason: str) -> None:
         attempts = _attempts_of_job(run)
         if attempts and attempts[-1].status in ("", "stopped"):
             amend(run.attempts, attempts[-1].number, status, reason)
-
-
-def _name(received: signal.Signals | None) -> str:
-    return received.name if received else "Slurm"

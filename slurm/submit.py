@@ -3,145 +3,151 @@
 from __future__ import annotations
 
 import itertools
+import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from inr.errors import UserError
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import snapshot_folder, take_snapshot
 from inr.storage.sweep_index import IndexEntry, Submission
-from jobs.sweeps.grouping import SINGLE, Packing
-from slurm.arrays import (
-    DEFAULT_MAX_ARRAY_SIZE,
-    ask_max_array_size,
-    max_array_size,
-    plan_arrays,
-)
-from slurm.batch_script import JobScript, RefusedError, array_script, post_script
-from slurm.commands import SlurmUnavailable
+from jobs.sweeps.grouping import SINGLE, Group, Packing, PackMode
+from slurm.batch_script import BatchScripts
+from slurm.commands import SlurmUnavailable, ask_slurm
+from slurm.job_map import JobMap
 from slurm.job_queue import accounted, find_job
-from slurm.journal import Journal, in_queue, steady_queue
+from slurm.journal import Journal
 from slurm.profile import Profile
+from slurm.sbatch import RefusedError, require_slurm, send
 
+Task = TypeVar("Task")
+
+ENDING_SECONDS = 60.0  # for tasks that were cancelled to leave the queue, or to be queued again
+_DEFAULT_LIMIT = 1001  # Slurm's own default of MaxArraySize
 _FAILED = ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "DEADLINE")
 
 
+@dataclass(frozen=True)
+class JobArrays:
+    """The tasks of a launch, split into job arrays."""
+
+    scripts: BatchScripts
+    batches: list[Sequence[Group]]  # the tasks of each array
+    mode: PackMode = "auto"  # how a task trains several runs
+
+    @property
+    def tasks(self) -> list[Group]:
+        """The tasks of all arrays."""
+        return list(itertools.chain.from_iterable(self.batches))
+
+    def script(self, number: int, token: str, after: str = "") -> str:
+        """The script of array ``number``; it starts when job ``after`` has ended, if given."""
+        count = len(self.batches[number])
+        # arrays run side by side and share the limit, but none can do with less than one task
+        limit = self.scripts.profile.parallelism
+        share = max(1, limit // len(self.batches)) if limit else count
+        return self.scripts.array(token, count, share, after)
+
+    def before(self, number: int) -> int | None:
+        """The array that must end before array ``number`` starts, so that the limit holds."""
+        arrays = len(self.batches)
+        limit = self.scripts.profile.parallelism or arrays
+        return number - limit if arrays > limit <= number else None
+
+
+def plan_arrays(
+    scripts: BatchScripts, runs: Sequence[IndexEntry], packing: Packing = SINGLE
+) -> JobArrays:
+    """Put runs into tasks, and these into as few arrays as the cluster allows, which is asked here.
+
+    Raises `UserError` where there is no cluster, or no answer.
+    """
+    require_slurm()
+    limit = _max_array_size(scripts.profile)
+    if limit is None:
+        raise UserError(
+            "Slurm does not answer `scontrol show config`. Try again when the cluster is back, "
+            "or run here with --local"
+        )
+    return JobArrays(scripts, split(packing.groups(runs), limit), packing.mode)
+
+
 def preview(
-    layout: SweepLayout,
-    runs: Sequence[IndexEntry],
-    profile: Profile,
-    packing: Packing = SINGLE,
+    layout: SweepLayout, runs: Sequence[IndexEntry], profile: Profile, packing: Packing = SINGLE
 ) -> str:
     """What `submit` would do: the number of tasks and arrays, and every distinct sbatch script.
 
     Needs no cluster. Without one, Slurm's default for the size of an array is assumed. The token
     of a submission is made when it is submitted; here it is called TOKEN.
     """
-    asked = ask_max_array_size(profile)
-    limit = DEFAULT_MAX_ARRAY_SIZE if asked is None else asked
+    asked = _max_array_size(profile)
+    limit = _DEFAULT_LIMIT if asked is None else asked
     source = ", Slurm's default: no cluster answers" if asked is None else ""
     tasks = packing.groups(runs)
-    parts = plan_arrays(len(tasks), limit)
-    code = snapshot_folder(layout)
+    arrays = JobArrays(BatchScripts(layout, profile, snapshot_folder(layout)), split(tasks, limit))
     packs = "" if packing.size == 1 else f"# {packing.describe(len(runs), len(tasks))}\n"
     blocks = [
-        f"{packs}# tasks: {len(tasks)}, arrays: {len(parts)} "
+        f"{packs}# tasks: {len(tasks)}, arrays: {len(arrays.batches)} "
         f"(an array holds at most {limit}{source})"
     ]
-    kinds: dict[tuple[int, bool], list[str]] = {}
-    for number, part in enumerate(parts):
-        waits = _before(profile, len(parts), number) is not None
-        kinds.setdefault((part.stop - part.start, waits), []).append(str(number + 1))
-    for (size, waits), arrays in kinds.items():
-        script = _array(layout, profile, "TOKEN", code, size, len(parts), "JOB" if waits else "")
-        blocks.append(f"# array {', '.join(arrays)}: tasks: {size}\n{script.text}")
+    kinds: dict[str, list[int]] = {}
+    for number in range(len(arrays.batches)):
+        after = "" if arrays.before(number) is None else "JOB"
+        kinds.setdefault(arrays.script(number, "TOKEN", after), []).append(number)
+    for script, numbers in kinds.items():
+        names = ", ".join(str(number + 1) for number in numbers)
+        blocks.append(f"# array {names}: tasks: {len(arrays.batches[numbers[0]])}\n{script}")
     return "\n\n".join(blocks)
 
 
-def largest_array(layout: SweepLayout, tasks: int, profile: Profile, code: Path) -> JobScript:
-    """The first script that `submit` will send for ``tasks``, to be tested."""
-    parts = plan_arrays(tasks, max_array_size(profile))
-    return _array(layout, profile, "TOKEN", code, parts[-1].stop - parts[-1].start, len(parts))
+def split(tasks: Sequence[Task], limit: int) -> list[Sequence[Task]]:
+    """Split tasks into as few arrays as allowed, of sizes that differ by at most one.
 
-
-def submit(
-    layout: SweepLayout,
-    runs: Sequence[IndexEntry],
-    profile: Profile,
-    code: Path | None = None,
-    packing: Packing = SINGLE,
-) -> list[Submission]:
-    """Submit ``runs`` as job arrays, each recorded before and after. See also `find_waiting`.
-
-    Args:
-        layout: the sweep; its index must be there.
-        runs: the runs to train.
-        profile: what to ask of the cluster.
-        code: the snapshot to run; None: one of the code that runs now.
-        packing: how runs are put into tasks.
-
-    Raises:
-        UserError: there is no Slurm here, or it refused; names the arrays accepted before.
+    Slurm numbers the tasks of an array from 0 to at most ``limit - 1``. Clusters that
+    forbid arrays say 0 or 1: then every task is a job of its own.
     """
-    tasks = packing.groups(runs)
-    parts = plan_arrays(len(tasks), max_array_size(profile))
-    if not parts:
-        return []
-    code = code or take_snapshot(layout)
-    _array(layout, profile, "TOKEN", code, 1, 1)  # refuses what cannot be submitted
-    journal = Journal(layout)
-    batches = [tasks[part] for part in parts]
-    announced = journal.record_intent(batches, profile.source, code, mode=packing.mode)
+    arrays = -(-len(tasks) // max(1, limit))
+    edges = [number * len(tasks) // max(1, arrays) for number in range(arrays + 1)]
+    return [tasks[start:stop] for start, stop in itertools.pairwise(edges)]
+
+
+def _max_array_size(profile: Profile) -> int | None:
+    """The profile's limit, otherwise the cluster's; None when there is no cluster to ask."""
+    if profile.max_array_size is not None:
+        return profile.max_array_size
+    try:
+        answer = ask_slurm("scontrol", "show", "config")
+    except SlurmUnavailable:
+        return None
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def submit(arrays: JobArrays) -> list[Submission]:
+    """Submit arrays, each recorded before and after. See also `find_waiting`.
+
+    The index of the sweep must be there. Raises `UserError` if Slurm refused; it names the arrays
+    accepted before.
+    """
+    profile, code = arrays.scripts.profile, arrays.scripts.code
+    journal = Journal(arrays.scripts.layout)
+    announced = journal.record_intent(arrays.batches, profile.source, code, mode=arrays.mode)
     accepted: list[Submission] = []
-    for submission in announced:
-        earlier = _before(profile, len(parts), len(accepted))
+    for number, submission in enumerate(announced):
+        earlier = arrays.before(number)
         after = "" if earlier is None else str(accepted[earlier].job_id)
-        script = _array(
-            layout, profile, submission.token, code, submission.tasks, len(parts), after
-        )
+        script = arrays.script(number, submission.token, after)
         try:
-            accepted.append(_send(journal, submission, script))
+            accepted.append(_send(journal, submission, script, profile))
         except (RefusedError, KeyboardInterrupt) as error:
             sure = isinstance(error, RefusedError) and error.certain
-            journal.forget(announced[len(accepted) + (not sure) :])
+            journal.forget(announced[number + (not sure) :])
             raise UserError(f"{str(error) or 'interrupted'}{_taken(accepted)}") from None
     return accepted
-
-
-def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]:
-    """Ids of the runs that wait in Slurm's queue, or run.
-
-    First settles what an earlier launcher left open: a submission of which it did not live to
-    learn the job id is looked up by its token, and forgotten if there is no such job.
-
-    Args:
-        layout: the sweep; its index must be there.
-        pending: the runs that matter. Slurm is not asked if none of them was ever submitted.
-
-    Raises:
-        SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
-    """
-    journal = Journal(layout)
-    runs = {s.token: journal.tasks(s) for s in journal.submissions}
-    wanted = {run.run_id for run in pending}
-    known = itertools.chain.from_iterable(itertools.chain.from_iterable(runs.values()))
-    if wanted.isdisjoint(known) and all(submission.job_id for submission in journal.submissions):
-        return set()
-    try:
-        _settle(journal)
-        tasks = steady_queue(journal.submissions, layout.name)
-    except SlurmUnavailable as error:
-        raise SlurmUnavailable(
-            f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
-            f"still wait or run ({error}). Launch again when it answers"
-        ) from None
-    return {
-        run_id
-        for submission, task in tasks
-        if task.index < len(runs[submission.token])
-        for run_id in runs[submission.token][task.index]
-    }
 
 
 def submit_postprocessing(
@@ -157,69 +163,84 @@ def submit_postprocessing(
     jobs = {s.job_id: s for s in journal.submissions if s.job_id}
     ends = accounted([job for job, s in jobs.items() if not s.tasks])
     failed = {task.job_id for task in ends if task.state in _FAILED}
-    done = [s for job, s in jobs.items() if job not in failed]
-    covered = {job for s in done for job in journal.after(s)}
+    covered = {job for each, s in jobs.items() if each not in failed for job in journal.after(s)}
     about = [job for job, s in jobs.items() if s.tasks and job not in covered]
     if not about:
         return None
     code = code or take_snapshot(layout)
     # an earlier one may still wait: two must not merge at the same time
-    waiting = {task.job_id for _, task in in_queue(journal.submissions, layout.name)}
+    waiting = {task.job_id for task in JobMap(journal).ask_queue()}
     after = [job for job in jobs if job in waiting]
     (submission,) = journal.record_intent([()], profile.source, code, after=about)
+    script = BatchScripts(layout, profile, code).post(submission.token, after)
     try:
-        return _send(
-            journal, submission, post_script(layout, profile, submission.token, code, after)
-        )
+        return _send(journal, submission, script, profile)
     except RefusedError as error:
         if error.certain:
             journal.forget([submission])
         raise
 
 
-def _array(
-    layout: SweepLayout,
-    profile: Profile,
-    token: str,
-    code: Path,
-    count: int,
-    arrays: int,
-    after: str = "",
-) -> JobScript:
-    # Arrays run side by side and share the limit, but none can do with less than one task.
-    share = max(1, profile.parallelism // arrays) if profile.parallelism else count
-    return array_script(layout, profile, token, code, count, share, after)
+def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]:
+    """Ids of those runs of ``pending`` that wait in Slurm's queue, or run.
 
+    First settles what an earlier launcher left open: a submission of which it did not live to
+    learn the job id is looked up by its token, and forgotten if there is no such job. The index of
+    the sweep must be there. Slurm is not asked for the queue if none of the runs was submitted.
 
-def _before(profile: Profile, arrays: int, number: int) -> int | None:
-    """The array that must end before array ``number`` starts, so that the limit holds."""
-    limit = profile.parallelism or arrays
-    return number - limit if arrays > limit <= number else None
-
-
-def _send(journal: Journal, submission: Submission, script: JobScript) -> Submission:
-    """Submit, and write down the job id. An answer that got lost is looked for."""
+    Raises:
+        SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
+    """
+    journal = Journal(layout)
     try:
-        job_id = script.send()
-    except RefusedError:
-        job_id = ""
-        with suppress(SlurmUnavailable):  # a wrapper's words may hide that it was accepted
-            job_id = find_job(submission.token) or ""
-        if not job_id:
-            raise
-    return journal.record_job_id(submission, job_id)
+        _settle(journal)
+        jobs = JobMap(journal)
+        if any(jobs.newest(run.run_id) for run in pending):
+            _ask_steady_queue(jobs)
+    except SlurmUnavailable as error:
+        raise SlurmUnavailable(
+            f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
+            f"still wait or run ({error}). Launch again when it answers"
+        ) from None
+    return {run.run_id for run in pending if jobs.waiting_or_running(run.run_id)}
 
 
 def _settle(journal: Journal) -> None:
     """Give every submission its job id, and forget those without a job."""
     lost = []
     for submission in [s for s in journal.submissions if s.job_id is None]:
-        job_id = find_job(submission.token)
-        if job_id is None:
-            lost.append(submission)
-        else:
+        if job_id := find_job(submission.token):
             journal.record_job_id(submission, job_id)
+        else:
+            lost.append(submission)
     journal.forget(lost)
+
+
+def _ask_steady_queue(jobs: JobMap) -> None:
+    """Ask for the queue, until no task is about to leave it or to come back."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    told = False
+    while ending := [task for task in jobs.ask_queue() if task.state == "COMPLETING"]:
+        if time.monotonic() > deadline:
+            return
+        if not told:
+            print(f"waiting for {len(ending)} tasks that are about to end", flush=True)
+            told = True
+        time.sleep(1)
+
+
+def _send(journal: Journal, submission: Submission, script: str, profile: Profile) -> Submission:
+    """Submit, and write down the job id. An answer that got lost is looked for."""
+    try:
+        job_id = send(script, journal.script(submission), profile)
+    except RefusedError:
+        found = None
+        with suppress(SlurmUnavailable):  # a wrapper's words may hide that it was accepted
+            found = find_job(submission.token)
+        if found is None:
+            raise
+        job_id = found
+    return journal.record_job_id(submission, job_id)
 
 
 def _taken(accepted: Sequence[Submission]) -> str:

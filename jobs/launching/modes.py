@@ -185,8 +185,8 @@ def submit_array(
     """
     from inr.storage.provenance import take_snapshot
     from jobs.launching.preflight import check
-    from slurm.arrays import max_array_size, plan_arrays
-    from slurm.submit import find_waiting, submit
+    from slurm.batch_script import BatchScripts
+    from slurm.submit import find_waiting, plan_arrays, submit
 
     waiting = find_waiting(layout, pending)
     runs = [run for run in pending if run.run_id not in waiting]
@@ -195,12 +195,12 @@ def submit_array(
     code = None
     if runs:
         code = take_snapshot(layout)
-        tasks = len(packing.groups(runs))
-        arrays = len(plan_arrays(tasks, max_array_size(profile)))
-        print(f"submitting {packing.describe(len(runs), tasks)} in {count_of(arrays, 'array')}")
+        arrays = plan_arrays(BatchScripts(layout, profile, code), runs, packing)
+        tasks = packing.describe(len(runs), len(arrays.tasks))
+        print(f"submitting {tasks} in {count_of(len(arrays.batches), 'array')}")
         if preflight:
-            print(*check(layout, runs, profile, code, post, packing), sep="\n")
-        for submission in submit(layout, runs, profile, code, packing):
+            print(*check(arrays, post), sep="\n")
+        for submission in submit(arrays):
             print(f"job {submission.job_id}: {count_of(submission.tasks, 'task')}")
     if post:
         _submit_post(layout, profile, code)

@@ -16,7 +16,6 @@ from inr.config import RunConfig
 from inr.cpus import core_count
 from inr.errors import UserError
 from inr.storage.paths import SweepLayout
-from inr.storage.sweep_index import IndexEntry
 from jobs.launching.cost_model import (
     Cost,
     Costs,
@@ -27,11 +26,11 @@ from jobs.launching.cost_model import (
     parameter_count,
     shape_of,
 )
-from jobs.sweeps.grouping import SINGLE, Packing
-from slurm.batch_script import guarded, post_script, python_command
+from slurm.batch_script import guarded, python_command
 from slurm.commands import clean_environment
 from slurm.profile import Profile
-from slurm.submit import largest_array
+from slurm.sbatch import send_test
+from slurm.submit import JobArrays
 
 FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
 SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
@@ -41,23 +40,12 @@ SMOKE_TEST_PARAMETERS = 20_000_000
 _SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
 
 
-def check(
-    layout: SweepLayout,
-    runs: Sequence[IndexEntry],
-    profile: Profile,
-    code: Path,
-    post: bool,
-    packing: Packing = SINGLE,
-) -> list[str]:
-    """Check everything that ``runs`` need, and estimate what they cost.
+def check(arrays: JobArrays, post: bool) -> list[str]:
+    """Check everything that runs need which are about to be submitted, and estimate their cost.
 
     Args:
-        layout: the sweep, whose directory exists.
-        runs: the runs to submit, at least one.
-        profile: the cluster profile.
-        code: the snapshot that they will run.
+        arrays: at least one. The directory of the sweep exists.
         post: whether post-processing is submitted too.
-        packing: how runs are put into tasks.
 
     Returns:
         Disk and time on one line, then what the user should know, and nothing keeps them from.
@@ -66,11 +54,13 @@ def check(
         UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
             is not there; a network that cannot be trained. Says what to do.
     """
+    scripts = arrays.scripts
+    runs = [run for task in arrays.tasks for run in task]
     configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
-    tasks = [[configs[run.name] for run in task] for task in packing.groups(runs)]
-    room = _check_room(layout, list(configs.values()))
-    notes = _check_cluster(layout, len(tasks), profile, code, post)
-    costs, untried, reason = run_smoke_test(configs, code, profile)
+    tasks = [[configs[run.name] for run in task] for task in arrays.tasks]
+    room = _check_room(scripts.layout, list(configs.values()))
+    notes = _check_cluster(arrays, post)
+    costs, untried, reason = run_smoke_test(configs, scripts.code, scripts.profile)
     if reason:
         notes.append(f"nothing was tried: {reason}, here at least")
     elif untried:
@@ -81,7 +71,7 @@ def check(
     time = "no estimate of the time"
     if costs:  # of a task of several runs: as if it trained one after the other
         seconds = [sum(expected_seconds(config, costs) for config in task) for task in tasks]
-        time = describe_time(seconds, int(str(profile.gpus).rpartition(":")[2]))
+        time = describe_time(seconds, int(str(arrays.scripts.profile.gpus).rpartition(":")[2]))
     return [f"expected: {time}, {room}", *notes]
 
 
@@ -176,12 +166,10 @@ def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
     return words
 
 
-def _check_cluster(
-    layout: SweepLayout, tasks: int, profile: Profile, code: Path, post: bool
-) -> list[str]:
+def _check_cluster(arrays: JobArrays, post: bool) -> list[str]:
     """Let Slurm judge the scripts that will be submitted. Returns what it has to say."""
-    scripts = [largest_array(layout, tasks, profile, code)]
+    scripts = [arrays.script(-1, "TOKEN")]  # none has more tasks
     if post:
-        scripts.append(post_script(layout, profile, "TOKEN", code, after=[]))
-    said = [script.test() for script in scripts]
+        scripts.append(arrays.scripts.post("TOKEN", after=[]))
+    said = [send_test(script, arrays.scripts.profile) for script in scripts]
     return [f"the tasks will wait. {text}" for text in said if text]

@@ -12,7 +12,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.managing.exit_reason import tail
 from jobs.managing.find_run import find_run
-from slurm.job_map import Place
+from slurm.job_map import JobMap
 from slurm.journal import Journal
 
 _HEAD = 4096  # bytes at the start of a log, where a task says what it trains
@@ -59,13 +59,8 @@ def find_logs(layout: SweepLayout, run: IndexEntry) -> list[Path]:
 
 def _submitted_as(layout: SweepLayout, run: IndexEntry) -> set[str]:
     """Slurm's names of the tasks that the run was given to."""
-    journal = Journal(layout)
-    return {
-        Place(submission, index).task_id
-        for submission in journal.submissions
-        for index, run_ids in enumerate(journal.tasks(submission))
-        if submission.job_id and run.run_id in run_ids
-    }
+    places = JobMap(Journal(layout)).places(run.run_id)
+    return {place.task_id for place in places if place.task_id}
 
 
 def _local_logs(layout: SweepLayout, run: IndexEntry) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from jobs.managing.exit_reason import read_exit_reason
 from jobs.managing.observation import Observation, is_launching, read_files
 from jobs.managing.results_cache import Finished, ResultsCache
 from jobs.managing.run_state import ACTIVE, State, classify
-from slurm.job_map import JobMap
+from slurm.job_map import JobMap, observe_jobs
 
 SCHEMA = "inr-status/1"
 
@@ -104,7 +104,7 @@ def read_status(layout: SweepLayout, finished: ResultsCache | None = None) -> Sw
     Raises:
         UserError: the index is missing or broken, or results files cannot be read.
     """
-    job_map = JobMap(layout)
+    job_map = observe_jobs(layout)
     entries = read_index(layout)
     results = (finished or ResultsCache(layout)).read(
         [(layout.run(entry.name), entry.run_id) for entry in entries]
@@ -152,11 +152,10 @@ def _ask_how_they_ended(
         for entry, each in zip(entries, seen, strict=True)
         if each.place and not (each.alive or each.queued)
     }
-    if over:
-        job_map.ask_accounting(over)
-    for each in over.values():
+    ends = job_map.ask_accounting(over)
+    for run_id, each in over.items():
         assert each.place is not None
-        each.ended = job_map.ended(each.place)
+        each.ended = ends.get(run_id)
         each.log = read_exit_reason(layout.submitit / f"{each.place.task_id}_0_log.err")
 
 

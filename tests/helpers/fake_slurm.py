@@ -9,6 +9,7 @@ environment in a file. What it accepted lies in $QUEUE, one line a task in the f
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,8 @@ comment=$(sed -n 's/^#SBATCH --comment=//p' "$script")
 name=$(sed -n "s/^#SBATCH --job-name=//p" "$script" | tr -d "'")
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$script")
 for index in $(seq 0 "${last:-0}"); do
-  [ -n "$last" ] || index=N/A
-  printf '\\x1e%s\\x1f%s\\x1fPENDING\\x1fPriority\\x1f\\x1f%s\\x1f%s\\x1f%s\\n' \\
-    $job $index "$name" "$script" "$comment" >> "$QUEUE"
+  printf '\\x1e%s\\x1fPENDING\\x1fPriority\\x1f\\x1f%s\\x1f%s\\x1f%s\\n' \\
+    "$job${last:+_$index}" "$name" "$script" "$comment" >> "$QUEUE"
 done
 [ -z "$KILLED" ] || kill -KILL $PPID
 eval "${ANSWER:-echo \\$job}"
@@ -61,14 +61,15 @@ class FakeSlurm:
         return [path.read_text() for path in kept]
 
     def waiting(self) -> list[tuple[str, str]]:
-        """Job and array index of every task in the queue."""
+        """Job and array index of every task in the queue, "" for a plain job."""
         tasks = self.queue.read_text().split("\x1e")[1:]
-        return [(task.split("\x1f")[0], task.split("\x1f")[1]) for task in tasks]
+        jobs = [task.split("\x1f")[0].partition("_") for task in tasks]
+        return [(job, index) for job, _, index in jobs]
 
     def take_away(self, job: str) -> None:
         """The tasks of a job have left the queue."""
         tasks = self.queue.read_text().split("\x1e")[1:]
-        left = [task for task in tasks if not task.startswith(f"{job}\x1f")]
+        left = [task for task in tasks if re.split("[_\x1f]", task)[0] != job]
         self.queue.write_text("".join(f"\x1e{task}" for task in left))
 
 

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,11 @@ from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.sweeps.yaml_file import write
 from jobs.worker.train_run import run_task
+from tests.helpers.slurm_commands import ask, wait_for
 
 sys.path.insert(0, str(ROOT / "slurm" / "testbed"))
 
-from local_slurm import Cluster, daemons, start
+from local_slurm import Cluster, start
 
 SECONDS_OF_TRAINING = 5  # about, on one free core
 _BASE = {
@@ -40,21 +40,9 @@ _BASE = {
         "checkpoint_seconds": 1.0,
     },
 }
+LONGER = {"training.steps": 20_000, "record.metrics_every": 10_000}
+LONG = {"training.steps": 60_000, "record.metrics_every": 30_000}  # not to be compared
 _PROFILE = {"partition": "main", "account": "lab", "time": 10, "gpus": 0, "cpus": 1}
-
-
-def ask(*command: str) -> str:
-    """Output of a command that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout.strip()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 180) -> None:
-    """Wait until ``condition`` is true; fail with the queue when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, ask("squeue", "-l")
-        time.sleep(0.25)
 
 
 def urgent_job(nodes: int = 2) -> None:
@@ -78,7 +66,7 @@ def stop_daemon(name: str, number: signal.Signals) -> None:
 
 def start_daemon(name: str) -> None:
     """Bring a daemon back."""
-    start(cluster(), next(each for each in daemons(cluster()) if each.name == name))
+    start(cluster(), name)
 
 
 @contextmanager
@@ -190,3 +178,14 @@ class Sweep:
             frames = {q: file[f"frames/{q}/prediction"][:] for q in QUANTITIES}
         assert set(series) == {*BASE_SERIES, *METRICS} - {"seconds"}
         return {name: np.asarray(data).tobytes() for name, data in (series | frames).items()}
+
+
+def beside(directory: Path, name: str) -> Path:
+    """Where one of several sweeps of a test lies, so that all tests share what is undisturbed."""
+    return directory.with_name(f"{directory.name}_{name}")
+
+
+def end_well(sweep: Sweep) -> None:
+    sweep.wait_until_left()
+    sweep.assert_as_undisturbed()
+    assert "nothing to train" in sweep.launch()

@@ -46,11 +46,11 @@ def row(*fields: str, name: str = "study", script: str = "/x/a.sh") -> str:
 
 
 QUEUE = (
-    row("7", "0", "RUNNING", "None", "n1", "inr:a")
-    + row("7", "12", "PENDING", "JobArrayTaskLimit", "", "inr:a")
-    + row("8", "N/A", "PENDING", "Dependency", "", "(null)")
-    + row("9", "N/A", "RUNNING", "None", "n2", "two\nlines, from\x1fsomebody\x1eelse")
-    + row("nine", "", "RUNNING", "None", "n2", "x" * 10_000)
+    row("7_0", "RUNNING", "None", "n1", "inr:a")
+    + row("7_12", "PENDING", "JobArrayTaskLimit", "", "inr:a")
+    + row("8", "PENDING", "Dependency", "", "(null)")
+    + row("9", "RUNNING", "None", "n2", "two\nlines, from\x1fsomebody\x1eelse")
+    + row("nine", "RUNNING", "None", "n2", "x" * 10_000)
 )
 
 
@@ -66,13 +66,13 @@ def test_queue_lists_tasks_of_arrays_and_plain_jobs(answer: Answer) -> None:
 
 
 def test_waiting_tasks_of_an_array_may_be_listed_together(answer: Answer) -> None:
-    answer("squeue", row("7", "[0-4%2]", "PENDING", "Priority", "", "inr:a"))
+    answer("squeue", row("7_[0-4%2]", "PENDING", "Priority", "", "inr:a"))
     assert [task.index for task in queued()] == [0, 1, 2, 3, 4]
 
 
 def test_text_of_jobs_need_not_be_text(answer: Answer, tmp_path: Path) -> None:
     answer("squeue")
-    bad = row("7", "0", "RUNNING", "None", "n1", "inr:a", name="caf\xe9").encode("latin-1")
+    bad = row("7_0", "RUNNING", "None", "n1", "inr:a", name="caf\xe9").encode("latin-1")
     (tmp_path / "squeue.answer").write_bytes(bad)
     assert [(task.name, task.token) for task in queued()] == [("caf\ufffd", "a")]
 
@@ -180,7 +180,7 @@ def account(job: str, comment: str) -> str:
     return "\x1f".join([job, "COMPLETED", "None", "n1", "study", comment]) + "\n"
 
 
-TWO = row("31", "N/A", "RUNNING", "", "", "inr:a")
+TWO = row("31", "RUNNING", "", "", "inr:a")
 TOKENS = {
     "in the queue": (QUEUE, "", "a", "7"),
     "the newest of two": (QUEUE + TWO, "", "a", "31"),
@@ -190,7 +190,7 @@ TOKENS = {
     "part of another": (QUEUE, account("5", "inr:ab"), "b", None),
     "unknown": (QUEUE, account("5", "inr:b"), "c", None),
     "by its script": (
-        row("6", "0", "RUNNING", "", "", "", script="/x y/0123456789ab_submission.sh"),
+        row("6_0", "RUNNING", "", "", "", script="/x y/0123456789ab_submission.sh"),
         "",
         "0123456789ab",
         "6",

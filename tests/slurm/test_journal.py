@@ -5,53 +5,28 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from inr.config import RunConfig
 from inr.errors import UsageError, UserError
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
 from jobs.launch import main
-from slurm import batch_script, journal
-from tests.helpers.fake_slurm import FakeSlurm, install
-from tests.helpers.synthetic import write_run
-
-SWEEP = """
-base: {data: {size: 16, frames: 2}, model: {width: 8, depth: 1}, training: {steps: 4}}
-seeds: %d
-"""
+from slurm import sbatch, submit
+from tests.helpers.array_launch import command, finish, launch_and_die
+from tests.helpers.fake_slurm import FakeSlurm
 
 
 @pytest.fixture(autouse=True)
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+def _here(slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return install(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def layout(tmp_path: Path) -> SweepLayout:
     return SweepLayout(tmp_path / "out")
-
-
-def command(runs: int, *more: str) -> list[str]:
-    """The arguments of a launch of that many runs."""
-    Path("sweep.yaml").write_text(SWEEP % runs)
-    sweep = ["--array", "--sweep", "sweep.yaml", "--profile", "testbed", "--output", "out"]
-    return [*sweep, "--no-preflight", *more]
-
-
-def launch_and_die(runs: int, **environment: str) -> None:
-    """Launch in another process, which sbatch kills after it accepted a job."""
-    launcher = [sys.executable, str(ROOT / "jobs" / "launch.py"), *command(runs, "--no-post")]
-    died = subprocess.run(launcher, env=os.environ | {"KILLED": "yes"} | environment)
-    assert died.returncode == -signal.SIGKILL
 
 
 def trained_once(layout: SweepLayout, slurm: FakeSlurm, runs: int) -> bool:
@@ -62,13 +37,6 @@ def trained_once(layout: SweepLayout, slurm: FakeSlurm, runs: int) -> bool:
         document = json.loads(layout.submission(tokens[job]).read_text())
         work += document["runs"][int(index) if index.isdigit() else 0 : int(index) + 1]
     return sorted(run["name"] for run in work) == sorted(e.name for e in read_index(layout))
-
-
-def finish(layout: SweepLayout, task: int) -> None:
-    """Let a run be complete."""
-    entry = read_index(layout)[task]
-    path = layout.run(entry.name).results
-    write_run(path, RunConfig.model_validate(entry.config), name=entry.name)
 
 
 def test_second_launch_submits_nothing(layout, slurm, capsys):
@@ -258,7 +226,7 @@ def test_answer_that_names_no_job_is_no_refusal(layout, slurm, monkeypatch):
 
 
 def test_sbatch_that_gives_no_answer_is_looked_up(layout, slurm, monkeypatch):
-    monkeypatch.setattr(batch_script, "_SBATCH_SECONDS", 1.0)
+    monkeypatch.setattr(sbatch, "SECONDS", 1.0)
     monkeypatch.setenv("ANSWER", "exec sleep 60")
     assert main(command(3, "--no-post")) == 0
     assert [s.job_id for s in read_submissions(layout)] == ["41"]
@@ -284,7 +252,7 @@ def test_job_gets_nothing_of_the_shell_that_only_concerns_another_job(layout, sl
 def test_tasks_that_are_ending_are_waited_for(layout, slurm, monkeypatch, capsys):
     assert main(command(2, "--no-post")) == 0
     slurm.queue.write_text(slurm.queue.read_text().replace("PENDING", "COMPLETING"))
-    monkeypatch.setattr(journal.time, "sleep", lambda seconds: slurm.take_away("41"))
+    monkeypatch.setattr(submit.time, "sleep", lambda seconds: slurm.take_away("41"))
     assert main(command(2, "--no-post")) == 0
     assert "waiting for 2 tasks that are about to end" in capsys.readouterr().out
     assert len(slurm.submitted()) == 2
@@ -296,71 +264,6 @@ def test_a_refused_sweep_leaves_nothing(tmp_path, layout, slurm, monkeypatch):
     with pytest.raises(UserError, match="Slurm refused"):
         main(command(3))
     assert not layout.root.exists()
-
-
-# --- post-processing
-
-
-def dependency(script: str) -> str:
-    lines = [line for line in script.splitlines() if "--dependency" in line]
-    return lines[0].partition("=")[2] if lines else ""
-
-
-def test_postprocessing_waits_for_all_arrays(layout, slurm):
-    assert main(command(6)) == 0
-    script = slurm.submitted()[-1]
-    assert dependency(script) == "afterany:41:42"
-    assert "gpus" not in script
-    assert "-m jobs.launching.postprocessing" in script
-    assert [s.tasks for s in read_submissions(layout)] == [3, 3, 0]
-
-
-def test_postprocessing_is_submitted_once(layout, slurm):
-    assert main(command(3)) == 0
-    assert main(command(3)) == 0
-    assert len(slurm.submitted()) == 2
-    # new tasks: again, and after the one that still waits
-    assert main(command(4)) == 0
-    assert dependency(slurm.submitted()[-1]) == "afterany:41:42:43"
-
-
-@pytest.mark.parametrize(
-    ("state", "jobs"), [("CANCELLED by 0", 3), ("FAILED", 3), ("COMPLETED", 2), ("RUNNING", 2)]
-)
-def test_postprocessing_that_failed_is_submitted_again(tmp_path, layout, slurm, state, jobs):
-    assert main(command(3)) == 0
-    slurm.take_away("42")
-    program = tmp_path / "bin" / "sacct"
-    program.write_text(f"#!/bin/sh\nprintf '42\\037{state}\\037\\037n1\\037out_post\\037\\n'\n")
-    assert main(command(3)) == 0
-    assert len(slurm.submitted()) == jobs
-
-
-def test_postprocessing_that_was_not_reached_is_made_up_for(layout, slurm):
-    launch_and_die(3)
-    assert main(command(3)) == 0
-    assert dependency(slurm.submitted()[-1]) == "afterany:41"
-    assert len(slurm.submitted()) == 2
-
-
-def test_postprocessing_of_tasks_that_have_ended_waits_for_nothing(layout, slurm):
-    assert main(command(1, "--no-post")) == 0
-    slurm.take_away("41")
-    finish(layout, 0)
-    assert main(command(1)) == 0
-    assert len(slurm.submitted()) == 2
-    assert dependency(slurm.submitted()[-1]) == ""
-
-
-def test_refused_postprocessing_does_not_undo_the_arrays(layout, slurm, monkeypatch, capsys):
-    monkeypatch.setenv("ACCEPT", "1")
-    monkeypatch.setenv("REFUSAL", "sbatch: error: Batch job submission failed: no")
-    assert main(command(3)) == 0
-    assert "note: no job for post-processing was submitted" in capsys.readouterr().out
-    assert [s.job_id for s in read_submissions(layout)] == ["41"]
-
-
-# --- the index
 
 
 def test_index_keeps_submissions(layout):

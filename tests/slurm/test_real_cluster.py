@@ -1,14 +1,7 @@
 """Sweeps on a real Slurm: run with `eval "$(slurm/testbed/testbed up)"` and `pytest -m slurm`."""
 
-import contextlib
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +15,11 @@ from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, Submission, index_json, read_index, read_submissions
 from jobs.launching.postprocessing import run_postprocessing
 from slurm.profile import Profile, load_profile
-from slurm.submit import preview, submit
+from slurm.submit import preview
+from tests.helpers.array_launch import submit_runs
+from tests.helpers.slurm_commands import ask, jobs, wait_for
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("running_cluster")]
 
 TINY = {
     "data": {"size": 16, "frames": 2},
@@ -32,34 +27,6 @@ TINY = {
     "training": {"steps": 4},
     "record": {"metrics_every": 2, "images_every": 2, "tensorboard": False},
 }
-
-
-def command(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def running_cluster() -> Iterator[None]:
-    """Skip without SLURM_CONF; fail if the cluster that it names does not answer."""
-    if "SLURM_CONF" not in os.environ:
-        pytest.skip('no cluster: eval "$(slurm/testbed/testbed up)"')
-    if shutil.which("sbatch") is None or subprocess.run(["scontrol", "ping"]).returncode:
-        pytest.fail(f"SLURM_CONF={os.environ['SLURM_CONF']}, but this cluster does not answer")
-    others = jobs()
-    yield
-    for job_id in jobs() - others:
-        command("scancel", job_id)
-
-
-def jobs() -> set[str]:
-    """Every job that is waiting or running, an array counting as one."""
-    return set(command("squeue", "-h", "--me", "-o", "%F").split())
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> SweepLayout:
-    return SweepLayout(tmp_path / "a sweep")
 
 
 @pytest.fixture
@@ -77,18 +44,11 @@ def tiny_runs(count: int) -> list[IndexEntry]:
     return entries
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, command("squeue")
-        time.sleep(0.5)
-
-
 def submit_new(layout: SweepLayout, tasks: list[IndexEntry], profile: Profile) -> list[Submission]:
     """Submit a sweep that consists of ``tasks``."""
     layout.root.mkdir(exist_ok=True)
     layout.index.write_text(index_json(layout.name, tasks))
-    return submit(layout, tasks, profile)
+    return submit_runs(layout, tasks, profile)
 
 
 BUSY = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
@@ -97,14 +57,14 @@ BUSY = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING")
 def states(job_id: str, tasks: int = 1) -> list[str]:
     """Final state of every task of a job, once it has left the queue and accounting knows all."""
     queued = ("squeue", "-h", "-j", job_id, "-o", "%T", f"--states={','.join(BUSY)}")
-    wait_for(lambda: command(*queued) == "")
+    wait_for(lambda: ask(*queued) == "")
     wait_for(lambda: len(accounted_states(job_id)) >= tasks)  # a task may be missing for a moment
     wait_for(lambda: set(BUSY).isdisjoint(accounted_states(job_id)))
     return accounted_states(job_id)
 
 
 def accounted_states(job_id: str) -> list[str]:
-    rows = command("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State").splitlines()
+    rows = ask("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State").splitlines()
     return [row.split()[0] for row in rows] or ["PENDING"]
 
 
@@ -142,7 +102,7 @@ def test_job_gets_what_the_profile_asks_for(layout: SweepLayout, testbed: Profil
     assert states(submission.job_id) == ["FAILED"]
     log = (layout.submitit / f"{submission.job_id}_0_log.err").read_text()
     assert "cpus=2 gpu=0" in log
-    job = command("scontrol", "show", "job", submission.job_id)
+    job = ask("scontrol", "show", "job", submission.job_id)
     for words in ("Partition=main", "Account=lab", "Nice=7", "TimeLimit=00:30:00", "mem=2G"):
         assert words in job
     assert "JobName=a sweep" in job
@@ -207,84 +167,6 @@ def test_sweep_longer_than_an_array(layout: SweepLayout, testbed: Profile) -> No
     held = testbed.model_copy(update={"extra": {"hold": True}})
     assert [each.tasks for each in submit_new(layout, tiny_runs(502), held)] == [251, 251]
     assert [each.tasks for each in submit_new(layout, tiny_runs(501), held)] == [501]
-
-
-# --- the test cluster itself
-
-
-def use_testbed(directory: Path, word: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"INR_TESTBED_DIR": str(directory)}
-    script = ROOT / "slurm" / "testbed" / "testbed"
-    return subprocess.run([script, word], env=environment, capture_output=True, text=True)
-
-
-@pytest.fixture
-def second_testbed() -> Iterator[Path]:
-    # not in tmp_path: munge wants a directory that others may enter
-    directory = Path(tempfile.gettempdir()) / f"inr-testbed.test-{os.getpid()}"
-    yield directory
-    use_testbed(directory, "down")
-
-
-def test_testbed_starts_beside_another_and_leaves_nothing(second_testbed: Path) -> None:
-    assert use_testbed(second_testbed, "status").returncode == 3
-    assert "testbed up" in use_testbed(second_testbed, "env").stderr
-
-    first = use_testbed(second_testbed, "up")
-    assert first.stdout == f"export SLURM_CONF={second_testbed}/slurm.conf\n", first.stderr
-    assert "already up" in use_testbed(second_testbed, "up").stderr
-    assert use_testbed(second_testbed, "status").returncode == 0
-    assert (second_testbed / "slurmdbd.conf").stat().st_mode & 0o777 == 0o600
-
-    environment = os.environ | {"SLURM_CONF": f"{second_testbed}/slurm.conf"}
-    job = ["sbatch", "--parsable", "--output=/dev/null", "--wrap", "setsid sleep 987 & sleep 987"]
-    subprocess.run(job, env=environment, check=True, capture_output=True)
-    wait_for(lambda: len(processes("sleep", "987")) == 2)
-    daemons = [file.read_text().split()[0] for file in (second_testbed / "pid").iterdir()]
-    assert all(Path("/proc", daemon).exists() for daemon in daemons)
-
-    assert use_testbed(second_testbed, "down").returncode == 0
-    assert not second_testbed.exists()
-    assert processes("sleep", "987") == []
-    assert [daemon for daemon in daemons if is_alive(daemon)] == []
-    assert use_testbed(second_testbed, "down").returncode == 0
-
-
-def test_testbed_replaces_a_broken_one(second_testbed: Path) -> None:
-    assert use_testbed(second_testbed, "up").returncode == 0
-    controller = (second_testbed / "pid" / "slurmctld").read_text().split()[0]
-    os.kill(int(controller), signal.SIGKILL)
-    wait_for(lambda: not is_alive(controller))
-    assert use_testbed(second_testbed, "status").returncode == 3
-    assert "up in" in use_testbed(second_testbed, "up").stderr
-    assert use_testbed(second_testbed, "status").returncode == 0
-
-
-def test_testbed_removes_nothing_that_is_not_its_own(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-    for word in ("down", "up"):
-        refused = use_testbed(tmp_path, word)
-        assert (refused.returncode, refused.stdout) == (1, "")
-        assert "is no testbed of yours" in refused.stderr
-    assert (tmp_path / "thesis.tex").exists()
-
-
-def processes(*words: str) -> list[str]:
-    """Ids of live processes with exactly this command line."""
-    line = "\0".join(words).encode() + b"\0"
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            if (process / "cmdline").read_bytes() == line:
-                found.append(process.name)
-    return found
-
-
-def is_alive(process: str) -> bool:
-    try:
-        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def test_launcher_runs_a_sweep(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 if "SLURM_CONF" in os.environ:
-    from tests.helpers.slurm_sweep import Sweep, ask, urgent_job, wait_for
+    from tests.helpers.slurm_sweep import Sweep, urgent_job
 
 from inr.storage.sweep_index import read_submissions
+from tests.helpers.slurm_commands import ask, wait_for
 
 # All that the manuals of Slurm's commands name, but SLURM_CONF.
 VARIABLES = (Path(__file__).parent / "slurm_variables.txt").read_text().split()
@@ -22,14 +22,8 @@ VARIABLES = (Path(__file__).parent / "slurm_variables.txt").read_text().split()
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif("SLURM_CONF" not in os.environ, reason="no cluster: make test-slurm"),
+    pytest.mark.usefixtures("queue_left_empty"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_in_the_queue() -> Iterator[None]:
-    yield
-    subprocess.run(["scancel", "--me"], check=True)
-    wait_for(lambda: ask("squeue", "-h", "--me") == "")
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> str:

@@ -288,7 +288,7 @@ def test_array_submits_what_is_not_complete(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "outputs" / "mine" / "runs" / name / "run.h5", config, name=name)
     SweepLayout(tmp_path / "outputs" / "mine").index.write_text(index_json("mine", []))
     assert main(command) == 0
-    assert slurm.waiting() == [("41", "N/A")]
+    assert slurm.waiting() == [("41", "")]
     out = capsys.readouterr().out
     assert "1 of 2 complete: 1 to train" in out
     assert "job 41: 1 task" in out

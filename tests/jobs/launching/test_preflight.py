@@ -28,9 +28,11 @@ from jobs.launching.cost_model import (
     parameter_count,
     shape_of,
 )
-from jobs.sweeps.grouping import Packing
+from jobs.sweeps.grouping import SINGLE, Packing
 from jobs.worker.train_run import run_task
+from slurm.batch_script import BatchScripts
 from slurm.profile import Profile
+from slurm.submit import plan_arrays
 from tests.helpers.fake_slurm import FakeSlurm, install
 
 TINY = {
@@ -44,6 +46,19 @@ PROFILE = Profile.model_validate({"time": 30, "gpus": 1, "cpus": 1})
 
 def tiny(**groups: dict[str, object]) -> RunConfig:
     return RunConfig.model_validate({k: {**v, **groups.get(k, {})} for k, v in TINY.items()})
+
+
+def check(
+    layout: SweepLayout,
+    runs: list[IndexEntry],
+    profile: Profile,
+    code: Path,
+    *,
+    post: bool,
+    packing: Packing = SINGLE,
+) -> list[str]:
+    arrays = plan_arrays(BatchScripts(layout, profile, code), runs, packing)
+    return preflight.check(arrays, post)
 
 
 def entries(*configs: RunConfig) -> list[IndexEntry]:
@@ -157,7 +172,7 @@ def test_smoke_test_has_what_the_setup_and_the_shell_provide(layout, tmp_path, m
 )
 def test_what_only_a_node_has_is_not_missed_here(layout, slurm, fields, said):
     profile = with_fields(**fields)
-    forecast = preflight.check(layout, entries(tiny()), profile, take_snapshot(layout), post=False)
+    forecast = check(layout, entries(tiny()), profile, take_snapshot(layout), post=False)
     assert forecast[-1].startswith("nothing was tried: ")
     assert said in forecast[-1]
 
@@ -196,7 +211,7 @@ def test_network_that_cannot_be_trained_is_named(layout):
 def test_effort_is_bounded(layout, monkeypatch, slurm):
     monkeypatch.setattr(preflight, "SMOKE_TEST_PARAMETERS", 200)
     runs = entries(tiny(), tiny(model={"width": 64}))
-    forecast = preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+    forecast = check(layout, runs, PROFILE, take_snapshot(layout), post=False)
     assert forecast[0].startswith(
         "expected: at most "
     )  # the large one is estimated from the small one
@@ -219,7 +234,7 @@ def test_small_disk_is_refused(layout, slurm, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 1_000_000))
     runs = entries(tiny(data={"size": 512}))
     with pytest.raises(UserError, match=r"1 runs need at most 2\d\.\d MB of disk, 1\.0 MB free"):
-        preflight.check(layout, runs, PROFILE, take_snapshot(layout), post=False)
+        check(layout, runs, PROFILE, take_snapshot(layout), post=False)
 
 
 @pytest.mark.usefixtures("without_smoke_test")
@@ -227,18 +242,18 @@ def test_file_system_without_room_for_files_is_refused(layout, slurm, monkeypatc
     counts = namedtuple("counts", "f_files f_favail f_blocks f_bfree f_bavail f_frsize")
     monkeypatch.setattr(os, "statvfs", lambda path: counts(1_000_000, 9, *[1 << 30] * 4))
     with pytest.raises(UserError, match=r"1 runs write about 10 files and .* room for 9"):
-        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+        check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
 
 
 @pytest.mark.usefixtures("without_smoke_test")
 def test_real_script_is_tested(layout, slurm):
     runs = entries(*(tiny(training={"seed": seed}) for seed in range(7)))
     code = take_snapshot(layout)
-    forecast = preflight.check(layout, runs, PROFILE, code, post=False)
+    forecast = check(layout, runs, PROFILE, code, post=False)
     assert "--array=0-3%4" in slurm.tested.read_text()
     assert "no estimate of the time" in forecast[0]
     assert slurm.submitted() == []
-    preflight.check(layout, runs, PROFILE, code, post=True)
+    check(layout, runs, PROFILE, code, post=True)
     assert "-m jobs.launching.postprocessing" in slurm.tested.read_text()
 
 
@@ -248,7 +263,7 @@ def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
     costs = {shape_of(tiny()): cost}
     monkeypatch.setattr(preflight, "run_smoke_test", lambda configs, code, profile: (costs, 0, ""))
     code = take_snapshot(layout)
-    found = preflight.check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
+    found = check(layout, runs, PROFILE, code, post=False, packing=Packing(2))
     assert "10 task hours, 10 GPU hours, the longest task 4:00:00" in found[0]
     assert "--array=0-2%3" in slurm.tested.read_text()
 
@@ -257,14 +272,14 @@ def test_a_pack_is_said_to_take_the_sum_of_its_runs(layout, slurm, monkeypatch):
 def test_script_that_slurm_would_refuse(layout, slurm, monkeypatch):
     monkeypatch.setenv("VERDICT", "allocation failure: Invalid account or account/partition")
     with pytest.raises(UserError, match=r"Invalid account .*look at account \(None\)"):
-        preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+        check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
 
 
 @pytest.mark.usefixtures("without_smoke_test")
 def test_nodes_that_are_away_keep_nobody_from_submitting(layout, slurm, monkeypatch):
     verdict = "allocation failure: Required node not available (down, drained or reserved)"
     monkeypatch.setenv("VERDICT", verdict)
-    forecast = preflight.check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
+    forecast = check(layout, entries(tiny()), PROFILE, take_snapshot(layout), post=False)
     assert "the tasks will wait. Slurm refused: " in forecast[1]
 
 

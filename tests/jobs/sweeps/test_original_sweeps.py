@@ -37,7 +37,7 @@ def test_a_contradiction_is_shown_where_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text("base:\n  data: {size: 32, frames: 4, sigma_end: 5}\n  model: {width: 8}\n")
     with pytest.raises(UsageError, match=r"data\.sigma_end is 5") as error:
-        load_sweep(path, ["training.protocol=original"]).expand()
+        load_sweep(path, ["training.protocol=original"])
     assert "base.data.sigma_end" in str(error.value)
     assert "width" not in str(error.value)
 

@@ -1,4 +1,4 @@
-"""What a night on a cluster does to a sweep, one fault at a time, on a real Slurm.
+"""Tasks that Slurm ends before their work is done: preemption, time limits, requeueing.
 
 Each ends with every run complete and equal, byte for byte, to an undisturbed one, or listed with
 the right reason.
@@ -9,47 +9,31 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import pytest
-from skimage.data import camera
+
+from tests.helpers.slurm_commands import ask, wait_for
 
 if "SLURM_CONF" in os.environ:
     from tests.helpers.slurm_sweep import (
-        ROOT,
+        LONG,
+        LONGER,
         Sweep,
-        ask,
+        beside,
+        end_well,
         urgent_job,
-        wait_for,
-        without,
     )
 
 pytestmark = [
     pytest.mark.slurm,
     pytest.mark.skipif("SLURM_CONF" not in os.environ, reason="no cluster: make test-slurm"),
-    # daemons that a test brings back are meant to outlive the object that started them
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("queue_left_empty"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_in_the_queue() -> Iterator[None]:
-    yield
-    subprocess.run(["scancel", "--me"], check=True)
-    wait_for(lambda: ask("squeue", "-h", "--me") == "")
-
-
-def end_well(sweep: Sweep) -> None:
-    sweep.wait_until_left()
-    sweep.assert_as_undisturbed()
-    assert "nothing to train" in sweep.launch()
 
 
 def test_preemption_signal(tmp_path: Path) -> None:
@@ -98,15 +82,6 @@ def test_signal_before_the_first_step(tmp_path: Path) -> None:
     wait_for(lambda: ask("squeue", "-h", "-j", job, "-o", "%T") == "RUNNING")
     ask("scancel", "--signal=USR2", job)
     end_well(sweep)
-
-
-LONGER = {"training.steps": 20_000, "record.metrics_every": 10_000}
-LONG = {"training.steps": 60_000, "record.metrics_every": 30_000}  # not to be compared
-
-
-def beside(directory: Path, name: str) -> Path:
-    """Where one of several sweeps of a test lies, so that all tests share what is undisturbed."""
-    return directory.with_name(f"{directory.name}_{name}")
 
 
 @contextmanager
@@ -282,209 +257,3 @@ def test_requeue_by_hand(tmp_path: Path) -> None:
     ask("scontrol", "requeue", f"{sweep.job_ids[0]}_1")
     end_well(sweep)
     assert len(sweep.attempts(1)) == 2
-
-
-def test_training_process_killed(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
-    sweep.launch()
-    os.kill(sweep.wait_until_training(0), signal.SIGKILL)
-    sweep.wait_until_left()
-    name = sweep.runs[0].name
-    wait_for(lambda: sweep.states()[name]["state"] not in ("running", "waiting"), 60)
-    assert sweep.states()[name]["state"] in ("failed", "lost")
-    assert "1 to train" in sweep.launch()
-    end_well(sweep)
-    killed, last = sweep.attempts(0)
-    assert killed.status == "killed"
-    assert last.first_step > 0
-
-
-def test_slurmd_killed_and_brought_back(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, nodelist="n1")
-    sweep.launch()
-    sweep.wait_until_training(0)
-    with without("slurmd-n1"):
-        time.sleep(3)
-    end_well(sweep)
-
-
-def test_retry_avoids_a_node_that_failed(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, {"seeds": 2, "set": LONGER})
-    ask("scontrol", "update", "node=n2", "state=drain", "reason=test")
-    try:
-        sweep.launch()
-        for position in (0, 1):
-            sweep.wait_until_training(position)
-        ask("scontrol", "update", "node=n1", "state=down", "reason=test")
-        requeued = ("squeue", "-h", "-r", "-j", sweep.job_ids[0], "-t", "PENDING", "-o", "%i")
-        wait_for(lambda: len(ask(*requeued).splitlines()) == 2)
-        ask("scancel", sweep.job_ids[0])
-        sweep.wait_until_left()
-        wait_for(lambda: {run["state"] for run in sweep.states().values()} == {"cancelled"})
-    finally:
-        for node in ("n1", "n2"):
-            subprocess.run(["scontrol", "update", f"node={node}", "state=resume"], check=False)
-    said = sweep.manage("retry", "--no-preflight", "--no-post")
-    assert "n1 excluded, where at least 2 runs failed for the node's reasons" in said
-    end_well(sweep)
-    for position in (0, 1):
-        first, *_, last = sweep.attempts(position)
-        assert (first.node, last.node, last.status) == ("n1", "n2", "complete")
-
-
-def test_slurmctld_restarted(tmp_path: Path) -> None:
-    # Slurm's commands wait some ten seconds before they give up
-    longer = {"training.steps": 40_000, "record.metrics_every": 20_000}
-    sweep = Sweep(tmp_path, {"seeds": 2, "set": longer})
-    sweep.launch()
-    sweep.wait_until_training(0)
-    with without("slurmctld", signal.SIGTERM):
-        assert "Slurm" in sweep.launch(code=1)
-        assert sweep.states()[sweep.runs[0].name]["state"] in ("running", "done")
-    end_well(sweep)
-
-
-def test_accounting_stopped(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
-    with without("slurmdbd"):
-        sweep.launch()
-        sweep.wait_until_training(0)
-        assert sweep.states()[sweep.runs[0].name]["state"] == "running"
-        end_well(sweep)
-        assert {run["state"] for run in sweep.states().values()} == {"done"}
-
-
-@pytest.mark.parametrize("moment", ["before sbatch", "after sbatch"])
-def test_launcher_killed(moment: str, tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
-    fake = tmp_path / "bin" / "sbatch"
-    fake.parent.mkdir()
-    real = shutil.which("sbatch") if moment == "after sbatch" else "true"
-    fake.write_text(f'#!/bin/sh\n{real} "$@"\nkill -9 $PPID\nsleep 1\n')
-    fake.chmod(0o755)
-    killed = subprocess.run(
-        sweep.command("--no-preflight", "--no-post"),
-        env=os.environ | {"PATH": f"{fake.parent}:{os.environ['PATH']}"},
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
-    submitted = 2 if moment == "after sbatch" else 0
-    assert len(ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()) == submitted
-    sweep.launch()
-    assert len(ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()) == 2
-    end_well(sweep)
-    assert all(len(sweep.attempts(position)) == 1 for position in (0, 1))
-
-
-def test_working_tree_edited_while_tasks_wait(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for package in ("inr", "jobs", "postprocess", "slurm"):
-        shutil.copytree(
-            ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    sweep = Sweep(tmp_path, extra={"begin": "now+6"})
-    subprocess.run(
-        sweep.command("--no-preflight", "--no-post", root=tree),
-        env=os.environ | {"PYTHONPATH": str(tree)},
-        check=True,
-        capture_output=True,
-    )
-    (tree / "inr" / "training" / "fit.py").write_text("raise SystemExit('edited')\n")
-    end_well(sweep)
-
-
-def test_array_larger_than_allowed(tmp_path: Path) -> None:
-    short = {"training.steps": 200, "record.metrics_every": 100}
-    sweep = Sweep(tmp_path, {"seeds": 5, "set": short}, max_array_size=2)
-    sweep.launch()
-    assert len(sweep.job_ids) == 3
-    end_well(sweep)
-
-
-def test_two_thousand_tasks_are_split_at_the_limit_of_the_cluster(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, {"seeds": 2000}, extra={"hold": True})
-    begin = time.monotonic()
-    sweep.launch()
-    assert time.monotonic() - begin < 30
-    assert len(sweep.job_ids) == 4
-    waiting = ask("squeue", "-h", "--me", "-r", "-o", "%i").splitlines()
-    assert len(waiting) == 2000
-    sweep.launch()
-    assert len(sweep.job_ids) == 4
-    sweep.manage("cancel", "--yes")
-    wait_for(lambda: ask("squeue", "-h", "--me") == "")
-
-
-def test_crash_and_lack_of_memory_stay_with_their_run(tmp_path: Path) -> None:
-    image = tmp_path / "photo.png"
-    iio.imwrite(image, camera()[::16, ::16])
-    several = [
-        {"training.seed": 0},
-        {"data.image": str(image)},
-        {"model.width": 9000, "model.depth": 2, "training.steps": 2},
-    ]
-    sweep = Sweep(tmp_path, {"list": several}, memory="700MB", extra={"begin": "now+4"})
-    sweep.launch()
-    image.unlink()
-    sweep.wait_until_left()
-    good, crashed, large = (run.name for run in sweep.runs)
-    states = sweep.states()
-    assert states[good]["state"] == "done"
-    assert states[crashed]["state"] == "failed"
-    assert "photo.png: does not exist" in states[crashed]["reason"]
-    assert states[large]["state"] == "out_of_memory"
-
-
-def test_full_disk(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    ask("mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk))
-    try:
-        sweep = Sweep(tmp_path)
-        sweep.output.symlink_to(disk)
-        sweep.launch()
-        sweep.wait_until_training(0)
-        (disk / "filler").write_bytes(b"\0" * (os.statvfs(disk).f_bavail * 4096 - 8_000))
-        sweep.wait_until_left()
-        states = {run["state"] for run in sweep.states().values()}
-        assert states <= {"disk_full", "failed", "done"}
-        assert states != {"done"}
-        (disk / "filler").unlink()
-        sweep.launch()
-        end_well(sweep)
-    finally:
-        ask("umount", "--lazy", str(disk))
-
-
-def test_cancel_and_launch_again(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
-    sweep.launch()
-    sweep.wait_until_training(0)
-    sweep.manage("cancel", "--yes")
-    sweep.wait_until_left()
-    assert sweep.states()[sweep.runs[0].name]["state"] == "cancelled"
-    assert "2 to train" in sweep.launch()
-    end_well(sweep)
-    assert sweep.attempts(0)[-1].first_step > 0
-
-
-def test_post_processing_follows_a_sweep_with_failures(tmp_path: Path) -> None:
-    image = tmp_path / "photo.png"
-    iio.imwrite(image, camera()[::16, ::16])
-    short = {"training.steps": 200, "record.metrics_every": 50}
-    several = [{"training.seed": 0}, {"training.seed": 1}, {"data.image": str(image)}]
-    sweep = Sweep(tmp_path, {"list": several, "set": short}, extra={"begin": "now+4"})
-    done = subprocess.run(
-        sweep.command("--no-preflight"), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    image.unlink()
-    wait_for(lambda: ask("squeue", "-h", "--me") == "")
-    assert sweep.layout.summary.is_file()
-    table = sweep.layout.summary.read_text()
-    assert table.count("complete") == 2
-    assert len(list(sweep.layout.figures.glob("*.png"))) >= 10
-    made = [path.relative_to(sweep.layout.videos) for path in sweep.layout.videos.rglob("*.mp4")]
-    assert sum(path.parts[0] == "compare" for path in made) == 1
-    assert sum(path.parts[0] == "zoom" for path in made) == 1
-    assert sum(path.parts[0] not in ("compare", "zoom") for path in made) == 2  # a run each
