@@ -40,14 +40,8 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     ``total`` is their number, where ``items`` cannot tell.
     """
     console = Console(stderr=True)
-    return rich_track(
-        items,
-        description=description,
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    disable = not console.is_terminal
+    return rich_track(items, description, total, console=console, transient=True, disable=disable)
 
 
 def print_problems(problems: pd.DataFrame, total: int) -> None:
@@ -63,18 +57,16 @@ def print_problems(problems: pd.DataFrame, total: int) -> None:
 
 def print_written(written: Sequence[Path], kept: int, where: Path) -> None:
     """Say how many files were written and where, name them, and what was up to date."""
+    suffixes: dict[str, list[str]] = {}
+    for path in written:
+        name = path.relative_to(where).as_posix().removesuffix(path.suffix)
+        suffixes.setdefault(name, []).append(path.suffix)
     if written:
-        suffixes: dict[str, list[str]] = {}
-        for path in written:
-            name = path.relative_to(where).as_posix().removesuffix(path.suffix)
-            suffixes.setdefault(name, []).append(path.suffix)
-        by_kind: dict[str, list[str]] = {}
-        for name, found in suffixes.items():
-            by_kind.setdefault(", ".join(found), []).append(name)
         print(f"wrote {_files(len(written))} in {where}:")
-        for kind, names in by_kind.items():
-            text = f"{', '.join(names)} ({kind})"
-            print(textwrap.indent(textwrap.fill(text, width=90, break_on_hyphens=False), "  "))
+    for kind in dict.fromkeys(", ".join(found) for found in suffixes.values()):
+        names = ", ".join(name for name, found in suffixes.items() if ", ".join(found) == kind)
+        text = textwrap.fill(f"{names} ({kind})", width=90, break_on_hyphens=False)
+        print(textwrap.indent(text, "  "))
     if kept:
         print(f"kept {_files(kept, 'up-to-date ')} in {where} (--force writes them again)")
 

@@ -45,6 +45,10 @@ class Interval:
         low, high = sorted((function(self.low), function(self.high)))
         return Interval(function(self.estimate), low, high)
 
+    def overlaps(self, other: Interval) -> bool:
+        """True when the intervals have a point in common."""
+        return self.low <= other.high and other.low <= self.high
+
 
 @overload
 def interquartile_mean(values: ArrayLike) -> float: ...
@@ -81,11 +85,7 @@ def interquartile_mean(values: ArrayLike, axis: int | None = None) -> float | np
 
 
 def bootstrap_interval(
-    scores: Sequence[ArrayLike],
-    statistic: Statistic,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
+    scores: Sequence[ArrayLike], statistic: Statistic, *, draws: int = DRAWS, seed: int = 0
 ) -> Interval:
     """95 % percentile interval of a statistic by the stratified bootstrap.
 
@@ -105,13 +105,8 @@ def bootstrap_interval(
     strata = _strata(scores)
     rng = np.random.default_rng(seed)
     resampled = [stratum[resample(len(stratum), draws, rng)] for stratum in strata]
-    values = statistic(np.concatenate(resampled, axis=-1), axis=-1)
-    low, high = percentile_limits(values)
-    return Interval(
-        estimate=float(statistic(np.concatenate(strata), axis=-1)),
-        low=float(low),
-        high=float(high),
-    )
+    low, high = percentile_limits(statistic(np.concatenate(resampled, axis=-1), axis=-1))
+    return Interval(float(statistic(np.concatenate(strata), axis=-1)), float(low), float(high))
 
 
 def probability_of_improvement(

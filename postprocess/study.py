@@ -10,15 +10,13 @@ sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
 import inr.startup  # noqa: F401
 
 # isort: split
-import shutil
 from pathlib import Path
 
 from inr.errors import ArgumentParser, UserError, run_main
-from inr.files import replace_atomically
+from inr.files import write_bytes, write_text
 from postprocess.plots import style
-from postprocess.replication.data import Study, collect, read_tables, sweep_names, write_tables
+from postprocess.replication.data import collect, read_tables, sweep_names, write_tables
 from postprocess.replication.figure import draw_rates
-from postprocess.replication.numbers import Numbers
 from postprocess.replication.text import render
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -46,18 +44,21 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.outputs and arguments.check:
         parser.error("--check reads the kept tables: give it without DIR")
-    folder = DOCS / "study"
-    study = refresh(arguments.outputs, folder) if arguments.outputs else read_tables(folder)
-    text, path = render(study), DOCS / "study.md"
-    if arguments.check:
-        return check(text, path)
-    with replace_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    print(f"wrote {path}")
+    folder, path = DOCS / "study", DOCS / "study.md"
+    if arguments.outputs:
+        refresh(arguments.outputs, folder)
+    text = render(read_tables(folder))
+    if not arguments.check:
+        write_text(path, text)
+        print(f"wrote {path}")
+    elif path.is_file() and path.read_text(encoding="utf-8") == text:
+        print(f"{path}: agrees with {', '.join(f'{name}.csv' for name in sweep_names())}")
+    else:
+        raise UserError(f"{path}: not what the tables give. Write it with: postprocess/study.py")
     return 0
 
 
-def refresh(outputs: Path, folder: Path) -> Study:
+def refresh(outputs: Path, folder: Path) -> None:
     """Tables and figures from the sweeps. Raises `UserError` if one of them is missing."""
     for path in write_tables(collect(outputs), folder):
         print(f"wrote {path}")
@@ -65,20 +66,9 @@ def refresh(outputs: Path, folder: Path) -> Study:
         source = outputs / sweep / "figures" / f"{figure}.png"
         if not source.is_file():
             raise UserError(f"{source}: missing. Draw it with: figures.py {outputs / sweep}")
-        with replace_atomically(folder / f"{name}.png") as temporary:
-            shutil.copyfile(source, temporary)
+        write_bytes(folder / f"{name}.png", source.read_bytes())
     study = read_tables(folder)  # as they are kept: six digits
-    style.save(draw_rates(Numbers(study)), folder / "rates", ("png",))
-    return study
-
-
-def check(text: str, path: Path) -> int:
-    """Whether the text is the one that the tables give."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        raise UserError(f"{path}: not what the tables give. Write it with: postprocess/study.py")
-    names = ", ".join(f"{name}.csv" for name in sweep_names())
-    print(f"{path}: agrees with {names}")
-    return 0
+    style.save(draw_rates(study), folder / "rates", ("png",))
 
 
 if __name__ == "__main__":

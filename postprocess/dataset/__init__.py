@@ -1,3 +1,3 @@
 """One table of all runs: merged, checked, read."""
 
-__all__ = ["integrity", "read", "run_frames", "run_reader", "usage"]
+__all__ = ["read", "run_frames", "run_reader"]

@@ -6,7 +6,7 @@
     /series/<column>    1-D, all runs one after the other: `run` (row of /runs), then the series
     /runs/<column>      1-D, one row per run of index.json, in task order:
                         run_id, name, task, status, reason, seconds, host, device,
-                        what all attempts used (`postprocess.dataset.usage.COLUMNS`),
+                        what all attempts used (`run_reader.USAGE`),
                         results (path of run.h5 from the sweep directory, for the frames),
                         rows (length of the series), step, loss and every metric at the last row,
                         heldout_<metric>, and the configuration as dotted columns
@@ -26,8 +26,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,49 +42,37 @@ from inr.files import remove_leftovers, replace_atomically
 from inr.quantities import METRICS
 from inr.results import SWEEP_SCHEMA
 from inr.storage.lock import RunLock
-from inr.storage.paths import RunLayout, SweepLayout
+from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
 from postprocess.command_line import track
-from postprocess.dataset import usage
-from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, Record, read_record
-from postprocess.dataset.sweep_tables import (
-    VERSION,
-    SeriesReader,
-    SeriesTable,
-    read_sources,
-    write_sources,
-)
-from postprocess.worker_pool import Batch, run_isolated, usable_cores
+from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, read_run
+from postprocess.dataset.sweep_tables import VERSION, Archive, SeriesTable
+from postprocess.worker_pool import ChildLostError, run_isolated
 
-_BATCH_RUNS = 16  # at most: what is in memory at once, and read again after a crash
 _LOCK_SECONDS = 600.0  # how long to wait for another merge of the same sweep
 
 
-def fingerprint(layout: SweepLayout) -> str:
-    """Identify the inputs of a merge: the index, and size and time of change of every run file."""
-    return _fingerprint(_keys(layout, read_index(layout)))
+def find_inputs(layout: SweepLayout) -> dict[str, IndexEntry]:
+    """Every run, by a text that changes with everything that its row and its series come from."""
 
+    def state(path: Path) -> str:
+        try:
+            status = path.stat()
+        except OSError:
+            return "missing"
+        return f"{status.st_size} {status.st_mtime_ns}"
 
-def _fingerprint(keys: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join((SWEEP_SCHEMA, VERSION, *keys)).encode()).hexdigest()
-
-
-def _keys(layout: SweepLayout, entries: Sequence[IndexEntry]) -> list[str]:
-    """Per run, a text that changes with everything that its row and its series come from."""
-    keys = []
-    for entry in entries:
+    inputs = {}
+    for entry in read_index(layout):
         run = layout.run(entry.name)
-        states = " ".join(_state(path) for path in (run.results, run.error, run.attempts))
-        keys.append(f"{entry.run_id} {entry.name} {states}")
-    return keys
+        states = map(state, (run.results, run.error, run.attempts))
+        inputs[" ".join([entry.run_id, entry.name, *states])] = entry
+    return inputs
 
 
-def _state(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
+def fingerprint(inputs: Iterable[str]) -> str:
+    """Identify the inputs of a merge: the index, and size and time of change of every run file."""
+    return hashlib.sha256("\n".join((SWEEP_SCHEMA, VERSION, *inputs)).encode()).hexdigest()
 
 
 def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
@@ -100,96 +88,70 @@ def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
         UserError: the index is broken or empty, the output cannot be written, or another process
             has been merging the sweep for ten minutes.
     """
-    entries = read_index(layout)
-    if not entries:
-        raise UserError(f"{layout.index}: has no runs. Launch the sweep again")
     with RunLock(layout.merge_lock, wait=_LOCK_SECONDS):
         remove_leftovers(layout.merged)  # of a merge that was killed
-        keys = _keys(layout, entries)  # before reading: what changes meanwhile is due again
+        inputs = find_inputs(layout)  # before reading: what changes meanwhile is due again
+        if not inputs:
+            raise UserError(f"{layout.index}: has no runs. Launch the sweep again")
         with replace_atomically(layout.merged) as temporary:
             with h5py.File(temporary, "w", locking=False) as file:
-                runs = _write(layout, file, entries, keys, reuse)
+                runs = _write(layout, file, inputs, reuse)
             # before merged.h5 is renamed: stopped in between, the merge still counts as due
             with replace_atomically(layout.summary) as summary:
                 runs.to_csv(summary, index=False)
 
 
 def _write(
-    layout: SweepLayout,
-    file: h5py.File,
-    entries: Sequence[IndexEntry],
-    keys: Sequence[str],
-    reuse: bool,
+    layout: SweepLayout, file: h5py.File, inputs: dict[str, IndexEntry], reuse: bool
 ) -> pd.DataFrame:
     """Write all of a merged file; the frame of its ``/runs``."""
     table = SeriesTable(file)
-    sources, rows = [], []
-    for number, (row, series) in enumerate(_copy_or_read(layout, entries, keys, reuse)):
+    sources: list[tuple[str, int, dict[str, Any]]] = []
+    rows: list[dict[str, Any]] = []
+    records = _copy_or_read(layout, inputs, reuse)
+    for (key, entry), (found, series) in zip(inputs.items(), records, strict=True):
+        row = {"run_id": entry.run_id, "name": entry.name, "task": entry.task} | found
+        row["results"] = layout.run(entry.name).results.relative_to(layout.root).as_posix()
         length = 0
         if series is not None:
-            table.append(number, series)
-            length = series.shape[1]
-        if row["status"] != UNREADABLE:  # that is read again the next time
-            sources.append((keys[number], length, row))
-        rows.append(_row(layout, entries[number], row, length))
-    table.flush()
+            table.append(len(rows), series)
+            length = row["rows"] = series.shape[1]
+        if found["status"] != UNREADABLE:  # that is read again the next time
+            sources.append((key, length, found))
+        rows.append(row | dict(flatten(entry.config)))
+    table.finish(sources)
     runs = _runs_frame(rows)
-    _write_frame(file.create_group("runs", track_order=True), runs)
     bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
+    _write_frame(file.create_group("runs", track_order=True), runs)
     _write_frame(file.create_group("problems", track_order=True), bad)
-    write_sources(file, sources)
-    complete = len(sources) == len(keys)
-    file.attrs.update(_attributes(layout, _fingerprint(keys) if complete else ""))
+    versions = {each.__name__: each.__version__ for each in (h5py, np, pd)}
+    file.attrs.update(
+        schema=SWEEP_SCHEMA,
+        sweep=layout.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=__version__,
+        versions=json.dumps({"python": platform.python_version()} | versions),
+        fingerprint=fingerprint(inputs) if len(sources) == len(inputs) else "",
+    )
     return runs
 
 
 def _copy_or_read(
-    layout: SweepLayout, entries: Sequence[IndexEntry], keys: Sequence[str], reuse: bool
+    layout: SweepLayout, inputs: dict[str, IndexEntry], reuse: bool
 ) -> Iterator[Record]:
     """The row and the series of every run: from the previous merged file, else from the run."""
-    known = read_sources(layout.merged) if reuse else {}
-    due = [entry for entry, key in zip(entries, keys, strict=True) if key not in known]
-    with ExitStack() as stack:
-        if known:
-            old = stack.enter_context(h5py.File(layout.merged, "r", locking=False))
-            reader = SeriesReader(old)
-        read = stack.enter_context(closing(_read(layout, due)))
-        for key in keys:
-            if key in known:
-                yield known[key].row, reader.read(known[key])
-            else:
-                yield next(read)
-
-
-def _read(layout: SweepLayout, entries: Sequence[IndexEntry]) -> Generator[Record]:
-    """Read runs in reading processes; the row and the series of each, in order."""
-    size = min(_BATCH_RUNS, max(1, len(entries) // (4 * usable_cores())))
-    runs = [(layout.run(entry.name).root, entry.run_id) for entry in entries]
-    blocks = [runs[first : first + size] for first in range(0, len(runs), size)]
-    with closing(run_isolated(read_batch, [Batch(block, len(block)) for block in blocks])) as done:
-        for records in track(done, "merging runs", total=len(blocks)):
-            yield from records
-
-
-def read_batch(runs: list[tuple[Path, str]], crashed: dict[int, str]) -> Iterator[Record]:
-    """Read runs (directory, run id), one after the other; see `postprocess.worker_pool`."""
-    for number, (directory, run_id) in enumerate(runs):
-        if number in crashed:
-            yield {"status": "broken", "reason": crashed[number]}, None
-        else:
-            yield read_record(RunLayout(directory), run_id)
-
-
-def _row(
-    layout: SweepLayout, entry: IndexEntry, found: dict[str, Any], length: int
-) -> dict[str, Any]:
-    """One row of ``/runs``: what was found of a run, and the length of its series."""
-    row: dict[str, Any] = {"run_id": entry.run_id, "name": entry.name, "task": entry.task}
-    row |= found
-    if length:
-        row["rows"] = length
-    row["results"] = layout.run(entry.name).results.relative_to(layout.root).as_posix()
-    return row | dict(flatten(entry.config))
+    with closing(Archive(layout.merged)) as old:
+        known = {key for key in inputs if reuse and key in old}
+        due = [(layout.run(e.name), e.run_id) for key, e in inputs.items() if key not in known]
+        with closing(run_isolated(read_run, due)) as replies:
+            fresh = iter(track(replies, "merging runs", total=len(due)))
+            for key in inputs:
+                if key in known:
+                    yield old.read(key)
+                elif isinstance(reply := next(fresh), ChildLostError):
+                    yield {"status": "broken", "reason": str(reply)}, None
+                else:
+                    yield reply
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -205,8 +167,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """All rows as a frame with a fixed order of columns."""
     first = ["run_id", "name", "task", "status", "reason", "seconds", "host", "device"]
-    first += usage.COLUMNS
-    first += ["results", "rows", "step", "loss", *METRICS]
+    first += [*USAGE, "results", "rows", "step", "loss", *METRICS]
     given = dict.fromkeys(key for row in rows for key in row)
     heldout = [key for key in given if key.startswith("heldout_")]
     rest = [key for key in given if key not in first and key not in heldout]
@@ -222,20 +183,3 @@ def _write_frame(group: h5py.Group, frame: pd.DataFrame) -> None:
         else:
             texts = ["" if pd.isna(value) else str(value) for value in column]
             group.create_dataset(name, data=texts, dtype=h5py.string_dtype(), shape=len(texts))
-
-
-def _attributes(layout: SweepLayout, source: str) -> dict[str, str]:
-    versions = {
-        "python": platform.python_version(),
-        "h5py": h5py.__version__,
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-    }
-    return {
-        "schema": SWEEP_SCHEMA,
-        "sweep": layout.name,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "code_version": __version__,
-        "versions": json.dumps(versions),
-        "fingerprint": source,
-    }

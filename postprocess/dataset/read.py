@@ -45,7 +45,7 @@ def is_current(layout: SweepLayout) -> bool:
             stored = (file.attrs.get("schema"), file.attrs.get("fingerprint"))
     except OSError:  # missing or damaged
         return False
-    return stored == (SWEEP_SCHEMA, build.fingerprint(layout))
+    return stored == (SWEEP_SCHEMA, build.fingerprint(build.find_inputs(layout)))
 
 
 def read_merged(layout: SweepLayout) -> MergedSweep:

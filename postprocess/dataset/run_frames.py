@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -19,7 +19,17 @@ _SAMPLED = 64  # frames that the colour scales are taken from, evenly spaced
 # Half a per cent of a Laplacian is edges many times stronger than the rest. A scale that spans
 # them would show the rest as one flat colour; the colour bar's arrows say that it is cut.
 _KEPT = 99.5  # per cent
-_ROUNDING = 1e-4  # of the largest value
+_ROUNDING = 1e-4  # of the largest value; differs between machines
+
+Extend = Literal["neither", "max", "both"]  # where the target exceeds the scale
+
+# title, colour map, ends that are cut
+_LOOKS: dict[Quantity, tuple[str, str, Extend]] = {
+    "value": ("value", "gray", "neither"),
+    "gradient": ("gradient magnitude", "viridis", "max"),
+    "laplacian": ("Laplacian", "RdBu_r", "both"),
+    "time_derivative": ("time derivative", "RdBu_r", "both"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Column:
     colormap: str
     low: float
     high: float
-    extend: Literal["neither", "max", "both"]  # where the target exceeds the scale
+    extend: Extend
 
 
 class RunFrames:
@@ -49,7 +59,6 @@ class RunFrames:
         self._is_original = training.get("protocol") == "original"
         self._filename = str(file.filename)
         self._check()
-        self._read_all()
         self.shape: tuple[int, int] = self._data["value", "target"].shape[1:]
         self.columns = [self._column(quantity) for quantity in QUANTITIES]
 
@@ -76,20 +85,20 @@ class RunFrames:
         Raises:
             ResultsError: ``other`` learned another sequence: other times, sizes or values.
         """
-        same = self.shape == other.shape and np.array_equal(self.times, other.times)
-        if not (same and all(self._agrees(other, quantity) for quantity in QUANTITIES)):
+        pairs = (
+            (self._read(quantity, "target", frame), other._read(quantity, "target", frame))
+            for quantity in QUANTITIES
+            for frame in range(len(self))
+        )
+        if not (
+            self.shape == other.shape
+            and np.array_equal(self.times, other.times)
+            and all(np.allclose(a, b, rtol=0, atol=_ROUNDING * np.abs(a).max()) for a, b in pairs)
+        ):
             raise ResultsError(
                 f"{other._filename}: learned another sequence than {self._filename}. Only runs "
                 "with the same data settings and protocol can be compared"
             )
-
-    def _agrees(self, other: RunFrames, quantity: Quantity) -> bool:
-        """True when the targets are equal but for rounding, which differs between machines."""
-        for frame in range(len(self)):
-            ours, theirs = (run._read(quantity, "target", frame) for run in (self, other))
-            if not np.allclose(ours, theirs, rtol=0, atol=_ROUNDING * np.abs(ours).max()):
-                return False
-        return True
 
     def error(self, column: Column, frame: int) -> float:
         """Mean squared error of one frame / variance of its target: 1 is what its mean would give.
@@ -112,62 +121,37 @@ class RunFrames:
             ) from error
         return data
 
-    def _read_all(self) -> None:
-        """Find damage now, not after minutes of drawing."""
-        for quantity, part in self._data:
-            for frame in range(len(self)):
-                self._read(quantity, part, frame)
-
     def _check(self) -> None:
-        frames = len(self.times)
-        plane = self._data["value", "target"].shape[1:]
-        for (quantity, part), data in self._data.items():
-            inner = (2, *plane) if quantity == "gradient" else plane
-            if len(plane) != 2 or data.shape != (frames, *inner) or data.dtype.kind != "f":
-                raise ResultsError(
-                    f"{self._filename}: frames/{quantity}/{part} has shape {data.shape}, "
-                    f"expected {(frames, *inner)} of floats"
-                )
-            # HDF5 would fill a hole with zeros, and a damaged shape could ask for all memory
-            if (stored := data.id.get_storage_size()) < data.nbytes:
-                raise ResultsError(
-                    f"{self._filename}: frames/{quantity}/{part}: {stored} of {data.nbytes} bytes "
-                    "are in the file"
-                )
+        """Find damage now, not after minutes of drawing."""
+        frames, plane = len(self.times), self._data["value", "target"].shape[1:]
         if frames == 0 or 0 in plane:
             raise ResultsError(f"{self._filename}: no frames")
+        for (quantity, part), data in self._data.items():
+            name = f"{self._filename}: frames/{quantity}/{part}"
+            shape = (frames, 2, *plane) if quantity == "gradient" else (frames, *plane)
+            if len(plane) != 2 or data.shape != shape or data.dtype.kind != "f":
+                raise ResultsError(f"{name} has shape {data.shape}, expected {shape} of floats")
+            # HDF5 would fill a hole with zeros, and a damaged shape could ask for all memory
+            if (stored := data.id.get_storage_size()) < data.nbytes:
+                raise ResultsError(f"{name}: {stored} of {data.nbytes} bytes are in the file")
+            for frame in range(frames):
+                self._read(quantity, part, frame)
 
     def _column(self, quantity: Quantity) -> Column:
         chosen = np.unique(np.linspace(0, len(self) - 1, _SAMPLED).round().astype(int))
-        pictures = np.array([self.picture(quantity, "target", frame) for frame in chosen])
-        raw = np.array([self._read(quantity, "target", frame) for frame in chosen], dtype=float)
-        if not np.isfinite(raw).all():
+        data = np.array([self._read(quantity, "target", frame) for frame in chosen])
+        if not np.isfinite(data).all():
             raise ResultsError(f"{self._filename}: frames/{quantity}/target is not finite")
-        unit = "image scaled to [-1, 1]"
-        if quantity != "value":
-            unit = str(plain(self._data[quantity, "target"].attrs["units"]))
+        pictures = np.hypot(data[:, 0], data[:, 1]) if quantity == "gradient" else data
+        title, colormap, extend = _LOOKS[quantity]
         if quantity == "value":
-            scale: dict[str, Any] = {
-                "colormap": "gray",
-                "low": float(pictures.min()),
-                "high": float(pictures.max()),
-                "extend": "neither",
-            }
-            title = "value"
-        elif quantity == "gradient":
-            top = _limit(pictures)
-            scale = {"colormap": "viridis", "low": 0.0, "high": top, "extend": "max"}
-            title = "gradient magnitude"
+            unit, low, high = "image scaled to [-1, 1]", pictures.min(), pictures.max()
         else:
-            top = _limit(np.abs(pictures))
-            scale = {"colormap": "RdBu_r", "low": -top, "high": top, "extend": "both"}
-            title = {"laplacian": "Laplacian", "time_derivative": "time derivative"}[quantity]
-        return Column(quantity, title, unit.replace("^2", "²"), **scale)
-
-
-def _limit(pictures: np.ndarray) -> float:
-    """Upper end of a scale; 1 for pictures that are zero throughout."""
-    return float(np.percentile(pictures, _KEPT)) or float(pictures.max()) or 1.0
+            unit = str(plain(self._data[quantity, "target"].attrs["units"])).replace("^2", "²")
+            strength = np.abs(pictures)
+            high = float(np.percentile(strength, _KEPT)) or float(strength.max()) or 1.0
+            low = -high if extend == "both" else 0.0
+        return Column(quantity, title, unit, colormap, float(low), float(high), extend)
 
 
 def blur(time: float, sigma_start: float, sigma_end: float) -> float:

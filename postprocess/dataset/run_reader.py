@@ -1,4 +1,4 @@
-"""Read what is merged of one run, or find out why it cannot be read.
+"""Read what is merged of one run, or find out what is wrong with its results.
 
 Reading uses the low-level interface of h5py: a run is twenty small datasets, and the comfort of
 the high-level one costs three times as much as reading them.
@@ -7,7 +7,10 @@ the high-level one costs three times as much as reading them.
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -23,17 +26,20 @@ from inr.results import (
     open_run,
     read_attribute,
 )
-from inr.storage.attempts import read_attempts
+from inr.storage.attempts import Attempt, read_attempts
 from inr.storage.paths import RunLayout
-from postprocess.dataset.usage import account
+from postprocess.dataset.run_frames import RunFrames
 
 SERIES = (*BASE_SERIES, *METRICS)
 READABLE = ("complete", "diverged")
 UNREADABLE = "unreadable"  # now: the file may be sound
 PROBLEMS = ("missing", "unfinished", UNREADABLE, "broken")
+# columns of the summary that `account` fills
+USAGE = ("attempts", "hosts", "wall_seconds", "gpu_hours", "cpu_efficiency")
 
-
-Record = tuple[dict[str, Any], np.ndarray | None]
+Row = dict[str, Any]
+Record = tuple[Row, np.ndarray | None]
+T = TypeVar("T")
 
 # looked up once: h5py would translate numpy's types at every read
 _HELDOUT = h5t.py_create(HELDOUT_TYPE)
@@ -41,42 +47,70 @@ _HELDOUT_COLUMNS = [f"heldout_{name}" for name in METRICS]
 _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
 
 
-def read_record(run: RunLayout, run_id: str) -> Record:
-    """The summary row of a run, and its series, [column of `SERIES`, row]; None if it has none.
+def read_run(asked: tuple[RunLayout, str]) -> Record:
+    """The summary row of a run, given with its id, and its series; None if it has none.
 
     The row holds ``status``, what the attempts at the run used, and, for a run with a problem,
     ``reason``; or else what was recorded of the run: attributes, last row of the series, held-out
-    metrics.
+    metrics. The series are [column of `SERIES`, row].
     """
-    row, series = _read_results(run, run_id)
+    run, run_id = asked
+    record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
+    row, series = record or (problem, None)
+    if row["status"] in ("missing", "unfinished"):
+        row["reason"] += _last_error(run)
     attempts = read_attempts(run.attempts)
     return row | account(attempts) if attempts else row, series
 
 
-def _read_results(run: RunLayout, run_id: str) -> Record:
-    if not run.results.is_file():
-        return _problem("missing", "no run.h5" + _last_error(run))
+def read_finished(path: Path, read: Callable[[h5py.File], T]) -> tuple[T | None, Row]:
+    """What ``read`` makes of the file of a finished run, or None and the problem with it.
 
-    def read() -> Record:
-        with open_run(run.results) as file:
-            if not read_attribute(file, "complete"):
-                return _problem("unfinished", _reached(file) + _last_error(run))
-            return read_complete(file, run_id)
+    A problem has a ``status``, one of `PROBLEMS`, and a ``reason``. Passing errors are waited out.
+    """
+    if not path.is_file():
+        return None, {"status": "missing", "reason": "no run.h5"}
+
+    def attempt() -> tuple[T | None, Row]:
+        with open_run(path) as file:
+            if read_attribute(file, "complete"):
+                return read(file), {}
+            rows = len(file["series/step"]) if "series/step" in file else 0
+            reached = f"stopped at step {file['series/step'][-1]}" if rows else "no step done"
+            return None, {"status": "unfinished", "reason": reached}
 
     try:
-        return retried(read)
+        return retried(attempt)
     except ResultsError as error:
-        reason = str(error).removeprefix(f"{run.results}: ").removeprefix("broken: ")
-        return _problem(UNREADABLE if isinstance(error, UnreadableError) else "broken", reason)
+        reason = str(error).removeprefix(f"{path}: ").removeprefix("broken: ")
+        status = UNREADABLE if isinstance(error, UnreadableError) else "broken"
+        return None, {"status": status, "reason": reason}
 
 
-def _problem(status: str, reason: str) -> Record:
-    return {"status": status, "reason": reason}, None
+def find_verdict(asked: tuple[Path, bool]) -> Row:
+    """What is said of the results of the run in a directory; ``True`` has the frames read too.
 
+    They are broken when merging finds them broken or, if the frames are read, when no video can be
+    made of them. A verdict has ``status``: complete or diverged; or one of `PROBLEMS`. A broken or
+    unreadable file has a ``reason``. A finished one has what it says of itself: ``run_id``,
+    ``attempts``, ``host``, ``slurm_job_id``.
+    """
+    directory, frames = asked
+    texts = ("run_id", "status", "host", "slurm_job_id")
 
-def _reached(file: h5py.File) -> str:
-    rows = len(file["series/step"]) if "series/step" in file else 0
-    return f"stopped at step {int(file['series/step'][-1])}" if rows else "no step done"
+    def read(file: h5py.File) -> Row:
+        says = {name: read_attribute(file, name) for name in (*texts, "attempts")}
+        if not all(isinstance(says[n], int if n == "attempts" else str) for n in says):
+            raise ValueError(f"attributes {says}")
+        read_complete(file, says["run_id"])
+        if frames:
+            RunFrames(file)
+        return says
+
+    says, problem = read_finished(RunLayout(directory).results, read)
+    if problem.get("status") in ("missing", "unfinished"):  # nothing is wrong with the file
+        return {"status": problem["status"]}
+    return says or problem
 
 
 def _last_error(run: RunLayout) -> str:
@@ -89,7 +123,7 @@ def _last_error(run: RunLayout) -> str:
     return f"; last attempt failed: {lines[-1].strip()[:500]}" if lines else ""
 
 
-def read_complete(file: h5py.File, run_id: str) -> tuple[dict[str, Any], np.ndarray]:
+def read_complete(file: h5py.File, run_id: str) -> tuple[Row, np.ndarray]:
     """The summary row of a complete run, and its series, [column of `SERIES`, row].
 
     Raises what `open_run` reports as broken when the file does not keep the contract.
@@ -103,7 +137,7 @@ def read_complete(file: h5py.File, run_id: str) -> tuple[dict[str, Any], np.ndar
     return row | {name: last[name] for name in ("step", "loss", *METRICS)}, series
 
 
-def _attributes(file: h5py.File, run_id: str) -> dict[str, Any]:
+def _attributes(file: h5py.File, run_id: str) -> Row:
     found = read_attribute(file, "run_id")
     if found != run_id:
         raise ValueError(f"holds run {found}, the index says {run_id}: launch the sweep again")
@@ -111,13 +145,8 @@ def _attributes(file: h5py.File, run_id: str) -> dict[str, Any]:
     if status not in READABLE:
         raise ValueError(f"status {status!r}, expected one of {READABLE}")
     json.loads(read_attribute(file, "config"))  # the index has it too, but the contract promises it
-    return {
-        "status": status,
-        "seconds": float(read_attribute(file, "seconds")),
-        "host": str(read_attribute(file, "host")),
-        "device": str(read_attribute(file, "device")),
-        "attempts": int(read_attribute(file, "attempts")),
-    }
+    kinds = {"seconds": float, "host": str, "device": str, "attempts": int}
+    return {"status": status} | {n: kind(read_attribute(file, n)) for n, kind in kinds.items()}
 
 
 def _heldout(file: h5py.File) -> dict[str, float]:
@@ -154,3 +183,38 @@ def _columns(file: h5py.File) -> list[h5d.DatasetID]:
     if lengths == {0}:
         raise ValueError("the series are empty")
     return columns
+
+
+def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
+    """What a run cost: the sum over all attempts at it.
+
+    Formula, with sums over attempts:
+
+        wall_seconds   = sum(wall)
+        gpu_hours      = sum(wall x gpus / members) / 3600
+        cpu_efficiency = sum(cpu) / sum(wall x cpus / members)
+
+    Runs that were trained as one task share what it was given; ``members`` is their number.
+
+    An attempt that was killed has no CPU time on record, so it is left out of the efficiency; its
+    wall time lasts until its last sign of life. One that still runs counts with nothing.
+
+    Returns:
+        A value for every name in `USAGE`: ``hosts`` is a text, names joined by spaces, each
+        once, in the order of the attempts; ``cpu_efficiency`` is NaN when nothing is known.
+
+    Example:
+        >>> account([Attempt(1, "", "n1", 1, "", cpus=2, gpus=1, wall_seconds=7200.0,
+        ...                  cpu_seconds=3600.0)])["gpu_hours"]
+        2.0
+    """
+    timed = [attempt for attempt in attempts if attempt.cpu_seconds > 0]
+    given = sum(attempt.wall_seconds * attempt.cpus / attempt.members for attempt in timed)
+    used = sum(attempt.cpu_seconds for attempt in timed)
+    return {
+        "attempts": len(attempts),
+        "hosts": " ".join(dict.fromkeys(attempt.host for attempt in attempts)),
+        "wall_seconds": sum(attempt.wall_seconds for attempt in attempts),
+        "gpu_hours": sum(a.wall_seconds * a.gpus / a.members for a in attempts) / 3600,
+        "cpu_efficiency": used / given if given > 0 else math.nan,
+    }

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from inr import __version__
 from inr.errors import UserError
-from postprocess.dataset.run_reader import SERIES
+from postprocess.dataset.run_reader import SERIES, Record
 
 VERSION = f"inr-archive/2 {__version__}"
 
@@ -31,76 +30,64 @@ _RESERVE = 16 * 2**20  # bytes, for what HDF5 writes beside the series
 _CHUNK = 16_384  # rows; 128 KiB a chunk
 
 
-@dataclass(frozen=True)
-class Source:
-    """What an archive holds of one run.
+class Archive:
+    """Runs in a merged file, by key; none if it is missing, damaged or of another version.
 
-    Attributes:
-        start: first row of the run in its series.
-        rows: length of the run's series; 0 when it could not be read.
-        row: status, reason and final values, as columns of the summary.
+    Their series are read from it many neighbours at once.
     """
 
-    start: int
-    rows: int
-    row: dict[str, Any]
+    def __init__(self, path: Path) -> None:
+        self._runs: dict[str, tuple[slice, dict[str, Any]]] = {}
+        self._opened = ExitStack()
+        try:
+            file = self._opened.enter_context(h5py.File(path, "r", locking=False))
+            if file.attrs.get("archive") == VERSION:
+                self._load(file)
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError):
+            self._runs = {}
 
-
-def write_sources(file: h5py.File, sources: Sequence[tuple[str, int, dict[str, Any]]]) -> None:
-    """Write the list of runs: key, rows and summary row of each, in the order of the series."""
-    text = json.dumps(sources, separators=(",", ":")).encode()
-    data = np.frombuffer(text, dtype=np.uint8)
-    file.create_dataset("sources", data=data, compression="gzip", compression_opts=1)
-    file.attrs["archive"] = VERSION
-
-
-def read_sources(path: Path) -> dict[str, Source]:
-    """What an archive holds, by key; nothing if it is missing, damaged or of another version."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            if file.attrs.get("archive") != VERSION:
-                return {}
-            listed = json.loads(file["sources"][:].tobytes())
-            lengths = {len(file["series"][column]) for column in SERIES}
-        sources: dict[str, Source] = {}
-        start = 0
-        for key, rows, row in listed:
-            sources[key] = Source(start, rows, row)
-            start += rows
-        return sources if lengths == {start} else {}
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError):
-        return {}
-
-
-class SeriesReader:
-    """Reads the series of runs from an archive, many neighbours at once."""
-
-    def __init__(self, file: h5py.File) -> None:
+    def _load(self, file: h5py.File) -> None:
         self._columns = [file["series"][name] for name in SERIES]
         self._start, self._block = 0, np.empty((len(SERIES), 0))
+        stop = 0
+        for key, rows, row in json.loads(file["sources"][:].tobytes()):
+            self._runs[key] = slice(stop, stop + rows), row
+            stop += rows
+        if {len(column) for column in self._columns} != {stop}:
+            self._runs = {}
 
-    def read(self, source: Source) -> np.ndarray | None:
-        """The series of a run, [column of `SERIES`, row]; None if there is none."""
-        if not source.rows:
-            return None
-        first = source.start - self._start
-        if first < 0 or first + source.rows > self._block.shape[1]:
-            stop = source.start + max(source.rows, _BUFFER)
-            self._block = np.stack([column[source.start : stop] for column in self._columns])
-            self._start, first = source.start, 0
-        return self._block[:, first : first + source.rows]
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._runs
+
+    def read(self, key: str) -> Record:
+        """The summary row of a run, and its series; None if it has none."""
+        place, row = self._runs[key]
+        rows = place.stop - place.start
+        if not rows:
+            return row, None
+        first = place.start - self._start
+        if first < 0 or first + rows > self._block.shape[1]:
+            stop = place.start + max(rows, _BUFFER)
+            self._block = np.stack([column[place.start : stop] for column in self._columns])
+            self._start, first = place.start, 0
+        return row, self._block[:, first : first + rows]
 
 
 class SeriesTable:
-    """Writes ``/series`` of a new archive.
+    """Writes ``/series`` and ``/sources`` of a new archive.
 
     The numbers are not compressed: their digits are noise, gzip would save a tenth and take most
     of the time of a merge.
     """
 
     def __init__(self, file: h5py.File) -> None:
-        group = file.create_group("series", track_order=True)
+        self._file = file
         self._path = Path(file.filename)
+        group = file.create_group("series", track_order=True)
         self._columns = [
             group.create_dataset(
                 name,
@@ -124,10 +111,20 @@ class SeriesTable:
         self._waiting.append(np.vstack([np.full(series.shape[1], run), series]))
         self._due += series.shape[1]
         if self._due >= _BUFFER:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Write what is in memory. Raises as `append` does."""
+    def finish(self, sources: list[tuple[str, int, dict[str, Any]]]) -> None:
+        """Write what is in memory, and key, rows and summary row of each run in order.
+
+        Raises as `append` does.
+        """
+        self._flush()
+        text = json.dumps(sources, separators=(",", ":")).encode()
+        data = np.frombuffer(text, dtype=np.uint8)
+        self._file.create_dataset("sources", data=data, compression="gzip", compression_opts=1)
+        self._file.attrs["archive"] = VERSION
+
+    def _flush(self) -> None:
         # asked before HDF5 writes: libhdf5 itself crashes when the disk is full
         if shutil.disk_usage(self._path.parent).free < self._due * _ROW_BYTES + _RESERVE:
             raise UserError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from postprocess.command_line import track
 from postprocess.dataset.read import MergedSweep, read_merged
 from postprocess.plots import style
 from postprocess.plots.registry import Plan, plan_figures
-from postprocess.worker_pool import Batch, run_isolated, usable_cores
+from postprocess.worker_pool import ChildLostError, run_isolated, usable_cores
 
 _WORTHWHILE = 4  # figures a process: its start costs as much as drawing two or three
 _TIMEOUT = 600.0  # seconds for one figure
@@ -65,21 +65,23 @@ def write_figures(
 
 def _draw_in_children(jobs: Sequence[FigureJob], workers: int) -> list[Path]:
     """Draw figures in child processes; their paths in the order of ``jobs``."""
-    batches = [Batch(job, 1) for job in jobs]
-    done = run_isolated(draw_figure, batches, workers=workers, timeout=_TIMEOUT)
-    return [path for (paths,) in track(done, "drawing figures", total=len(jobs)) for path in paths]
+    done = run_isolated(draw_figure, jobs, workers=workers, timeout=_TIMEOUT)
+    written: list[Path] = []
+    for job, paths in zip(jobs, track(done, "drawing figures", total=len(jobs)), strict=True):
+        if isinstance(paths, ChildLostError):
+            path = SweepLayout(job.sweep).figures / job.name
+            raise UserError(f"{path}: cannot be drawn: {paths}")
+        written += paths
+    return written
 
 
-def draw_figure(job: FigureJob, crashed: dict[int, str]) -> Iterator[list[Path]]:
-    """Draw one figure, in a child process. Yields the paths written.
+def draw_figure(job: FigureJob) -> list[Path]:
+    """Draw one figure, in a child process; the paths written.
 
     Raises:
-        UserError: a file cannot be written, or the figure took an earlier process down.
+        UserError: a file cannot be written.
     """
-    layout = SweepLayout(job.sweep)
-    if crashed:
-        raise UserError(f"{layout.figures / job.name}: cannot be drawn: {crashed[0]}")
-    yield _draw(_plans(job.sweep)[job.name], layout, job.formats)
+    return _draw(_plans(job.sweep)[job.name], SweepLayout(job.sweep), job.formats)
 
 
 @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ from postprocess.plots.plot_variable import LOSS, RATE, Measure, metric
 from postprocess.plots.scatter import draw_pairs
 from postprocess.stats.factors import PROTOCOL, Variation, find_variation
 from postprocess.stats.learning_rates import distinct_schedules, integrated_rates, rate_curves
-from postprocess.stats.loss_weightings import MANY, NAMES, count_weightings, find_weightings
+from postprocess.stats.loss_weightings import MANY, NAMES, find_weightings
 
 _MANY_RATES = 3  # distinct ones, from which on errors can be seen to follow them
 
@@ -97,9 +97,9 @@ def _comparisons(runs: pd.DataFrame, variation: Variation) -> list[Plan]:
 
 def _weightings(runs: pd.DataFrame) -> list[Plan]:
     """What only a sweep over many weightings can show."""
-    if count_weightings(runs) < MANY:
-        return []
     weightings = find_weightings(runs)
+    if len(weightings) < MANY:
+        return []
     draws = {
         "ranking": draw_ranking,
         "ranks": draw_ranks,

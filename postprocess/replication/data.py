@@ -7,15 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from inr.errors import UserError
-from inr.files import replace_atomically
-from inr.quantities import METRICS, QUANTITIES
+from inr.files import write_text
+from inr.quantities import METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
+from postprocess.stats.factors import WEIGHT_COLUMNS
 
 EXPERIMENTS = ("learning_rate", "activation", "loss_weights")
 PROTOCOLS = ("corrected", "original")
-WEIGHTS = tuple(f"training.loss_weights.{quantity}" for quantity in QUANTITIES)
-SETTINGS = (
+COLUMNS = (
+    "name",
+    "status",
+    "seconds",
     "data.image",
     "data.size",
     "data.frames",
@@ -27,11 +30,11 @@ SETTINGS = (
     "training.batch",
     "training.learning_rate",
     "training.schedule",
-    *WEIGHTS,
+    *WEIGHT_COLUMNS,
     "training.seed",
+    *METRICS,
+    *(f"heldout_{name}" for name in METRICS),
 )
-RESULTS = (*METRICS, *(f"heldout_{name}" for name in METRICS))
-COLUMNS = ("name", "status", "seconds", *SETTINGS, *RESULTS)
 
 Study = dict[str, pd.DataFrame]  # by name of the sweep
 
@@ -70,13 +73,10 @@ def collect(outputs: Path) -> Study:
 
 def write_tables(study: Study, folder: Path) -> list[Path]:
     """Keep each sweep as ``<name>.csv``: settings and final values, six digits."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, runs in study.items():
-        path = folder / f"{name}.csv"
-        with replace_atomically(path) as temporary:
-            runs.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-        paths.append(path)
+        paths.append(folder / f"{name}.csv")
+        write_text(paths[-1], runs.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return paths
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
+import pandas as pd
 from matplotlib.figure import Figure
 
-from postprocess.intervals import Interval
 from postprocess.plots import style
 from postprocess.plots.caption import state_scale, study_scale
-from postprocess.replication.data import PROTOCOLS
+from postprocess.replication.data import PROTOCOLS, Study
 from postprocess.replication.numbers import Numbers
-from postprocess.replication.ranking import Entry
 
 _ACTIVATIONS = {"sine": ("#0072B2", "o"), "elu": ("#D55E00", "s")}
 _TITLES = {
@@ -20,16 +18,35 @@ _TITLES = {
 }
 
 
-def draw_rates(numbers: Numbers) -> Figure:
-    """Error of the value by uniform learning rate, a panel for each protocol."""
+def draw_rates(study: Study) -> Figure:
+    """Error of the value by uniform learning rate, a panel for each protocol.
+
+    Interquartile means with their intervals; failed settings are left out.
+    """
     style.use_style()
     figure = Figure(figsize=(style.PAGE_WIDTH, 2.6))
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    numbers = Numbers(study)
     for panel, protocol in zip(panels, reversed(PROTOCOLS), strict=True):
-        for activation in _ACTIVATIONS:
-            rates = numbers.rates(protocol, activation, "nmse_value")
-            uniform = {e.level[1]: e for e in rates if e.level[0] == "uniform"}
-            _draw_line(panel, activation, dict(sorted(uniform.items())))
+        for activation, (color, marker) in _ACTIVATIONS.items():
+            ranking = numbers.rates(protocol, "nmse_value", activation)
+            uniform = {
+                rate: vars(ranking[kind, rate]) for kind, rate in ranking if kind == "uniform"
+            }
+            found = pd.DataFrame(uniform).T.sort_index()
+            line = found[np.isfinite(found["estimate"])]
+            high = line["high"].where(np.isfinite(line["high"]), line["estimate"])
+            panel.errorbar(
+                line.index,
+                line["estimate"],
+                yerr=[line["estimate"] - line["low"], high - line["estimate"]],
+                color=color,
+                marker=marker,
+                markersize=4,
+                linewidth=1.2,
+                capsize=2,
+                label=activation,
+            )
         panel.axhline(1, color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=0)
         panel.set(xscale="log", yscale="log", xlabel="learning rate", title=_TITLES[protocol])
     panels[0].set_ylabel("final value MSE / variance")
@@ -37,27 +54,4 @@ def draw_rates(numbers: Numbers) -> Figure:
         "predicting the mean", (0.98, 0.8), xycoords=("axes fraction", "data"), ha="right", va="top"
     )
     panels[0].legend(loc="lower left")
-    return state_scale(figure, study_scale(numbers.runs("learning_rate", "corrected")))
-
-
-def _draw_line(panel: Axes, activation: str, by_rate: dict[float, Entry]) -> None:
-    """Interquartile means with their intervals; failed settings are left out."""
-    color, marker = _ACTIVATIONS[activation]
-    shown = {r: e.score for r, e in by_rate.items() if np.isfinite(e.score.estimate)}
-    rates, scores = list(shown), list(shown.values())
-    panel.errorbar(
-        rates,
-        [score.estimate for score in scores],
-        yerr=np.array([_whiskers(score) for score in scores]).T,
-        color=color,
-        marker=marker,
-        markersize=4,
-        linewidth=1.2,
-        capsize=2,
-        label=activation,
-    )
-
-
-def _whiskers(score: Interval) -> tuple[float, float]:
-    high = score.high if np.isfinite(score.high) else score.estimate
-    return score.estimate - score.low, high - score.estimate
+    return state_scale(figure, study_scale(study["learning_rate"]))

@@ -2,102 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from inr.quantities import QUANTITIES
-from postprocess.replication.data import EXPERIMENTS, WEIGHTS, Study, sweep_name
-from postprocess.replication.ranking import OVERALL, Entry, find, rank, scores, select
+from postprocess.intervals import Interval
+from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
+from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
+
+Verdict = Literal["holds", "does not hold", "cannot be decided"]
+
+# settings from best to worst: values of the compared fields, a single one not wrapped, with the
+# interquartile mean over their runs in the metric's own unit
+Ranking = dict[Any, Interval]
 
 _BEST = 10  # weightings that count as best on an error
 
-# what tells the settings of each experiment apart
-VARIED: dict[str, tuple[str, ...]] = {
-    "learning_rate": ("activation", "schedule", "learning_rate"),
-    "activation": ("activation", *WEIGHTS),
-    "loss_weights": WEIGHTS,
+# what tells the settings of each experiment apart; a weight is called as its quantity
+VARIED: dict[str, list[str]] = {
+    "learning_rate": ["activation", "schedule", "learning_rate"],
+    "activation": ["activation", *QUANTITIES],
+    "loss_weights": [*QUANTITIES],
 }
 
 
-class Numbers:
-    """Everything that the text asks of the tables.
+def costs(runs: pd.DataFrame, metric: str) -> np.ndarray:
+    """`Score.costs` of a metric; a diverged run has plus infinity."""
+    return score_of(metric).costs(_known(runs, metric))
 
-    Args:
-        study: the tables by sweep.
+
+def typical(runs: pd.DataFrame, metric: str) -> Interval:
+    """Interquartile mean of a metric over runs with a 95 % bootstrap interval, in its own unit."""
+    return score_of(metric).interval(_known(runs, metric))
+
+
+def _known(runs: pd.DataFrame, metric: str) -> pd.Series:
+    return runs[metric].where(runs["status"] == "complete")
+
+
+def rank(runs: pd.DataFrame, by: list[str], metric: str) -> Ranking:
+    """Settings from best to worst."""
+    groups = runs.groupby(by if len(by) > 1 else by[0], sort=False)
+    found = {key: typical(group, metric) for key, group in groups}
+    score = score_of(metric)
+    return dict(sorted(found.items(), key=lambda item: float(score.costs(item[1].estimate))))
+
+
+def is_best(ranking: Ranking, claimed: Any) -> Verdict:
+    """Whether ``claimed`` is the best setting of a ranking.
+
+    It holds when the claimed one is best and its interval touches no other; it does not hold when
+    the best one's interval lies wholly on the better side of the claimed one's; else the runs
+    cannot decide.
     """
+    best, *others = ranking
+    mine = ranking[claimed]
+    if best == claimed:
+        touched = any(mine.overlaps(ranking[other]) for other in others)
+        return "cannot be decided" if touched else "holds"
+    return "cannot be decided" if mine.overlaps(ranking[best]) else "does not hold"
+
+
+def place(ranking: Ranking, key: Any) -> int:
+    """Place of a setting, 1 for the best; settings with equal scores share it."""
+    return [each.estimate for each in ranking.values()].index(ranking[key].estimate) + 1
+
+
+class Numbers:
+    """Everything that the text asks of the tables."""
 
     def __init__(self, study: Study) -> None:
-        self._study = study
-        self.all_runs = pd.concat(study.values(), ignore_index=True)
+        self._study = {
+            sweep: add_scores(runs).rename(columns=lambda column: column.rpartition(".")[2])
+            for sweep, runs in study.items()
+        }
+        self.all_runs = pd.concat(self._study.values(), ignore_index=True)
 
     def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:
         """Runs of one sweep, with these settings."""
-        return select(self._study[sweep_name(experiment, protocol)], settings)
+        runs = self._study[sweep_name(experiment, protocol)]
+        for name, wanted in settings.items():
+            runs = runs[runs[name] == wanted]
+        return runs
+
+    def rank(self, experiment: str, protocol: str, metric: str, **settings: Any) -> Ranking:
+        """Runs of an experiment with these settings, by what else it varies, best first."""
+        by = [name for name in VARIED[experiment] if name not in settings]
+        return rank(self.runs(experiment, protocol, **settings), by, metric)
 
     def rates(
-        self,
-        protocol: str,
-        activation: str,
-        metric: str,
-        among: Sequence[tuple[str, float]] | None = None,
-    ) -> list[Entry]:
+        self, protocol: str, metric: str, activation: str, among: Sequence[Any] = ()
+    ) -> Ranking:
         """(schedule, learning rate) from best to worst, over all or ``among`` some."""
-        runs = self.runs("learning_rate", protocol, activation=activation)
-        entries = rank(runs, ("schedule", "learning_rate"), metric)
-        return [entry for entry in entries if among is None or entry.level in among]
+        ranking = self.rank("learning_rate", protocol, metric, activation=activation)
+        return {key: ranking[key] for key in ranking if not among or key in among}
 
-    def activations(self, protocol: str, metric: str, weights: Sequence[float]) -> list[Entry]:
+    def activations(self, protocol: str, metric: str, weights: Sequence[float]) -> Ranking:
         """Activations trained with these weights, from best to worst."""
-        settings = dict(zip(WEIGHTS, weights, strict=True))
-        return rank(self.runs("activation", protocol, **settings), ("activation",), metric)
+        settings = dict(zip(QUANTITIES, weights, strict=True))
+        return self.rank("activation", protocol, metric, **settings)
 
-    def best_weightings(self, protocol: str, metric: str, *activations: str) -> list[Entry]:
+    def best_weightings(self, protocol: str, metric: str, *activations: str) -> Ranking:
         """Some activations, each trained with the weights that are its best, best first."""
-        runs = self.runs("activation", protocol, activation=activations)
-        best: dict[str, Entry] = {}
-        for entry in rank(runs, VARIED["activation"], metric):
-            best.setdefault(entry.level[0], replace(entry, level=entry.level[0]))
-        return list(best.values())
+        best: Ranking = {}
+        for (activation, *_), interval in self.rank("activation", protocol, metric).items():
+            if activation in activations:
+                best.setdefault(activation, interval)
+        return best
 
-    def weightings(self, protocol: str, metric: str) -> list[Entry]:
+    def weightings(self, protocol: str, metric: str) -> Ranking:
         """Weightings from best to worst."""
-        return rank(self.runs("loss_weights", protocol), WEIGHTS, metric)
-
-    def best(self, experiment: str, protocol: str, metric: str) -> Entry:
-        """The best setting of an experiment."""
-        return rank(self.runs(experiment, protocol), VARIED[experiment], metric)[0]
+        return self.rank("loss_weights", protocol, metric)
 
     def best_setting(self, protocol: str, *experiments: str) -> pd.DataFrame:
         """Runs of the best setting of some experiments, or all, over all four held-out errors."""
-        metric = f"heldout_{OVERALL}"
-        found = {e: self.best(e, protocol, metric) for e in experiments or EXPERIMENTS}
-        experiment = min(found, key=lambda each: found[each].score.estimate)
-        settings = dict(zip(VARIED[experiment], found[experiment].level, strict=True))
-        return self.runs(experiment, protocol, **settings)
+        _, experiment, key = min(
+            (interval.estimate, experiment, key)
+            for experiment in experiments or EXPERIMENTS
+            for key, interval in self.rank(experiment, protocol, HELDOUT.column).items()
+        )
+        return self.runs(experiment, protocol, **dict(zip(VARIED[experiment], key, strict=True)))
 
-    def rank_of(self, entries: Sequence[Entry], key: Any) -> int:
-        """Place of a setting, 1 for the best; settings with equal scores share it."""
-        estimates = [entry.score.estimate for entry in entries]
-        return estimates.index(find(entries, key).score.estimate) + 1
-
-    def places(self, entries: Sequence[Entry], keys: Sequence[Any]) -> str:
+    def places(self, ranking: Ranking, keys: Iterable[Any]) -> str:
         """Places of several settings: ``1, 5, 12``."""
-        return ", ".join(str(self.rank_of(entries, key)) for key in keys)
+        return ", ".join(str(place(ranking, key)) for key in keys)
 
     def top_verdict(self, protocol: str, claimed: Sequence[Any]) -> str:
         """Whether these weightings have the lowest value errors, and how many of them do."""
-        top = [entry.level for entry in self.weightings(protocol, "mse_value")[: len(claimed)]]
+        top = list(self.weightings(protocol, "mse_value"))[: len(claimed)]
         among = sum(key in top for key in claimed)
         return "holds" if top == list(claimed) else f"does not hold ({among} of the four)"
 
     def best_verdict(self, protocol: str, claimed: Any) -> str:
         """Whether a weighting is the best over all four errors."""
-        place = self.rank_of(self.weightings(protocol, OVERALL), claimed)
-        return "holds" if place == 1 else f"does not hold (place {place})"
+        found = place(self.weightings(protocol, OVERALL.column), claimed)
+        return "holds" if found == 1 else f"does not hold (place {found})"
 
     def conflict_verdict(self, protocol: str) -> str:
         """Whether one of the best weightings on value is in the last quarter on gradient.
@@ -105,34 +148,29 @@ class Numbers:
         Or whether, among weightings without the time derivative, one error rises as the other
         falls.
         """
-        best = self.weightings(protocol, "mse_value")[:_BEST]
+        best = list(self.weightings(protocol, "mse_value"))[:_BEST]
         gradient = self.weightings(protocol, "mse_gradient")
-        worst = max(self.rank_of(gradient, entry.level) for entry in best)
+        worst = max(place(gradient, key) for key in best)
         if worst > 0.75 * len(gradient):
             return f"holds (place {worst} at worst)"
-        alone = self.agreement(protocol, "mse_value", "mse_gradient", time_derivative=0)
-        among = "only among weightings without the time derivative" if alone < -0.5 else ""
-        return among or f"does not hold (place {worst} at worst)"
+        if self.agreement(protocol, "mse_value", "mse_gradient", time_derivative=0) < -0.5:
+            return "only among weightings without the time derivative"
+        return f"does not hold (place {worst} at worst)"
 
     def agreement(self, protocol: str, first: str, second: str, **settings: Any) -> float:
         """Spearman's rank correlation of two metrics over the weightings with these settings."""
         runs = self.runs("loss_weights", protocol, **settings)
-        return float(spearmanr(scores(runs, first), scores(runs, second)).statistic)
+        return float(spearmanr(costs(runs, first), costs(runs, second)).statistic)
 
     def influence(self, protocol: str, metric: str, quantity: str) -> float:
         """Spearman's rank correlation of the weight of a quantity with a metric."""
         runs = self.runs("loss_weights", protocol)
-        weight = runs[f"training.loss_weights.{quantity}"]
-        return float(spearmanr(weight, scores(runs, metric)).statistic)
+        return float(spearmanr(runs[quantity], costs(runs, metric)).statistic)
 
     def shares(self, runs: pd.DataFrame, kind: str) -> dict[str, float]:
         """Share of each term, weight x error (``mse`` or ``nmse``), in the last loss; mean."""
-        terms = {
-            quantity: runs[f"training.loss_weights.{quantity}"] * runs[f"{kind}_{quantity}"]
-            for quantity in QUANTITIES
-        }
-        total = sum(terms.values())
-        return {quantity: float((term / total).mean()) for quantity, term in terms.items()}
+        terms = pd.DataFrame({q: runs[q] * runs[f"{kind}_{q}"] for q in QUANTITIES})
+        return dict(terms.div(terms.sum(axis=1, skipna=False), axis=0).mean())
 
     def variance(self, protocol: str, quantity: str) -> float:
         """Variance of a target: the mean squared error of predicting its mean."""

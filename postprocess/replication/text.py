@@ -1,19 +1,23 @@
-"""The study's text: a template whose every number is computed from the kept tables."""
+"""The study's text and its tables: a template whose every number is computed."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from inr.errors import UserError
 from inr.quantities import QUANTITIES
+from postprocess.intervals import Interval
 from postprocess.replication.data import Study, sweep_names
-from postprocess.replication.numbers import Numbers
-from postprocess.replication.ranking import find, is_best
-from postprocess.replication.tables import Tables, figure, level, show
+from postprocess.replication.numbers import Numbers, Ranking, is_best, place, typical
+from postprocess.stats.factors import weights_text
 from postprocess.stats.loss_weightings import NAMES
+from postprocess.stats.ranking import HELDOUT
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,6 +33,24 @@ PUBLISHED_WEIGHTINGS: list[tuple[float, ...]] = [
     (0.01, 0.001, 0.1, 0),
     (1, 0.001, 0.01, 0.001),
 ]
+_TITLES = {
+    **{f"heldout_nmse_{quantity}": name for quantity, name in NAMES.items()},
+    **{f"mse_{quantity}": name for quantity, name in NAMES.items()},
+    HELDOUT.column: "all four",
+    "heldout_psnr_value": "PSNR, dB",
+    "ssim_value": "SSIM of the value",
+}
+# what is compared under each protocol; tables are sorted by the first
+MEASURES: dict[str, tuple[str, ...]] = {
+    "corrected": (HELDOUT.column, *(f"heldout_nmse_{q}" for q in QUANTITIES)),
+    "original": (*(f"mse_{q}" for q in QUANTITIES), "ssim_value"),
+}
+_VARIED = {
+    "learning_rate": "activation, schedule, rate",
+    "activation": "activation, weights",
+    "loss_weights": "weights (sine)",
+}
+_TOP = 4
 
 
 def render(study: Study) -> str:
@@ -41,16 +63,11 @@ def render(study: Study) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701, Markdown
     )
-    numbers = Numbers(study)
+    tools = (show, figure, level, place, require, by_setting, by_place, influences)
+    environment.globals.update({tool.__name__: tool for tool in (*tools, best_of_each, comparison)})
     environment.globals.update(
-        n=numbers,
-        tables=Tables(numbers),
-        show=show,
-        figure=figure,
-        level=level,
-        find=find,
+        n=Numbers(study),
         verdict=is_best,
-        require=require,
         quantities=QUANTITIES,
         short=NAMES,
         sweeps=sweep_names(),
@@ -62,11 +79,103 @@ def render(study: Study) -> str:
 
 
 def require(condition: bool, sentence: str) -> str:
-    """Nothing, when a sentence of the text still holds.
-
-    Raises:
-        UserError: it does not.
-    """
+    """Nothing, when a sentence of the text still holds; else raises `UserError`."""
     if not condition:
         raise UserError(f"the data no longer support this sentence of the study: {sentence}")
     return ""
+
+
+def figure(value: float) -> str:
+    """Three significant digits: ``0.0123``, ``2.5e-05``."""
+    return f"{value:.3g}"
+
+
+def show(score: Interval) -> str:
+    """An estimate with its interval: ``0.012 (0.010 to 0.015)``."""
+    if not score.low < score.high:
+        return figure(score.estimate)
+    return f"{figure(score.estimate)} ({figure(score.low)} to {figure(score.high)})"
+
+
+def level(key: Any) -> str:
+    """A setting in words: ``uniform 1e-4``, ``sine (1, 0.01, 0.001, 0)``."""
+    parts = key if isinstance(key, tuple) else (key,)
+    words = [part for part in parts if isinstance(part, str)]
+    numbers = [part for part in parts if not isinstance(part, str)]
+    if len(numbers) == len(QUANTITIES):
+        return " ".join([*words, weights_text(numbers)])
+    return " ".join([*words, *(f"{number:.0e}".replace("e-0", "e-") for number in numbers)])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def by_setting(first: str, rank: Callable[..., Ranking], protocol: str, *what: Any) -> str:
+    """Settings from best to worst on the first measure; the best on each in bold.
+
+    ``rank(protocol, metric, *what)`` ranks them; ``first`` says what they are.
+    """
+    found = {metric: rank(protocol, metric, *what) for metric in MEASURES[protocol]}
+    rows = []
+    for key in next(iter(found.values())):
+        cells = [
+            f"**{show(ranking[key])}**" if key == next(iter(ranking)) else show(ranking[key])
+            for ranking in found.values()
+        ]
+        rows.append([level(key), *cells])
+    return _by_metric(first, found, rows)
+
+
+def by_place(rank: Callable[[str, str], Ranking], protocol: str) -> str:
+    """The best few settings on each measure."""
+    found = [rank(protocol, metric) for metric in MEASURES[protocol]]
+    best = [[_named(*entry) for entry in ranking.items()][:_TOP] for ranking in found]
+    rows = [[str(place), *row] for place, row in enumerate(zip(*best, strict=True), start=1)]
+    return _by_metric("place", MEASURES[protocol], rows)
+
+
+def influences(numbers: Numbers, protocol: str) -> str:
+    """Rank correlation of each weight with each error."""
+    metrics = [metric for metric in MEASURES[protocol] if "mse_" in metric]
+    rows = []
+    for quantity in QUANTITIES:
+        found = [numbers.influence(protocol, metric, quantity) for metric in metrics]
+        rows.append([f"weight of the {NAMES[quantity]}", *(f"{each:+.2f}" for each in found)])
+    return _by_metric("", metrics, rows)
+
+
+def best_of_each(numbers: Numbers) -> str:
+    """The best setting of each experiment on each held-out error."""
+    rows = []
+    overall, *errors = MEASURES["corrected"]
+    for metric in (*errors, overall):
+        found = [numbers.rank(experiment, "corrected", metric) for experiment in _VARIED]
+        best = [next(iter(ranking.items())) for ranking in found]
+        rows.append([_TITLES[metric], *(_named(*entry) for entry in best)])
+    return table(["error", *_VARIED.values()], rows)
+
+
+def comparison(*settings: pd.DataFrame) -> str:
+    """Held-out errors of the runs of some settings, one below the other."""
+    metrics = ["heldout_psnr_value", *MEASURES["corrected"][1:]]
+    rows = [[_origin(runs), *(show(typical(runs, m)) for m in metrics)] for runs in settings]
+    return _by_metric("best of", metrics, rows)
+
+
+def _by_metric(corner: str, metrics: Iterable[str], rows: Sequence[Sequence[str]]) -> str:
+    return table([corner, *(_TITLES[metric] for metric in metrics)], rows)
+
+
+def _origin(runs: pd.DataFrame) -> str:
+    """What ``runs`` have in common: protocol, steps, activation, schedule, rate and weights."""
+    one = runs.iloc[0]
+    rate, weights = level((one["schedule"], one["learning_rate"])), weights_text(one[[*QUANTITIES]])
+    trained = f"{one['protocol']}, {one['steps']} steps"
+    return f"{trained}: {one['activation']}, {rate}, weights {weights}"
+
+
+def _named(key: Any, score: Interval) -> str:
+    return f"{level(key)}: {show(score)}"

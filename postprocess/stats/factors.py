@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -14,6 +14,7 @@ from inr.quantities import QUANTITIES
 
 ROLES = ("row", "column", "hue", "style")
 WEIGHTS = "training.loss_weights"
+WEIGHT_COLUMNS = tuple(f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES)
 SEED = "training.seed"
 RATE = "training.learning_rate"
 
@@ -22,10 +23,8 @@ PROTOCOL = "training.protocol"
 SCHEDULE = "training.schedule"
 ACTIVATION = "model.activation"
 _FIRST = (ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
-_LABELS = {
-    "data.image": "image",
+_LABELS = {  # where the name of the setting does not do
     "data.size": "image size (px)",
-    "data.frames": "frames",
     "data.sigma_start": "blur of the first frame (px)",
     "data.sigma_end": "blur of the last frame (px)",
     "model.width": "units per hidden layer",
@@ -55,7 +54,6 @@ _LABELS = {
     "training.precision": "arithmetic",
     "training.compile": "compiled step",
     "record.metrics_every": "steps between measurements",
-    PROTOCOL: "protocol",
     WEIGHTS: "weights (value, gradient, Laplacian, time derivative)",
 }
 _MAX_LINES = 12  # in one panel
@@ -89,14 +87,26 @@ class Variation:
     def assign(self, reserved: Axis | None = None) -> Roles:
         """Give each axis but ``reserved`` a role; those that find none are pooled.
 
-        A few schedules beside many uniform rates are colour and line style, whatever else there
-        is: panels for all their combinations would mostly be empty.
+        An axis fits where its levels can be told apart, and a panel keeps few lines. A few
+        schedules beside many uniform rates are colour and line style, whatever else there is:
+        panels for all their combinations would mostly be empty.
         """
         axes = {axis.key: axis for axis in self.axes if axis != reserved}
         taken: dict[str, Axis] = {}
         if {RATE, SCHEDULE} <= axes.keys() and 0 < self.combinations_of_rates <= _MOST_RATES:
             taken = {"hue": axes.pop(RATE), "style": axes.pop(SCHEDULE)}
-        return _assign(list(axes.values()), taken)
+        pooled = []
+        for axis in axes.values():
+            count = len(axis.levels)
+            lines = math.prod(len(taken[r].levels) for r in ("hue", "style") if r in taken)
+            for role in _PREFERENCE.get(axis.key, _ANY_ROLE):
+                crowded = role in ("hue", "style") and lines * count > _MAX_LINES
+                if role not in taken and count <= _CAPACITY[role] and not crowded:
+                    taken[role] = axis
+                    break
+            else:
+                pooled.append(axis)
+        return Roles(**taken, pooled=tuple(pooled))
 
     @property
     def combinations_of_rates(self) -> int:
@@ -113,21 +123,18 @@ class Variation:
         names = [axis.key for axis in joined]
         key, label = "+".join(names), ", ".join(axis.label for axis in joined)
         text = self.levels[names].agg(" ".join, axis=1)
-        place = {axis.key: {level: i for i, level in enumerate(axis.levels)} for axis in joined}
-        order = pd.DataFrame({name: self.levels[name].map(place[name]) for name in names})
-        ordered = tuple(dict.fromkeys(text[order.sort_values(names).index]))
-        axis = Axis(key, label, ordered, numeric=False)
-        rest = tuple(axis for axis in self.axes if axis.key not in keys)
+        places = {axis.key: self.levels[axis.key].map(axis.levels.index) for axis in joined}
+        ordered = dict.fromkeys(text[pd.DataFrame(places).sort_values(names).index])
+        axis = Axis(key, label, tuple(ordered), numeric=False)
+        rest = [axis for axis in self.axes if axis.key not in keys]
         levels = self.levels.drop(columns=names).assign(**{key: text})
         return Variation((axis, *rest), levels, self.seeds)
 
     def places(self, roles: Roles) -> pd.DataFrame:
         """Level of each run in each role, [run, role]; ``""`` where the role is not taken."""
-        columns = {}
-        for role in ROLES:
-            axis: Axis | None = getattr(roles, role)
-            columns[role] = self.levels[axis.key] if axis else ""
-        return pd.DataFrame(columns, index=self.levels.index)
+        axes: dict[str, Axis | None] = {role: getattr(roles, role) for role in ROLES}
+        levels = {role: self.levels[axis.key] if axis else "" for role, axis in axes.items()}
+        return pd.DataFrame(levels, index=self.levels.index)
 
 
 @dataclass(frozen=True)
@@ -146,24 +153,26 @@ def find_variation(runs: pd.DataFrame) -> Variation:
 
     A setting that says nothing new, because others already determine it, is left out.
     """
-    texts = {name: runs[name] for name in runs.columns if name.startswith(_GROUPS) and name != SEED}
-    parts = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
-    weights = [texts.pop(part) for part in parts if part in texts]
+    values = {n: runs[n] for n in runs.columns if n.startswith(_GROUPS) and n != SEED}
+    weights = [values.pop(column) for column in WEIGHT_COLUMNS if column in values]
     if weights:
-        together = [f"({', '.join(f'{w:g}' for w in row)})" for row in zip(*weights, strict=True)]
-        texts[WEIGHTS] = pd.Series(together, index=runs.index)
-    order = [key for key in _FIRST if key in texts] + [key for key in texts if key not in _FIRST]
-
+        texts = map(weights_text, zip(*weights, strict=True))
+        values[WEIGHTS] = pd.Series(list(texts), index=runs.index)
     axes: list[Axis] = []
     levels = pd.DataFrame(index=runs.index)
     combinations = 1
-    for key in order:
-        candidate = levels.assign(**{key: _as_text(key, texts[key])})
+    for key in sorted(values, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST)):
+        candidate = levels.assign(**{key: _as_text(key, values[key])})
         distinct = len(candidate.drop_duplicates())
         if distinct > combinations:
-            axes.append(_axis(key, texts[key], candidate[key]))
+            axes.append(_axis(key, values[key], candidate[key]))
             levels, combinations = candidate, distinct
     return Variation(tuple(axes), levels, runs[SEED].nunique() if SEED in runs else 1)
+
+
+def weights_text(weights: Iterable[float]) -> str:
+    """A weighting in words: ``(1, 0.01, 0.001, 0)``."""
+    return f"({', '.join(f'{weight:g}' for weight in weights)})"
 
 
 def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
@@ -182,22 +191,3 @@ def _as_text(key: str, values: pd.Series) -> pd.Series:
         return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
     return values.map(text).astype(str)
-
-
-def _assign(axes: Sequence[Axis], taken: dict[str, Axis]) -> Roles:
-    pooled = []
-    for axis in axes:
-        for role in _PREFERENCE.get(axis.key, _ANY_ROLE):
-            if role not in taken and _fits(axis, role, taken):
-                taken[role] = axis
-                break
-        else:
-            pooled.append(axis)
-    return Roles(**taken, pooled=tuple(pooled))
-
-
-def _fits(axis: Axis, role: str, taken: dict[str, Axis]) -> bool:
-    """True when the levels can be told apart in that role, and a panel keeps few lines."""
-    lines = math.prod(len(taken[other].levels) for other in ("hue", "style") if other in taken)
-    crowded = role in ("hue", "style") and lines * len(axis.levels) > _MAX_LINES
-    return len(axis.levels) <= _CAPACITY[role] and not crowded

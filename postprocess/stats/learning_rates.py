@@ -6,6 +6,7 @@ Recorded rows are too far apart for a rate that drops, or warms up, within a few
 from __future__ import annotations
 
 import json
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from inr.training.schedules import rate_factor
 UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
 _POINTS = 500  # of a drawn schedule
 
-# every setting that the learning rate of a step depends on
+# every setting that the learning rate of a step depends on, options of the schedule included
 _SETTINGS = (
     "training.learning_rate",
     "training.protocol",
@@ -29,8 +30,7 @@ _SETTINGS = (
 
 def distinct_schedules(runs: pd.DataFrame) -> pd.DataFrame:
     """The settings of the schedules in ``runs`` (rows of ``/runs``), each by its first run."""
-    columns = [name for name in runs.columns if name.startswith(_SETTINGS)]
-    return runs[columns].drop_duplicates()
+    return runs[[name for name in runs if name.startswith(_SETTINGS)]].drop_duplicates()
 
 
 def rate_curves(runs: pd.DataFrame) -> pd.DataFrame:
@@ -58,9 +58,9 @@ def integrated_rates(runs: pd.DataFrame) -> pd.Series:
     Args:
         runs: Rows of ``/runs`` that have results.
     """
-    columns = list(distinct_schedules(runs).columns)
     totals = pd.Series(np.nan, index=runs.index)
-    for _, group in runs.groupby([*columns, "step"], sort=False, dropna=False):
+    columns = [*distinct_schedules(runs), "step"]
+    for _, group in runs.groupby(columns, sort=False, dropna=False):
         first = group.iloc[0]
         training = _training(first)
         factors = sum(rate_factor(training, step) for step in range(int(first["step"])))
@@ -72,11 +72,8 @@ def _training(run: pd.Series) -> TrainingConfig:
     """The schedule of a row of ``/runs``, whose settings are dotted paths and lists JSON."""
     nested: dict[str, Any] = {}
     for path, value in run.items():
-        if not str(path).startswith(_SETTINGS):
-            continue
-        _, *groups, field = str(path).split(".")
-        inner = nested
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[field] = json.loads(value) if str(value).startswith("[") else plain(value)
+        if str(path).startswith(_SETTINGS):
+            _, *groups, field = str(path).split(".")
+            inner = reduce(lambda group, name: group.setdefault(name, {}), groups, nested)
+            inner[field] = json.loads(value) if str(value).startswith("[") else plain(value)
     return TrainingConfig.model_validate(nested)

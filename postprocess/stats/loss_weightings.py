@@ -9,20 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from inr.quantities import METRICS, QUANTITIES
-from postprocess.intervals import (
-    DRAWS,
-    Interval,
-    interquartile_mean,
-    percentile_limits,
-    resample,
-    worst_if_missing,
-)
-from postprocess.stats.factors import WEIGHTS
+from inr.quantities import QUANTITIES
+from postprocess.intervals import DRAWS, Interval, percentile_limits, resample, worst_if_missing
+from postprocess.stats import ranking
+from postprocess.stats.factors import WEIGHT_COLUMNS, weights_text
 
 MANY = 12  # weightings from which on they are a study of their own
-OVERALL = "over all"
-NAMES = {q: METRICS[f"nmse_{q}"].label.partition(" MSE")[0] for q in QUANTITIES}
+OVERALL = ranking.OVERALL.label
+NAMES = {q: score.label for q, score in zip(QUANTITIES, ranking.ERRORS, strict=True)}
+_SCORES = (*ranking.ERRORS, ranking.OVERALL)
 
 
 @dataclass(frozen=True)
@@ -78,17 +73,13 @@ class Weightings:
         error. Intervals resample the weightings and rank anew. Weights that do not vary have
         none.
         """
-        rng = np.random.default_rng(0)
-        drawn = resample(len(self), DRAWS, rng)
+        drawn = resample(len(self), DRAWS, np.random.default_rng(0))
         weights, errors = self.weights, worst_if_missing(self.errors)
         estimates = _correlate(weights[None], errors[None])[0]
-        low, high = percentile_limits(_correlate(weights[drawn], errors[drawn]))
-        return {
-            (w, e): Interval(float(estimates[w, e]), float(low[w, e]), float(high[w, e]))
-            for w in range(weights.shape[1])
-            for e in range(errors.shape[1])
-            if np.ptp(weights[:, w]) > 0
-        }
+        limits = percentile_limits(_correlate(weights[drawn], errors[drawn]))
+        table = np.stack([estimates, *limits], axis=-1)
+        varied = np.ptp(weights, axis=0) > 0
+        return {(w, e): Interval(*table[w, e]) for w, e in np.ndindex(estimates.shape) if varied[w]}
 
 
 def find_weightings(runs: pd.DataFrame) -> Weightings:
@@ -97,26 +88,14 @@ def find_weightings(runs: pd.DataFrame) -> Weightings:
     Args:
         runs: Rows of ``/runs`` that have results.
     """
-    columns = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
-    errors = runs[[f"nmse_{quantity}" for quantity in QUANTITIES]].to_numpy(float)
-    finite = np.where(np.isfinite(errors), errors, np.nan)
-    with np.errstate(divide="ignore"):  # an error of 0
-        logarithms = np.log10(finite)
-    table = np.column_stack([logarithms, logarithms.mean(axis=1)])
-    weights, typical = [], []
-    for levels, rows in runs.groupby(columns, sort=False).indices.items():
+    there = set(WEIGHT_COLUMNS) <= set(runs.columns)
+    groups = ranking.add_scores(runs).groupby([*WEIGHT_COLUMNS], sort=False) if there else ()
+    weights, errors = [], []
+    for levels, members in groups:
         weights.append(levels)
-        typical.append(interquartile_mean(table[rows], axis=0))
-    names = tuple(f"({', '.join(f'{w:g}' for w in levels)})" for levels in weights)
-    return Weightings(names, np.array(weights, dtype=float), 10.0 ** np.array(typical))
-
-
-def count_weightings(runs: pd.DataFrame) -> int:
-    """The number of distinct weightings."""
-    columns = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
-    if not set(columns) <= set(runs.columns):
-        return 0
-    return len(runs[columns].drop_duplicates())
+        errors.append([score.middle(members[score.column]) for score in _SCORES])
+    names = tuple(map(weights_text, weights))
+    return Weightings(names, np.array(weights, dtype=float), np.array(errors))
 
 
 def _correlate(weights: np.ndarray, errors: np.ndarray) -> np.ndarray:

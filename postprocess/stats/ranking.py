@@ -1,4 +1,4 @@
-"""The ranking of a sweep: a row for each combination of settings, statistics over its seeds."""
+"""What runs are compared by, and the ranking of a sweep by it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from inr.quantities import METRICS, QUANTITIES
 from postprocess.dataset.run_reader import READABLE
-from postprocess.intervals import interquartile_mean, worst_if_missing
+from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean, worst_if_missing
 from postprocess.stats.factors import Variation, find_variation
 
 _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
@@ -19,12 +20,36 @@ _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
 
 @dataclass(frozen=True)
 class Score:
-    """A number by which settings are ranked."""
+    """A number by which runs are compared: a column of ``/runs``, or of `add_scores`."""
 
     column: str
     label: str
-    explanation: str
+    explanation: str = ""
     higher_is_better: bool = False
+    log_scale: bool = True  # averaged as logarithms
+
+    def costs(self, values: ArrayLike) -> np.ndarray:
+        """What is averaged, smaller being better: log10 of errors, minus PSNR or SSIM.
+
+        A run without a finite value (it diverged) is worse than any other: plus infinity.
+        """
+        finite = np.where(np.isfinite(values), values, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
+            numbers = np.log10(finite) if self.log_scale else finite
+        return worst_if_missing(-numbers if self.higher_is_better else numbers)
+
+    def value(self, cost: float) -> float:
+        """The value with this cost."""
+        number = -cost if self.higher_is_better else cost
+        return 10.0**number if self.log_scale else number
+
+    def middle(self, values: ArrayLike) -> float:
+        """The interquartile mean of the costs, as a value."""
+        return self.value(interquartile_mean(self.costs(values)))
+
+    def interval(self, values: ArrayLike) -> Interval:
+        """`middle` with its 95 % bootstrap interval."""
+        return bootstrap_interval([self.costs(values)], interquartile_mean).map(self.value)
 
 
 OVERALL = Score("overall", "over all", "geometric mean of the four errors")
@@ -37,16 +62,35 @@ HELDOUT = Score(
     "over all, held out",
     "geometric mean of the four errors between pixels and frames, where nothing was trained",
 )
-PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True)
+PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True, False)
 AWARDS = (OVERALL, *ERRORS)  # for each of them the report names a best setting
 SCORES = (*AWARDS, HELDOUT, PSNR)
+
+
+def score_of(column: str) -> Score:
+    """The score in a column of ``/runs``, or of `add_scores`."""
+    for score in (OVERALL, HELDOUT):
+        if column == score.column:
+            return score
+    metric = METRICS[column.removeprefix("heldout_")]
+    return Score(column, metric.label, "", metric.higher_is_better, metric.log_scale)
+
+
+def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """``runs`` with the errors over all; every column of `SCORES` is there, NaN if unknown."""
+    added = {}
+    for score, prefix in ((OVERALL, "nmse_"), (HELDOUT, "heldout_nmse_")):
+        errors = runs.reindex(columns=[f"{prefix}{quantity}" for quantity in QUANTITIES])
+        with np.errstate(divide="ignore"):  # an error of 0
+            added[score.column] = np.exp(np.log(errors.astype(float)).mean(axis=1, skipna=False))
+    return runs.assign(**added)
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A score over the runs of one setting; NaN where it is not finite."""
 
-    middle: float  # interquartile mean, of logarithms for errors; diverged runs are the worst
+    middle: float  # see `Score.middle`
     low: float  # smallest and largest finite value
     high: float
     finite: int
@@ -89,15 +133,14 @@ class Ranking:
 
     def ordered(self, score: Score) -> list[Setting]:
         """The settings that have a finite ``score``, best first."""
-        finite = [s for s in self.settings if np.isfinite(s.estimates[score.column].middle)]
-        sign = -1 if score.higher_is_better else 1
-        return sorted(finite, key=lambda s: sign * s.estimates[score.column].middle)
+        costs = score.costs([s.estimates[score.column].middle for s in self.settings])
+        order = np.argsort(costs, kind="stable")[: np.sum(costs < np.inf)]
+        return [self.settings[place] for place in order]
 
     @cached_property
     def best(self) -> dict[str, Setting]:
         """The best setting by column of the score; without scores that no setting has."""
-        ordered = ((score, self.ordered(score)) for score in SCORES)
-        return {score.column: settings[0] for score, settings in ordered if settings}
+        return {s.column: ordered[0] for s in SCORES if (ordered := self.ordered(s))}
 
     @property
     def replicated(self) -> bool:
@@ -106,74 +149,44 @@ class Ranking:
 
     def edges(self, setting: Setting) -> list[tuple[str, str, str]]:
         """Numbers of ``setting`` that are the smallest or largest tried: axis, level, which."""
-        found = []
-        for axis, level in zip(self.variation.axes, setting.levels, strict=True):
-            if axis.numeric and len(axis.levels) >= _FEWEST_LEVELS:
-                ends = {axis.levels[0]: "smallest", axis.levels[-1]: "largest"}
-                if level in ends:
-                    found.append((axis.label, level, ends[level]))
-        return found
+        return [
+            (axis.label, level, "smallest" if level == axis.levels[0] else "largest")
+            for axis, level in zip(self.variation.axes, setting.levels, strict=True)
+            if axis.numeric and len(axis.levels) >= _FEWEST_LEVELS
+            if level in (axis.levels[0], axis.levels[-1])
+        ]
 
 
 def rank(runs: pd.DataFrame) -> Ranking:
     """Group the rows of ``/runs`` into settings and rank them by the error over all.
 
-    Settings without a finite one come last, in the order of their tasks.
+    A run that has results but no finite score (it diverged) counts as worse than any number; a
+    run without results does not count. Settings without a finite error come last, in the order of
+    their tasks.
     """
     variation = find_variation(runs)
-    scored = add_scores(runs)
     keys = [axis.key for axis in variation.axes]
-    groups = scored.groupby(
+    groups = add_scores(runs).groupby(
         [variation.levels[key] for key in keys] or np.zeros(len(runs)), sort=False
     )
-    settings = []
-    for _, members in groups:
-        levels = tuple(variation.levels.loc[members.index[0], keys])
-        settings.append(Setting(levels, members, estimate(members)))
-    overall = worst_if_missing([setting.estimates[OVERALL.column].middle for setting in settings])
-    order = np.argsort(overall, kind="stable")
-    return Ranking([settings[place] for place in order], variation)
+    settings = [
+        Setting(tuple(variation.levels.loc[members.index[0], keys]), members, _estimates(members))
+        for _, members in groups
+    ]
+    settings.sort(key=lambda setting: worst_if_missing(setting.estimates[OVERALL.column].middle))
+    return Ranking(settings, variation)
 
 
-def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
-    """``runs`` with the errors over all; every column of `SCORES` is there, NaN if unknown."""
-    added = {}
-    for score, prefix in ((OVERALL, "nmse_"), (HELDOUT, "heldout_nmse_")):
-        errors = runs.reindex(columns=[f"{prefix}{quantity}" for quantity in QUANTITIES])
-        with np.errstate(divide="ignore"):  # an error of 0
-            added[score.column] = np.exp(np.log(errors.astype(float)).mean(axis=1, skipna=False))
-    return runs.assign(**added)
-
-
-def estimate(runs: pd.DataFrame) -> dict[str, Estimate]:
-    """All scores of runs that differ in the seed, by column.
-
-    A run that has results but no finite score (it diverged) counts as worse than any number; a
-    run without results does not count.
-    """
-    known = runs.loc[runs["status"].isin(READABLE), [score.column for score in SCORES]]
-    columns = known.to_numpy(float).T
-    return {
-        score.column: _estimate(values, score, len(runs))
-        for score, values in zip(SCORES, columns, strict=True)
-    }
-
-
-def _estimate(known: np.ndarray, score: Score, runs: int) -> Estimate:
-    finite = known[np.isfinite(known)]
-    values = np.where(np.isfinite(known), known, np.nan)  # a run that diverged is the worst
-    middle = _middle(values, score) if len(values) else np.nan
-    return Estimate(
-        middle=middle if np.isfinite(middle) else np.nan,
-        low=float(finite.min()) if len(finite) else np.nan,
-        high=float(finite.max()) if len(finite) else np.nan,
-        finite=len(finite),
-        runs=runs,
-    )
-
-
-def _middle(values: np.ndarray, score: Score) -> float:
-    if score.higher_is_better:
-        return -interquartile_mean(-values)
-    with np.errstate(divide="ignore"):  # an error of 0 stays 0
-        return float(10.0 ** interquartile_mean(np.log10(values)))
+def _estimates(runs: pd.DataFrame) -> dict[str, Estimate]:
+    """All scores of the runs of a setting, by column."""
+    found = {}
+    known = runs[runs["status"].isin(READABLE)]
+    for score in SCORES:
+        values = known[score.column].to_numpy(float)
+        finite = values[np.isfinite(values)]
+        middle = score.middle(values) if len(values) else np.nan
+        low, high = (finite.min(), finite.max()) if len(finite) else (np.nan, np.nan)
+        found[score.column] = Estimate(
+            middle if np.isfinite(middle) else np.nan, low, high, len(finite), len(runs)
+        )
+    return found

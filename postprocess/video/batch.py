@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from postprocess.dataset.run_frames import RunFrames
 from postprocess.video.canvas import Canvas
 from postprocess.video.encoder import Format, encode
 from postprocess.video.plans import Plan, find_due
-from postprocess.worker_pool import Batch, run_isolated
+from postprocess.worker_pool import ChildLostError, run_isolated
 
 _TIMEOUT = 3600.0  # seconds for one video
 
@@ -58,9 +58,13 @@ def write_videos(
         if due:
             jobs.append(VideoJob(sources, plan.label, plan.title, due, fps))
     outcome = Outcome([], kept, [])
-    done = run_isolated(make_video, [Batch(job, 1) for job in jobs], timeout=_TIMEOUT)
-    made = track(done, "making videos", total=len(jobs))
-    for job, (reason,) in zip(jobs, made, strict=True):
+    done = run_isolated(make_video, jobs, timeout=_TIMEOUT)
+    for job, reply in zip(jobs, track(done, "making videos", total=len(jobs)), strict=True):
+        reason = reply
+        if isinstance(reply, ChildLostError):
+            reason = str(reply)
+            for path in job.outputs.values():
+                remove_leftovers(path)
         if reason:
             outcome.failed.append(f"{job.label}: {reason}")
         else:
@@ -68,23 +72,18 @@ def write_videos(
     return outcome
 
 
-def make_video(job: VideoJob, crashed: dict[int, str]) -> Iterator[str]:
-    """Make one video, in a child process. Yields why the results cannot be shown, or "".
+def make_video(job: VideoJob) -> str:
+    """Make one video, in a child process; why the results cannot be shown, or "".
 
     Raises:
         UserError: a file cannot be written.
     """
-    if crashed:
-        for path in job.outputs.values():
-            remove_leftovers(path)
-        yield crashed[0]
-        return
     mpl.rcdefaults()  # nothing from a matplotlibrc of the user's
     try:
         _write_video(job)
-        yield ""
     except ResultsError as error:
-        yield str(error).removeprefix(f"{job.sources[0]}: ")
+        return str(error).removeprefix(f"{job.sources[0]}: ")
+    return ""
 
 
 def _write_video(job: VideoJob) -> None:

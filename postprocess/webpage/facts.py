@@ -14,8 +14,7 @@ import pandas as pd
 from inr.results import ResultsError, open_run, read_attribute
 from inr.storage.attempts import Attempt, read_attempts
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.run_reader import READABLE
-from postprocess.dataset.usage import account
+from postprocess.dataset.run_reader import READABLE, account
 from postprocess.webpage.wording import duration, number
 
 _SECONDS_PER_HOUR = 3600.0

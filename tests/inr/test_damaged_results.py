@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from jobs.manage import main as manage
 from postprocess.dataset.read import read_merged
-from postprocess.worker_pool import Batch, run_isolated
+from postprocess.worker_pool import run_isolated
 from tests.helpers.synthetic import call, make_config, quickstart, write_run, write_sweep
 
 SEED = 20_261_123
@@ -53,21 +52,18 @@ def mutate(content: bytes, kind: int, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def digest_frames(paths: list[Path], crashed: dict[int, str]) -> Iterator[str]:
-    """What the frames of each file hold, read in a child process; "" if they cannot be read."""
-    for number, path in enumerate(paths):
-        digest = hashlib.sha256()
-        try:
-            if number in crashed:
-                raise ResultsError(crashed[number])
-            with open_run(path) as file:
-                digest.update(json.dumps(read_attributes(file)).encode())
-                for data in (file["frames"][q][p] for q in QUANTITIES for p in PARTS):
-                    digest.update(data[:].tobytes())
-                digest.update(file["frames/time"][:].tobytes())
-            yield digest.hexdigest()
-        except ResultsError:
-            yield ""
+def digest_frames(path: Path) -> str:
+    """What the frames of a file hold, read in a child process; "" if they cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open_run(path) as file:
+            digest.update(json.dumps(read_attributes(file)).encode())
+            for data in (file["frames"][q][p] for q in QUANTITIES for p in PARTS):
+                digest.update(data[:].tobytes())
+            digest.update(file["frames/time"][:].tobytes())
+    except ResultsError:
+        return ""
+    return digest.hexdigest()
 
 
 PARTS = ("prediction", "target")
@@ -156,8 +152,8 @@ def test_videos_name_every_run_whose_frames_are_damaged(damaged, merged, capsys,
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     chosen = merged.readable[merged.readable["task"] >= INTACT]
     paths = [damaged.root / "template.h5", *(damaged.root / path for path in chosen["results"])]
-    (digests,) = run_isolated(digest_frames, [Batch(paths, len(paths))])
-    intact = [n for n, d in zip(chosen["name"], digests[1:], strict=True) if d == digests[0]]
+    first, *digests = run_isolated(digest_frames, paths)
+    intact = [n for n, d in zip(chosen["name"], digests, strict=True) if d == first]
     harmed = sorted(set(chosen["name"]) - set(intact))
     assert len(harmed) > DAMAGED / 10
     assert len(intact) > RENDERED

@@ -5,40 +5,40 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inr.errors import UserError
 from inr.storage.provenance import ROOT
-from postprocess.worker_pool import Batch, run_isolated
+from postprocess.worker_pool import ChildLostError, run_isolated
 
 
 def fail() -> None:
     raise UserError("the disk is full")
 
 
+def crash() -> None:
+    ctypes.string_at(0)
+
+
 ACTIONS = {
-    "crash": lambda: ctypes.string_at(0),
+    "crash": crash,
     "hang": lambda: time.sleep(60),
     "exit": lambda: sys.exit(3),
     "killed": lambda: os.kill(os.getpid(), 9),
     "error": fail,
+    "crash afterwards": lambda: threading.Timer(0.3, crash).start(),
+    "slow": lambda: time.sleep(1),
 }
 
 
-def act(items: list[str], crashed: dict[int, str]) -> Iterator[str]:
-    """Runs in the child: does what the items say."""
-    for number, item in enumerate(items):
-        if number in crashed:
-            yield f"gave up: {crashed[number]}"
-            continue
-        ACTIONS.get(item, lambda: None)()
-        yield f"did {item}"
-    if items == ["crash at the end"]:
-        ctypes.string_at(0)
+def act(item: str) -> str:
+    """Runs in the child: does what the item says."""
+    ACTIONS.get(item, lambda: None)()
+    return f"did {item}"
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,8 @@ def _children_find_this_module(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def run(*batches: list[str]) -> list[list[str]]:
-    jobs = [Batch(items, len(items)) for items in batches]
-    return list(run_isolated(act, jobs, workers=2, timeout=4.0))
+def run(*items: str, workers: int = 2) -> list[str | ChildLostError]:
+    return list(run_isolated(act, items, workers=workers, timeout=4.0))
 
 
 FATES = {
@@ -61,34 +60,39 @@ FATES = {
 
 @pytest.mark.parametrize(("item", "reason"), FATES.items(), ids=FATES)
 def test_a_child_that_is_lost_costs_one_item(item, reason):
-    first, second = run(["a", item, "b", item], ["c"])
-    assert [first[0], first[2], *second] == ["did a", "did b", "did c"]
-    assert first[1] == first[3]
-    assert first[1].startswith("gave up: ")
-    assert reason in first[1]
+    first, lost, third, again, last = run("a", item, "b", item, "c")
+    assert [first, third, last] == ["did a", "did b", "did c"]
+    assert str(lost) == str(again)
+    assert isinstance(lost, ChildLostError)
+    assert reason in str(lost)
 
 
-def test_replies_come_for_every_batch():
-    batches = [[f"{n}-{k}" for k in range(n % 4)] for n in range(20)]
-    assert run(*batches) == [[f"did {item}" for item in items] for items in batches]
+def test_replies_come_for_every_item_in_order():
+    items = [f"{n}" for n in range(200)]
+    assert run(*items) == [f"did {item}" for item in items]
 
 
-def test_no_batches_need_no_child():
+def test_no_items_need_no_child():
     assert run() == []
 
 
 def test_errors_for_the_user_reach_the_parent():
     with pytest.raises(UserError, match="the disk is full"):
-        run(["a", "error"], ["b"])
+        run("a", "error", "b")
 
 
-def test_a_crash_at_no_item_is_an_error():
+def test_an_item_is_not_blamed_for_what_one_before_it_did():
+    assert run("crash afterwards", "slow", workers=1) == ["did crash afterwards", "did slow"]
+
+
+def test_a_child_that_does_not_start_is_an_error(monkeypatch):
+    monkeypatch.setattr(act, "__module__", "tests.no_such_module")
     with pytest.raises(UserError, match="no run is to blame"):
-        run(["crash at the end"])
+        run("a")
 
 
 def test_no_child_is_left_behind():
-    work = run_isolated(act, [Batch(["a"], 1), Batch(["hang"], 1)], workers=2, timeout=60)
+    work = run_isolated(act, ["a", "hang"], workers=2, timeout=60)
     next(work)
     work.close()
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()

@@ -20,6 +20,7 @@ from postprocess.plots.caption import study_scale
 from postprocess.plots.plot_variable import metric
 from postprocess.plots.registry import plan_figures
 from postprocess.stats.factors import find_variation
+from postprocess.worker_pool import ChildLostError
 from tests.helpers.synthetic import (
     call,
     grid,
@@ -168,10 +169,13 @@ def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
     assert list(pictures[0]) == list(pictures[1])
 
 
-def test_a_figure_that_ends_its_process_is_named(eight):
-    job = batch.FigureJob(eight.root, "overview", ("png",))
-    with pytest.raises(UserError, match=r"overview: cannot be drawn: it died"):
-        list(batch.draw_figure(job, {0: "it died"}))
+def test_a_figure_that_ends_its_process_is_named(eight, monkeypatch):
+    monkeypatch.setattr(batch, "_WORTHWHILE", 1)
+    monkeypatch.setattr(batch, "usable_cores", lambda: 2)
+    monkeypatch.setattr(batch, "run_isolated", lambda *_, **__: iter([ChildLostError("it died")]))
+    several = {"formats": ["png"], "only": "psnr", "force": True}
+    with pytest.raises(UserError, match=r"curve_psnr_value: cannot be drawn: it died"):
+        write_figures(eight, ensure_merged(eight), **several)
 
 
 def test_unknown_figure_is_refused(eight, capsys):

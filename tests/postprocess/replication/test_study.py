@@ -16,7 +16,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from postprocess import study
 from postprocess.intervals import Interval
-from postprocess.replication import tables, text
+from postprocess.replication import text
 from postprocess.replication.data import (
     COLUMNS,
     collect,
@@ -24,7 +24,8 @@ from postprocess.replication.data import (
     sweep_names,
     write_tables,
 )
-from postprocess.replication.ranking import Entry, is_best, rank, scores, select, typical
+from postprocess.replication.numbers import Numbers, costs, is_best, rank, typical
+from postprocess.stats.ranking import add_scores
 from tests.helpers.synthetic import make_config, write_index, write_run
 
 
@@ -54,44 +55,42 @@ def test_text_refuses_data_that_contradict_it() -> None:
         text.render(kept)
 
 
-def test_scores_are_smaller_for_better_runs() -> None:
+def test_costs_are_smaller_for_better_runs() -> None:
     table = runs(mse_value=[0.1, 0.01], ssim_value=[0.5, 0.9], psnr_value=[10.0, 20.0])
     for metric in ("mse_value", "ssim_value", "psnr_value"):
-        worse, better = scores(table, metric)
+        worse, better = costs(table, metric)
         assert better < worse
 
 
 def test_diverged_runs_are_the_worst() -> None:
     table = runs(mse_value=[0.1, 1e-9, np.nan], status=["complete", "diverged", "complete"])
-    assert list(scores(table, "mse_value")) == [-1.0, np.inf, np.inf]
+    assert list(costs(table, "mse_value")) == [-1.0, np.inf, np.inf]
 
 
 def test_overall_is_the_geometric_mean_of_four() -> None:
     errors = {"value": 1e-4, "gradient": 1e-3, "laplacian": 1e-2, "time_derivative": 1e-1}
     table = runs(**{f"heldout_nmse_{q}": [error] for q, error in errors.items()})
-    assert typical(table, "heldout_overall").estimate == pytest.approx(10**-2.5)
+    assert typical(add_scores(table), "heldout_overall").estimate == pytest.approx(10**-2.5)
 
 
 def test_settings_are_selected_by_the_end_of_their_names() -> None:
     table = runs(**{"model.activation": ["sine", "elu", "tanh"], "mse_value": [1.0, 2.0, 3.0]})
-    assert list(select(table, {"activation": "elu"})["mse_value"]) == [2.0]
-    assert list(select(table, {"activation": ["elu", "tanh"]})["mse_value"]) == [2.0, 3.0]
+    numbers = Numbers({"activation": table})
+    assert list(numbers.runs("activation", "corrected", activation="elu")["mse_value"]) == [2.0]
 
 
 def test_ranking_puts_the_best_first() -> None:
     table = runs(
-        **{"training.schedule": ["a"] * 3 + ["b"] * 3},
+        schedule=["a"] * 3 + ["b"] * 3,
         mse_value=[1e-2, 2e-2, 3e-2, 1e-3, 2e-3, 3e-3],
         ssim_value=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
     )
     for metric in ("mse_value", "ssim_value"):
-        best, worst = rank(table, ["schedule"], metric)
-        assert (best.level, worst.level, best.runs) == ("b", "a", 3)
-        assert best.score.low <= best.score.estimate <= best.score.high
-
-
-def entry(level: str, low: float, high: float) -> Entry:
-    return Entry(level, Interval((low + high) / 2, low, high), 3)
+        ranking = rank(table, ["schedule"], metric)
+        assert list(ranking) == ["b", "a"]
+        best = ranking["b"]
+        assert (best.low, best.high) == pytest.approx((table[metric][3], table[metric][5]))
+        assert best.low <= best.estimate <= best.high
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,8 @@ def entry(level: str, low: float, high: float) -> Entry:
     ],
 )
 def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
-    assert is_best([entry(*each) for each in ranking], "a") == verdict
+    intervals = {key: Interval((low + high) / 2, low, high) for key, low, high in ranking}
+    assert is_best(intervals, "a") == verdict
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
     ],
 )
 def test_settings_in_words(key, words: str) -> None:
-    assert tables.level(key) == words
+    assert text.level(key) == words
 
 
 def test_sentence_that_no_longer_holds_is_refused() -> None:

@@ -14,7 +14,7 @@ from inr.quantities import QUANTITIES
 from postprocess.plots import style
 from postprocess.plots.loss_weights import draw_influence, draw_pareto, draw_ranking, draw_ranks
 from postprocess.stats.factors import WEIGHTS
-from postprocess.stats.loss_weightings import Weightings, count_weightings, find_weightings
+from postprocess.stats.loss_weightings import Weightings, find_weightings
 
 LEVELS = [(1, 0, 0, 0), *itertools.product((0, 0.1), (0, 1), (0.01, 1), (0, 0.001))]
 LEVELS = LEVELS[:14]
@@ -43,7 +43,7 @@ def test_runs_of_a_weighting_become_one_typical_error():
     runs = table(errors, [(1, 0, 0, 0)] * 3 + [(1, 0.1, 0, 0)])
     found = find_weightings(runs)
     assert found.names == ("(1, 0, 0, 0)", "(1, 0.1, 0, 0)")
-    assert count_weightings(runs) == 2
+    assert len(found) == 2
     np.testing.assert_allclose(found.errors[0], [0.1, 1, 1, 1, 0.1**0.25])
     np.testing.assert_allclose(found.errors[1, 4], (5 * 6 * 7 * 8) ** 0.25)
 
@@ -58,7 +58,7 @@ def test_failed_weightings_come_last_and_win_nothing():
 
 
 def test_a_sweep_without_weights_has_no_weightings():
-    assert count_weightings(pd.DataFrame({"model.width": [1, 2]})) == 0
+    assert len(find_weightings(pd.DataFrame({"model.width": [1, 2]}))) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
