@@ -25,8 +25,7 @@ class Score:
     column: str
     label: str
     explanation: str = ""
-    higher_is_better: bool = False
-    log_scale: bool = True  # averaged as logarithms
+    higher_is_better: bool = False  # a score; what is not is an error, which spans decades
 
     def costs(self, values: ArrayLike) -> np.ndarray:
         """What is averaged, smaller being better: log10 of errors, minus PSNR or SSIM.
@@ -35,13 +34,11 @@ class Score:
         """
         finite = np.where(np.isfinite(values), values, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):  # an error of 0
-            numbers = np.log10(finite) if self.log_scale else finite
-        return worst_if_missing(-numbers if self.higher_is_better else numbers)
+            return worst_if_missing(-finite if self.higher_is_better else np.log10(finite))
 
     def value(self, cost: float) -> float:
         """The value with this cost."""
-        number = -cost if self.higher_is_better else cost
-        return 10.0**number if self.log_scale else number
+        return -cost if self.higher_is_better else 10.0**cost
 
     def middle(self, values: ArrayLike) -> float:
         """The interquartile mean of the costs, as a value."""
@@ -62,7 +59,7 @@ HELDOUT = Score(
     "over all, held out",
     "geometric mean of the four errors between pixels and frames, where nothing was trained",
 )
-PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True, False)
+PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True)
 AWARDS = (OVERALL, *ERRORS)  # for each of them the report names a best setting
 SCORES = (*AWARDS, HELDOUT, PSNR)
 
@@ -73,7 +70,7 @@ def score_of(column: str) -> Score:
         if column == score.column:
             return score
     metric = METRICS[column.removeprefix("heldout_")]
-    return Score(column, metric.label, "", metric.higher_is_better, metric.log_scale)
+    return Score(column, metric.label, "", metric.higher_is_better)
 
 
 def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
