@@ -66,9 +66,14 @@ def read_checkpoint(path: Path, run_id: str) -> Checkpoint | None:
         return None  # damaged outside our control: the run starts over, which loses time only
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if state.pop("schema") != SCHEMA or state["run_id"] != run_id:
+        schema = state.pop("schema")
+        if schema == "inr-checkpoint/2":  # with the state of schedules, which follows from the step
+            del state["scheduler"]
+            optimizer = state.pop("optimizer")
+            state["optimizers"] = optimizer.get("parts", [optimizer])
+        elif schema != SCHEMA:
             return None
-        return Checkpoint(**state)
+        return Checkpoint(**state) if state["run_id"] == run_id else None
     except (KeyError, TypeError, AttributeError, ValueError, EOFError, pickle.UnpicklingError):
         return None
 
