@@ -121,7 +121,8 @@ def remove(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Delete temporaries of ``path`` that a killed writer left. Only for the file's one writer."""
-    for leftover in path.parent.glob(f".{path.stem}.????????{path.suffix}"):
+    pattern = f".{path.stem}.????????{path.suffix}"
+    for leftover in retried(lambda: list(path.parent.glob(pattern))):
         remove(leftover)
 
 

@@ -70,7 +70,7 @@ class Plan:
 
     def write(self) -> None:
         """Write ``sweep.yaml`` and ``index.json``, each atomically, the index last."""
-        self.layout.root.mkdir(parents=True, exist_ok=True)
+        retried(lambda: self.layout.root.mkdir(parents=True, exist_ok=True))
         entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
         in_order = sorted(entries.values(), key=lambda entry: entry.task)
         submissions = known_submissions(self.layout)
@@ -136,7 +136,8 @@ def make_plan(sweep: Sweep, output: Path, only: str | None = None) -> Plan:
 
 def _check_output(layout: SweepLayout) -> None:
     root = layout.root
-    if exists(root) and not root.is_dir():
+    is_folder = retried(root.is_dir)
+    if exists(root) and not is_folder:
         raise UsageError(f"--output {root}: is a file. Give a new directory, or one of a sweep")
     path = str(root.resolve())
     for sign, reason in (
@@ -148,11 +149,11 @@ def _check_output(layout: SweepLayout) -> None:
         if sign in path:
             raise UsageError(f"--output {root}: {sign!r} {reason}. Choose a directory without it")
     # the index may have been deleted because it was broken
-    if exists(layout.index) or exists(layout.specification) or not root.is_dir():
+    if exists(layout.index) or exists(layout.specification) or not is_folder:
         return
     # a launcher that was killed early leaves its lock, and temporaries
-    lock = layout.launch_lock
-    if any(path != lock and not path.name.startswith(".") for path in root.iterdir()):
+    names = {path.name for path in retried(lambda: list(root.iterdir()))}
+    if any(not name.startswith(".") for name in names - {layout.launch_lock.name}):
         raise UsageError(
             f"--output {root}: not empty, and no sweep (no index.json, no sweep.yaml). "
             "Give a new directory, or one of a sweep"
