@@ -9,11 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from inr.storage.code_snapshot import take_snapshot
-
 from inr.config import RunConfig
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import ROOT
+from inr.storage.provenance import ROOT, take_snapshot
 from inr.storage.sweep_index import IndexEntry, Submission, read_index, read_submissions
 from slurm.batch_script import BatchScripts
 from slurm.profile import Profile
