@@ -66,13 +66,8 @@ def read_merged(layout: SweepLayout) -> MergedSweep:
 def ensure_merged(layout: SweepLayout, *, empty: bool = False, force: bool = False) -> MergedSweep:
     """Merge if ``merged.h5`` is missing or older than a run, then read it.
 
-    Args:
-        layout: the sweep.
-        empty: whether a sweep will do of which no run can be read.
-        force: merge whatever there is, and read every run again.
-
-    Raises:
-        UserError: no run of the sweep can be read, or the merged file cannot be written.
+    With ``force``, merge whatever there is, and read every run again. Raises `UserError` when the
+    merged file cannot be written, or, unless ``empty`` will do, when no run can be read.
     """
     if force or not is_current(layout):
         build.merge(layout, reuse=not force)

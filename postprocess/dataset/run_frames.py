@@ -48,8 +48,7 @@ class Column:
 class RunFrames:
     """The frames of an open ``run.h5``, read one at a time.
 
-    Raises:
-        ResultsError: the frames do not keep the contract.
+    Raises `ResultsError` if they do not keep the contract.
     """
 
     def __init__(self, file: h5py.File) -> None:
@@ -80,10 +79,9 @@ class RunFrames:
         return f"network time {time:+.2f}    blur σ = {blur(time, *sigmas):.2f} px"
 
     def check_same_target(self, other: RunFrames) -> None:
-        """Find out whether two runs can be compared picture by picture.
+        """Raise `ResultsError` if ``other`` learned another sequence.
 
-        Raises:
-            ResultsError: ``other`` learned another sequence: other times, sizes or values.
+        Runs can be compared picture by picture only at the same times, sizes and target values.
         """
         pairs = (
             (self._read(quantity, "target", frame), other._read(quantity, "target", frame))

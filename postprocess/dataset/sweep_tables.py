@@ -104,9 +104,7 @@ class SeriesTable:
     def append(self, run: int, series: np.ndarray) -> None:
         """Add the series of a run, [column of `SERIES`, row]; ``run`` is its row of ``/runs``.
 
-        Raises:
-            UserError: there is no room for them.
-            OSError: they cannot be written.
+        Raises `UserError` if there is no room for them, `OSError` if they cannot be written.
         """
         self._waiting.append(np.vstack([np.full(series.shape[1], run), series]))
         self._due += series.shape[1]

@@ -40,7 +40,7 @@ Study = dict[str, pd.DataFrame]  # by name of the sweep
 
 
 def sweep_name(experiment: str, protocol: str) -> str:
-    """Name of the sweep that runs an experiment under a protocol."""
+    """The sweep that runs an experiment under a protocol."""
     return experiment if protocol == "corrected" else f"original_{experiment}"
 
 
@@ -52,8 +52,7 @@ def sweep_names() -> list[str]:
 def collect(outputs: Path) -> Study:
     """Read the sweeps below ``outputs``, merging those that are due.
 
-    Raises:
-        UserError: a sweep is missing, or has runs that are not finished.
+    Raises `UserError` if one is missing, or has runs that are not finished.
     """
     study = {}
     for name in sweep_names():

@@ -36,11 +36,7 @@ def distinct_schedules(runs: pd.DataFrame) -> pd.DataFrame:
 def rate_curves(runs: pd.DataFrame) -> pd.DataFrame:
     """The learning rate over the steps that each run has made, thinned evenly.
 
-    Args:
-        runs: Rows of ``/runs`` that have results.
-
-    Returns:
-        Columns run, step (from 0) and lr.
+    ``runs`` are rows of ``/runs`` that have results. Columns run, step (from 0) and lr.
     """
     curves = []
     for run, row in runs.iterrows():
@@ -53,11 +49,7 @@ def rate_curves(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def integrated_rates(runs: pd.DataFrame) -> pd.Series:
-    """The learning rate of each run summed over its steps, in steps at `UNIT_RATE`.
-
-    Args:
-        runs: Rows of ``/runs`` that have results.
-    """
+    """The learning rate of each run with results summed over its steps, in steps at `UNIT_RATE`."""
     totals = pd.Series(np.nan, index=runs.index)
     columns = [*distinct_schedules(runs), "step"]
     for _, group in runs.groupby(columns, sort=False, dropna=False):

@@ -24,17 +24,14 @@ _SCORES = (*ranking.ERRORS, ranking.OVERALL)
 class Weightings:
     """Every distinct weighting with its errors.
 
-    Attributes:
-        names: Each weighting as text, in task order.
-        weights: [weighting, quantity].
-        errors: [weighting, error], the normalised errors of the four quantities and, last, their
-            geometric mean: 10 to the power of the interquartile mean of log10 over the runs of
-            the weighting. Infinite where runs failed.
+    These are the normalised errors of the four quantities and, last, their geometric mean: 10 to
+    the power of the interquartile mean of log10 over the runs of the weighting. Infinite where
+    runs failed.
     """
 
-    names: tuple[str, ...]
-    weights: np.ndarray
-    errors: np.ndarray
+    names: tuple[str, ...]  # each weighting as text, in task order
+    weights: np.ndarray  # [weighting, quantity]
+    errors: np.ndarray  # [weighting, error]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,11 +80,7 @@ class Weightings:
 
 
 def find_weightings(runs: pd.DataFrame) -> Weightings:
-    """Gather the runs of each weighting, whatever else differs between them.
-
-    Args:
-        runs: Rows of ``/runs`` that have results.
-    """
+    """Gather ``runs`` that have results by their weighting, whatever else differs between them."""
     there = set(WEIGHT_COLUMNS) <= set(runs.columns)
     groups = ranking.add_scores(runs).groupby([*WEIGHT_COLUMNS], sort=False) if there else ()
     weights, errors = [], []
