@@ -27,11 +27,9 @@ from inr.storage.sweep_index import IndexEntry
 from jobs.launching.terminal import Display
 from jobs.sweeps.grouping import Group, PackMode, count_of
 from jobs.worker.attempt import forget_last_attempt
-from jobs.worker.child_process import THREAD_VARIABLES
-from jobs.worker.devices import cuda_devices
+from jobs.worker.devices import THREAD_VARIABLES, cuda_devices
 from jobs.worker.parent_watchdog import GRACE_SECONDS, ParentWatchdog
-from jobs.worker.train_pack import run_pack
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
 _LOOK_SECONDS = 0.2
@@ -111,10 +109,9 @@ class LocalPool:
         work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
         tied: dict[str, Any] = {"watchdog": str(watchdog.path), "cuda_device": device}
-        task = (run_task, root, *work[0]) if len(work) == 1 else (run_pack, root, work, self._mode)
         # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
         with signals_blocked():
-            job = self._executor.submit(*task, **tied)
+            job = self._executor.submit(train_runs, root, work, self._mode, **tied)
         self._running.append(_Running(list(runs), slot, job, time.monotonic()))
 
     def _collect(self, display: Display, total: int) -> None:
@@ -187,7 +184,7 @@ class LocalPool:
 
     def _stop(self, watchdog: ParentWatchdog) -> None:
         """Let every task that still runs save and end, and wait for it."""
-        watchdog.cut()
+        watchdog.close()
         deadline = time.monotonic() + GRACE_SECONDS + 5
         told = time.monotonic() + 2
         waiting = list(self._running)

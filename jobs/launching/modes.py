@@ -71,8 +71,9 @@ def _debug(plan: Plan) -> None:
 
     A debugger and a traceback reach it: exceptions pass through.
     """
+    from inr.storage.run_writer import RunWriter
+    from inr.training.fit import fit
     from jobs.worker.attempt import forget_last_attempt
-    from jobs.worker.train_run import train
 
     (run,) = plan.runs
     files = plan.layout.run(run.name)
@@ -86,7 +87,9 @@ def _debug(plan: Plan) -> None:
         plan.write()
         forget_last_attempt(files)
         files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
-        status = train(files, run.name, RunConfig.model_validate(run.config), show)
+        config = RunConfig.model_validate(run.config)
+        with RunWriter(files, config, run.name) as recorder:
+            status = fit(config, recorder, on_progress=show)
     print(f"{run.name}: {status}. {describe_report(shown.get(run.name))}")
     print(f"results in {files.root}")
 

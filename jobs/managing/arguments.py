@@ -1,13 +1,15 @@
-"""The command line of `jobs/manage.py`."""
+"""The command line of `jobs/manage.py`, and the run that is meant on it."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from inr.errors import ArgumentParser, UsageError
 from inr.storage.paths import OUTPUTS, SweepLayout
+from inr.storage.sweep_index import IndexEntry
 from jobs.launching.arguments import add_start_options, check_counts
 
 _EPILOG = """\
@@ -20,6 +22,8 @@ examples:
   python jobs/manage.py cancel outputs/study --yes
   python jobs/manage.py retry outputs/study --out-of-memory --memory 32GB
 """
+_DIRECTORY = f"directory of a sweep (default: the newest below {OUTPUTS}/)"
+_SHOWN = 5  # names of runs in a message
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -46,32 +50,20 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_status(_add(commands, "status", "where every run stands"))
-    _add_logs(_add(commands, "logs", "what a run, and Slurm, wrote to its log"))
-    _add_cancel(_add(commands, "cancel", "stop what runs and take back what waits"))
-    text = "start what is not finished again, from its checkpoints, one run a task"
-    _add_retry(_add(commands, "retry", text))
-    return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction[ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name, help=text, description=f"{name}: {text}.", allow_abbrev=False
-    )
-    directory = f"directory of a sweep (default: the newest below {OUTPUTS}/)"
-    if name == "logs":
-        command.add_argument(
-            "output",
-            metavar="RUN",
-            nargs="+",
-            help=f"a run: its name, a unique part of it, or its task number; and the {directory}",
+    again = "start what is not finished again, from its checkpoints, one run a task"
+    for name, text, add_options in (
+        ("status", "where every run stands", _add_status),
+        ("logs", "what a run, and Slurm, wrote to its log", _add_logs),
+        ("cancel", "stop what runs and take back what waits", _add_cancel),
+        ("retry", again, _add_retry),
+    ):
+        command = commands.add_parser(
+            name, help=text, description=f"{name}: {text}.", allow_abbrev=False
         )
-        command.usage = "%(prog)s [-h] [--lines N] [--follow] [OUTPUT_DIR] RUN"
-    else:
-        command.add_argument("output", metavar="OUTPUT_DIR", nargs="?", help=directory)
-    return command
+        if name != "logs":
+            command.add_argument("output", metavar="OUTPUT_DIR", nargs="?", help=_DIRECTORY)
+        add_options(command)
+    return parser
 
 
 def _add_status(command: argparse.ArgumentParser) -> None:
@@ -83,69 +75,46 @@ def _add_status(command: argparse.ArgumentParser) -> None:
         const=5.0,
         help="look again every SECONDS (5), until nothing runs or waits",
     )
-    command.add_argument("--json", action="store_true", help="print a JSON document instead")
-    command.add_argument("--all", action="store_true", help="list every run")
-    command.add_argument(
-        "--verify",
-        action="store_true",
-        help="read the frames of finished runs too, and name those that are damaged (once a file; "
-        "this reads all of a sweep)",
-    )
+    flag = partial(command.add_argument, action="store_true")
+    flag("--json", help="print a JSON document instead")
+    flag("--all", help="list every run")
+    deep = "read the frames of finished runs too, and name those that are damaged"
+    flag("--verify", help=f"{deep} (once a file; this reads all of a sweep)")
 
 
 def _add_logs(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--lines", metavar="N", type=int, default=20, help="of each file (default: 20)"
-    )
-    command.add_argument("--follow", action="store_true", help="go on printing what is written")
+    add = command.add_argument
+    run = "a run: its name, a unique part of it, or its task number"
+    add("output", metavar="RUN", nargs="+", help=f"{run}; and the {_DIRECTORY}")
+    command.usage = "%(prog)s [-h] [--lines N] [--follow] [OUTPUT_DIR] RUN"
+    add("--lines", metavar="N", type=int, default=20, help="of each file (default: 20)")
+    add("--follow", action="store_true", help="go on printing what is written")
 
 
 def _add_cancel(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--run",
-        metavar="RUN",
-        action="append",
-        default=[],
-        help="only this one: name, unique part of a name, or task number; may be repeated",
-    )
-    command.add_argument(
-        "--whole-tasks",
-        action="store_true",
-        help="--run: also the other runs that the same task trains (launch.py --pack)",
-    )
-    command.add_argument("--yes", action="store_true", help="do not ask")
+    run = "only this one: name, unique part of a name, or task number; may be repeated"
+    command.add_argument("--run", metavar="RUN", action="append", default=[], help=run)
+    flag = partial(command.add_argument, action="store_true")
+    others = "--run: also the other runs that the same task trains (launch.py --pack)"
+    flag("--whole-tasks", help=others)
+    flag("--yes", help="do not ask")
 
 
 def _add_retry(command: argparse.ArgumentParser) -> None:
+    add, flag = command.add_argument, partial(command.add_argument, action="store_true")
     for state, text in (
         ("failed", "runs that ended with an error"),
         ("timed-out", "runs that reached the time limit"),
         ("out-of-memory", "runs that needed more memory than they had; asks for more"),
         ("lost", "runs that were killed, or whose node failed"),
     ):
-        command.add_argument(
-            f"--{state}", dest="states", action="append_const", const=state.replace("-", "_"),
-            help=text,
-        )  # fmt: skip
-    command.add_argument(
-        "--all",
-        action="store_true",
-        help="everything that is neither finished nor under way (the default)",
-    )
-    command.add_argument(
-        "--memory", metavar="SIZE", help="such as 32GB (for runs out of memory: twice as much)"
-    )
-    command.add_argument(
-        "--all-nodes",
-        action="store_true",
-        help="also those on which runs failed for the node's sake",
-    )
-    command.add_argument("--local", action="store_true", help="train here, not on the cluster")
-    command.add_argument(
-        "--without-slurm",
-        action="store_true",
-        help="--local: when Slurm is gone for good, also what was submitted to it and does not run",
-    )
+        add(f"--{state}", dest="states", action="append_const", const=state, help=text)
+    flag("--all", help="everything that is neither finished nor under way (the default)")
+    add("--memory", metavar="SIZE", help="such as 32GB (for runs out of memory: twice as much)")
+    flag("--all-nodes", help="also those on which runs failed for the node's sake")
+    flag("--local", help="train here, not on the cluster")
+    gone = "when Slurm is gone for good, also what was submitted to it and does not run"
+    flag("--without-slurm", help=f"--local: {gone}")
     add_start_options(command)
 
 
@@ -163,7 +132,7 @@ def _sort_out(words: Sequence[str]) -> tuple[str | None, str]:
 
 def _check_retry(options: argparse.Namespace) -> None:
     if options.all and options.states:
-        chosen = options.states[0].replace("_", "-")
+        chosen = options.states[0]
         raise UsageError(f"--all and --{chosen}: --all includes it, so give only one of them")
     if options.local:
         for option in ("memory", "profile"):
@@ -186,3 +155,25 @@ def _seconds(text: str) -> float:
     if not 0.1 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{text}: between 0.1 and 86400 seconds are allowed")
     return seconds
+
+
+def find_run(entries: Sequence[IndexEntry], wanted: str) -> IndexEntry:
+    """The run with that name, task number or run id, or the only one whose name contains it.
+
+    Raises `UsageError` if there is none, or more than one.
+    """
+    for entry in entries:
+        if wanted in (entry.name, str(entry.task), entry.run_id):
+            return entry
+    found = [entry for entry in entries if wanted in entry.name]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        first = f" such as {entries[0].name}" if entries else ""
+        raise UsageError(
+            f"{wanted}: no such run. Give a name{first}, a unique part of one, or a task number "
+            "(`status --all` lists them)"
+        )
+    names = ", ".join(entry.name for entry in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    raise UsageError(f"{wanted}: {len(found)} runs have this in their name: {names}{more}")

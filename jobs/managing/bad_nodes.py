@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
-from inr.storage.attempts import read_attempts
 from jobs.managing.run_state import UNFINISHED
 from jobs.managing.sweep_status import SweepStatus
 from slurm.commands import SlurmUnavailable, ask_slurm
@@ -30,7 +29,7 @@ def bad_nodes(status: SweepStatus) -> list[str]:
     """
     failures = Counter(_failed_nodes(status))
     for run in status.in_states(UNFINISHED):
-        for attempt in read_attempts(status.layout.run(run.name).attempts):
+        for attempt in status.seen[run.run_id].attempts:
             at_start = attempt.status == "failed" and attempt.last_step <= attempt.first_step
             why = attempt.reason
             if at_start and attempt.node and _OF_NODE.search(why) and not _NOT_OF_NODE.search(why):
@@ -38,8 +37,8 @@ def bad_nodes(status: SweepStatus) -> list[str]:
     return sorted(node for node, count in failures.items() if count >= _ENOUGH)
 
 
-def avoiding(profile: Profile, nodes: Collection[str]) -> tuple[Profile, str]:
-    """The profile without ``nodes``, and a line that says so; "" where it never uses them.
+def avoiding(profile: Profile, nodes: Collection[str]) -> Profile:
+    """The profile without those of ``nodes`` that it uses. Says so.
 
     They are not excluded where the profile insists on nodes, or uses no others: Slurm would refuse
     the job.
@@ -47,15 +46,16 @@ def avoiding(profile: Profile, nodes: Collection[str]) -> tuple[Profile, str]:
     usable = _nodes_of(profile)
     bad = [node for node in nodes if node in usable] if usable else list(nodes)
     if not bad:
-        return profile, ""
+        return profile
     names = ",".join(bad)
     if profile.nodelist or usable == set(bad):
-        return profile, f"note: runs failed on {names}, but the profile allows no other node"
-    excluded = ",".join(filter(None, (profile.exclude, names)))
-    return profile.model_copy(update={"exclude": excluded}), (
+        print(f"note: runs failed on {names}, but the profile allows no other node")
+        return profile
+    print(
         f"note: {names} excluded, where at least {_ENOUGH} runs failed for the node's reasons "
         "(--all-nodes submits to it all the same)"
     )
+    return profile.model_copy(update={"exclude": ",".join(filter(None, (profile.exclude, names)))})
 
 
 def _failed_nodes(status: SweepStatus) -> list[str]:

@@ -6,19 +6,20 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from filelock import OwnerRecord
 
 from inr.errors import UsageError, UserError
-from inr.storage.attempts import read_attempts
 from inr.storage.lock import host_of, is_alive, is_here, read_owner
 from inr.storage.paths import SweepLayout
-from jobs.managing.find_run import find_run
+from jobs.managing.arguments import find_run
+from jobs.managing.observation import Observation
 from jobs.managing.run_state import ACTIVE, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
 from slurm.commands import SlurmUnavailable, run_slurm
+from slurm.job_map import Place
 
 # What scancel says of jobs that have ended.
 _ENDED = re.compile("already completing|Invalid job id|already completed|exit code")
@@ -28,16 +29,15 @@ _ENDED = re.compile("already completing|Invalid job id|already completed|exit co
 class _Targets:
     """What there is to stop."""
 
-    running: int = 0
-    waiting: int = 0
-    jobs: list[str] = field(default_factory=list)  # as scancel takes them
+    runs: list[RunStatus] = field(default_factory=list)
+    jobs: dict[str, None] = field(default_factory=dict)  # as scancel takes them, in order
     post: list[str] = field(default_factory=list)  # jobs that merge and draw
     processes: dict[OwnerRecord, str] = field(default_factory=dict)  # of this machine -> what it is
-    elsewhere: list[str] = field(default_factory=list)  # what only another machine can stop
 
     def describe(self) -> str:
         """All of it on one line."""
-        parts = [f"{self.running} running and {self.waiting} waiting runs"]
+        waiting = sum(run.state in (State.WAITING, State.REQUEUED) for run in self.runs)
+        parts = [f"{len(self.runs) - waiting} running and {waiting} waiting runs"]
         for what, jobs in (("Slurm", self.jobs), ("post-processing", self.post)):
             parts += [f"{what} {' '.join(jobs)}"] if jobs else []
         parts += [f"{what} {owner.pid}" for owner, what in self.processes.items()]
@@ -60,18 +60,7 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
             f"{status.job_map.notes[0].partition('. ')[0]}: nothing can be cancelled in Slurm. "
             "Try again when it answers"
         )
-    chosen = {find_run(status.entries, each).run_id for each in wanted}
-    others = _others_of_their_tasks(status, chosen)
-    if others and not whole_tasks:
-        raise UsageError(
-            f"cancel --run: the same task also trains {', '.join(run.name for run in others)}. "
-            "Choose these too, or add --whole-tasks to stop them as well"
-        )
-    if others:
-        print(f"of the same task: {', '.join(run.name for run in others)}")
-    targets = _find_targets(status, chosen | {run.run_id for run in others})
-    for line in targets.elsewhere:
-        print(f"note: {line}")
+    targets = _find_targets(status, _choose(status, wanted, whole_tasks), whole=not wanted)
     if not (targets.jobs or targets.post or targets.processes):
         print(f"{layout.root}: nothing runs or waits" + (" of these runs" if wanted else ""))
         return 0
@@ -86,71 +75,70 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
     return 0
 
 
-def _others_of_their_tasks(status: SweepStatus, chosen: set[str]) -> list[RunStatus]:
-    """Runs that are not chosen, and that a task trains which trains one that is."""
-    tasks = {run.run_id: _task_of(status, run) for run in status.in_states(ACTIVE)}
-    stopped = {task for run_id, task in tasks.items() if run_id in chosen} - {None}
-    return [
-        run
-        for run in status.in_states(ACTIVE)
-        if run.run_id not in chosen and tasks[run.run_id] in stopped
-    ]
+def _choose(status: SweepStatus, wanted: Sequence[str], whole_tasks: bool) -> list[RunStatus]:
+    """The runs ``wanted`` that are under way, and those that the same tasks train; else all."""
+    active = status.in_states(ACTIVE)
+    if not wanted:
+        return active
+    entries = list(status.entries.values())
+    chosen = {find_run(entries, each).run_id for each in wanted}
+    tasks = {run.run_id: _task_of(status.seen[run.run_id]) for run in active}
+    stopped = {tasks.get(run_id) for run_id in chosen} - {None}
+    others = [run for run in active if run.run_id not in chosen and tasks[run.run_id] in stopped]
+    names = ", ".join(run.name for run in others)
+    if others and not whole_tasks:
+        raise UsageError(
+            f"cancel --run: the same task also trains {names}. "
+            "Choose these too, or add --whole-tasks to stop them as well"
+        )
+    if others:
+        print(f"of the same task: {names}")
+    return [run for run in active if run.run_id in chosen or run in others]
 
 
-def _task_of(status: SweepStatus, run: RunStatus) -> Hashable:
-    """What trains a run, or will: a task of Slurm or a process; None if there is neither."""
-    queued = status.job_map.waiting_or_running(run.run_id)
-    if queued is not None:
-        return queued[0].submission.token, queued[0].index
-    owner = read_owner(status.layout.run(run.name).lock)
-    return owner and (owner.hostname, owner.pid)
+def _task_of(seen: Observation) -> Place | OwnerRecord | None:
+    """What trains a run, or will: a task of Slurm or a process."""
+    if seen.queued:
+        return seen.place
+    return seen.owner and seen.owner._replace(token=None)  # of one of its locks
 
 
-def _find_targets(status: SweepStatus, chosen: set[str]) -> _Targets:
-    """What there is to stop of the runs ``chosen``, or of the sweep if none is chosen."""
+def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -> _Targets:
+    """What there is to stop of ``runs``, or of the ``whole`` sweep."""
     targets = _Targets()
-    for run in status.in_states(ACTIVE):
-        if chosen and run.run_id not in chosen:
+    # with the launcher its tasks end too, and it starts no new ones
+    launcher = read_owner(status.layout.launch_lock) if whole else None
+    what = "launcher" if launcher else "process"
+    for run in runs:
+        task = _task_of(status.seen[run.run_id])
+        if isinstance(task, Place):
+            targets.jobs[task.task_id] = None
+        elif not (owner := launcher or task) or _out_of_reach(status, run, owner, what):
             continue
-        queued = status.job_map.waiting_or_running(run.run_id)
-        if queued is None and not _add_process(targets, status, run, whole=not chosen):
-            continue
-        if queued is not None and chosen and queued[0].task_id not in targets.jobs:
-            targets.jobs.append(queued[0].task_id)
-        targets.running += run.state in (State.RUNNING, State.HUNG)
-        targets.waiting += run.state in (State.WAITING, State.REQUEUED)
-    if not chosen:  # whole jobs, not tasks, so that one just being requeued is not left
-        for submission in filter(status.job_map.in_queue, status.job_map.submissions):
-            jobs = targets.jobs if submission.tasks else targets.post
-            jobs.append(str(submission.job_id))
+        else:
+            targets.processes[owner] = what
+        targets.runs.append(run)
+    if whole:  # whole jobs, not tasks, so that one just being requeued is not left
+        submissions = [*filter(status.job_map.in_queue, status.job_map.submissions)]
+        targets.jobs = {str(each.job_id): None for each in submissions if each.tasks}
+        targets.post = [str(each.job_id) for each in submissions if not each.tasks]
     return targets
 
 
-def _add_process(targets: _Targets, status: SweepStatus, run: RunStatus, whole: bool) -> bool:
-    """Add the process that trains a run outside Slurm's queue. False if there is none to stop."""
-    layout = status.layout
-    task = read_owner(layout.run(run.name).lock)
-    launcher = read_owner(layout.launch_lock)
-    # with the launcher its tasks end too, and it starts no new ones
-    owner, what = (launcher, "launcher") if whole and launcher else (task, "process")
-    if owner is None:
-        return False
-    attempts = read_attempts(layout.run(run.name).attempts)
-    job = attempts[-1].job if attempts else ""
+def _out_of_reach(status: SweepStatus, run: RunStatus, owner: OwnerRecord, what: str) -> bool:
+    """Whether the process ``owner`` of a run cannot be stopped from here. Says why."""
+    seen = status.seen[run.run_id]
+    job = seen.last.job if seen.last else ""
     submitted = {submission.job_id for submission in status.job_map.submissions}
-    if task is not None and job.partition("_")[0] in submitted:
-        targets.elsewhere.append(
-            f"{run.name}: Slurm job {job} on {host_of(task)} left the queue, and is about to end"
-        )
-        return False
-    if not is_here(owner):
-        targets.elsewhere.append(
-            f"{run.name}: {what} {owner.pid} on {host_of(owner)} can be stopped only there: "
-            f"kill -INT {owner.pid}"
-        )
-        return False
-    targets.processes[owner] = what
-    return True
+    note = ""
+    if seen.owner and job.partition("_")[0] in submitted:
+        note = f"Slurm job {job} on {host_of(seen.owner)} left the queue, and is about to end"
+    elif not is_here(owner):
+        where = f"{what} {owner.pid} on {host_of(owner)}"
+        note = f"{where} can be stopped only there: kill -INT {owner.pid}"
+    if note:
+        print(f"note: {run.name}: {note}")
+    return bool(note)
 
 
 def _confirmed() -> bool:
@@ -177,12 +165,11 @@ def _scancel(jobs: Sequence[str]) -> None:
 
 def _interrupt(owner: OwnerRecord) -> None:
     """As Ctrl-C does: it saves its checkpoint and ends."""
-    if not is_alive(owner, 0.0):  # its number may be another process's by now
-        return
     try:
-        # not Ctrl-C's signal: a shell switches that off for what it starts in the background
-        os.kill(owner.pid, signal.SIGTERM)
+        if is_alive(owner, 0.0):  # its number may be another process's by now
+            # not Ctrl-C's signal: a shell switches that off for what it starts in the background
+            os.kill(owner.pid, signal.SIGTERM)
     except ProcessLookupError:  # it has ended meanwhile
-        return
+        pass
     except PermissionError:
         raise UserError(f"process {owner.pid} belongs to another user") from None

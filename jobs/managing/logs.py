@@ -1,22 +1,48 @@
-"""The logs of one run: what its tasks printed, and the traceback of its last failure."""
+"""Logs: what the tasks of a run printed, and why a task ended."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
-from jobs.managing.exit_reason import tail
-from jobs.managing.find_run import find_run
+from jobs.managing.arguments import find_run
 from slurm.job_map import JobMap
 from slurm.journal import Journal
 
 _HEAD = 4096  # bytes at the start of a log, where a task says what it trains
 _LOOK_SECONDS = 0.5
+
+# What Slurm writes to the log of a task that it ended -> the state that accounting would tell.
+# It does so also where accounting is off; and only there, without cgroups, for its memory.
+_LOG_STATES = (
+    (re.compile(r"oom.?kill|out of memory|exceeded (job )?memory limit", re.I), "OUT_OF_MEMORY"),
+    (re.compile(r"DUE TO TIME LIMIT"), "TIMEOUT"),
+    (re.compile(r"DUE TO PREEMPTION"), "PREEMPTED"),
+    (re.compile(r"DUE TO NODE FAILURE"), "NODE_FAIL"),
+)
+_LOG_LINES = 50
+_SLURM = ("slurmstepd", "srun:", "slurmd")
+
+
+@dataclass(frozen=True)
+class ExitReason:
+    """Why a task ended, from the end of its log: for tasks that could not say it themselves.
+
+    Attributes:
+        state: Slurm's word for how the task ended, or "".
+        line: the last line that is not Slurm's, or "".
+    """
+
+    state: str = ""
+    line: str = ""
 
 
 def show_logs(layout: SweepLayout, wanted: str, lines: int, follow: bool) -> int:
@@ -33,34 +59,30 @@ def show_logs(layout: SweepLayout, wanted: str, lines: int, follow: bool) -> int
         UserError: the index of the sweep is missing or broken.
     """
     run = find_run(read_index(layout), wanted)
-    paths = find_logs(layout, run)
-    for path in paths:
+    ends: dict[Path, int] = {}
+    for path in find_logs(layout, run):
         print(f"==> {path} <==")
+        ends[path] = path.stat().st_size
         for line in tail(path, lines):
             print(line)
-    if not paths:
+    if not ends:
         print(f"{run.name}: no log yet")
     if follow:
-        _follow(layout, run, paths)
-    return 0 if paths else 1
+        _follow(layout, run, ends)
+    return 0 if ends else 1
 
 
 def find_logs(layout: SweepLayout, run: IndexEntry) -> list[Path]:
     """Log files of a run that are not empty, oldest first, and its traceback last."""
     files = layout.run(run.name)
     jobs = {attempt.job for attempt in read_attempts(files.attempts) if attempt.job}
-    jobs |= _submitted_as(layout, run)
+    places = JobMap(Journal(layout)).places(run.run_id)
+    jobs |= {place.task_id for place in places if place.task_id}
     logs = [path for job in jobs for path in layout.submitit.glob(f"{job}_*log.*")]
     logs += _local_logs(layout, run)
     full = [path for path in logs if path.stat().st_size]
     full.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
     return [*full, files.error] if files.error.is_file() else full
-
-
-def _submitted_as(layout: SweepLayout, run: IndexEntry) -> set[str]:
-    """Slurm's names of the tasks that the run was given to."""
-    places = JobMap(Journal(layout)).places(run.run_id)
-    return {place.task_id for place in places if place.task_id}
 
 
 def _local_logs(layout: SweepLayout, run: IndexEntry) -> Iterator[Path]:
@@ -74,10 +96,9 @@ def _local_logs(layout: SweepLayout, run: IndexEntry) -> Iterator[Path]:
             yield out.with_suffix(".err")
 
 
-def _follow(layout: SweepLayout, run: IndexEntry, shown: Sequence[Path]) -> None:
-    """Print what is appended to the logs, new files included, until Ctrl-C."""
-    ends = {path: path.stat().st_size for path in shown}
-    last = shown[-1] if shown else None
+def _follow(layout: SweepLayout, run: IndexEntry, ends: dict[Path, int]) -> None:
+    """Print what is appended to the logs after ``ends``, new files included, until Ctrl-C."""
+    last = next(reversed(ends), None)
     try:
         while True:
             time.sleep(_LOOK_SECONDS)
@@ -102,3 +123,23 @@ def _read_from(path: Path, position: int) -> tuple[str, int]:
     except OSError:
         return "", 0
     return data.decode("utf-8", errors="replace"), position + len(data)
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last ``lines`` lines of a text file; none if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+    except OSError:
+        return []
+
+
+def read_exit_reason(log: Path) -> ExitReason:
+    """The end of a log; nothing if there is none."""
+    state = line = ""
+    for text in map(str.strip, reversed(tail(log, _LOG_LINES))):
+        if not text.startswith(_SLURM):
+            line = line or text
+        elif not state:
+            state = next((state for words, state in _LOG_STATES if words.search(text)), "")
+    return ExitReason(state, line)

@@ -1,60 +1,65 @@
-"""What the files of a run, and Slurm, tell about it."""
+"""What is known of runs: what their files tell, and Slurm."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from filelock import OwnerRecord
+
+from inr.files import clock_of
 from inr.progress import Progress, read_progress
 from inr.storage.attempts import Attempt, read_attempts
-from inr.storage.lock import host_of, is_alive, is_here, read_owner
+from inr.storage.lock import is_alive, is_here, read_owner
 from inr.storage.paths import RunLayout, SweepLayout
-from jobs.managing.exit_reason import ExitReason, tail
+from inr.storage.sweep_index import IndexEntry
+from jobs.managing.logs import ExitReason, read_exit_reason, tail
 from jobs.managing.results_cache import Finished
-from slurm.job_map import Place
+from slurm.job_map import JobMap, Place
 from slurm.job_queue import TaskState
 
 
 @dataclass
 class Observation:
-    """All that is known of one run.
+    """All that is known of one run; of a finished one, what its results file says.
 
     Attributes:
         finished: what its results file says, when it is finished.
         damage: what is wrong with the results file, or "".
-        alive: whether the process that holds the run's lock lives.
+        place: where it was last submitted.
+        queued: its task in the queue.
+        answers: whether the queue could be asked.
+        launching: whether a launcher is at work on the sweep.
+        owner: the process that holds the run's lock, or held it last.
+        alive: whether that lives.
         heartbeat_seconds: age of the lock's last sign of life; None without a lock.
-        host: where the holder of the lock runs, or "".
         standing: how far the last attempt came.
         silent_seconds: time since the last progress, or since the attempt's start; None without.
         attempts: all attempts, oldest first.
         error: last line of the traceback that the last attempt left, or "".
-        place: where it was last submitted.
-        queued: its task in the queue.
+        task_trains: whether its newest task trains another run of its pack.
         ended: what accounting says of its newest task.
         log: the end of the log of its newest task.
-        answers: whether the queue could be asked.
-        launching: whether a launcher is at work on the sweep.
-        task_trains: whether its newest task trains another run of its pack.
     """
 
     finished: Finished | None = None
     damage: str = ""
-    alive: bool = False
-    heartbeat_seconds: float | None = None
-    host: str = ""
-    standing: Progress | None = None
-    silent_seconds: float | None = None
-    attempts: tuple[Attempt, ...] = ()
-    error: str = ""
     place: Place | None = None
     queued: TaskState | None = None
-    ended: TaskState | None = None
-    log: ExitReason = field(default_factory=ExitReason)
     answers: bool = True
     launching: bool = False
+    owner: OwnerRecord | None = None
+    alive: bool = False
+    heartbeat_seconds: float | None = None
+    standing: Progress | None = None
+    silent_seconds: float | None = None
+    attempts: Sequence[Attempt] = ()
+    error: str = ""
     task_trains: bool = False
+    ended: TaskState | None = None
+    log: ExitReason = field(default_factory=ExitReason)
 
     @property
     def last(self) -> Attempt | None:
@@ -62,13 +67,49 @@ class Observation:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def of_newest_task(self) -> bool:
+        """Whether the last attempt is that of the task that the run was last given to."""
+        place, last = self.place, self.last
+        return place is not None and last is not None and last.job == place.task_id
+
+    @property
     def newest_task_started(self) -> bool:
         """Whether the last attempt belongs to the newest task, or came after it."""
-        if self.place is None or self.last is None:
-            return self.last is not None
-        return (
-            self.last.job == self.place.task_id or self.last.started > self.place.submission.created
-        )
+        place, last = self.place, self.last
+        if place is None or last is None:
+            return last is not None
+        return self.of_newest_task or last.started > place.submission.created
+
+
+def observe(
+    layout: SweepLayout,
+    job_map: JobMap,
+    entries: Sequence[IndexEntry],
+    results: Sequence[tuple[Finished | None, str]],
+) -> dict[str, Observation]:
+    """What is known of the runs ``entries``, whose files say ``results``; by run id."""
+    now = clock_of(layout.root)
+    launching = is_launching(layout, now)
+    seen: dict[str, Observation] = {}
+    for entry, (finished, damage) in zip(entries, results, strict=True):
+        each = Observation(finished) if finished else read_files(layout.run(entry.name), now)
+        seen[entry.run_id] = each
+        if not finished:
+            each.damage, each.launching, each.answers = damage, launching, job_map.answers
+            place, each.queued = job_map.waiting_or_running(entry.run_id) or (None, None)
+            each.place = place or job_map.newest(entry.run_id)
+    placed = {run_id: (each, each.place) for run_id, each in seen.items() if each.place}
+    at_work = {place.task_id for each, place in placed.values() if each.alive}
+    for each, place in placed.values():
+        each.task_trains = each.queued is not None and place.task_id in at_work
+    over = {
+        k: (each, place) for k, (each, place) in placed.items() if not (each.alive or each.queued)
+    }
+    ends = job_map.ask_accounting(over)
+    for run_id, (each, place) in over.items():
+        each.ended = ends.get(run_id)
+        each.log = read_exit_reason(layout.submitit / f"{place.task_id}_0_log.err")
+    return seen
 
 
 def read_files(run: RunLayout, now: float) -> Observation:
@@ -87,17 +128,17 @@ def read_files(run: RunLayout, now: float) -> Observation:
 
     heartbeat = age(run.lock)
     owner = None if heartbeat is None else read_owner(run.lock)
-    attempts = tuple(read_attempts(run.attempts)) if run.attempts.name in files else ()
     # progress.json is removed when an attempt starts; until it is there again its start counts
     silent = age(run.progress)
+    last_words = tail(run.error, 20) if run.error.name in files else []
     return Observation(
+        owner=owner,
         alive=heartbeat is not None and is_alive(owner, heartbeat),
         heartbeat_seconds=heartbeat,
-        host=host_of(owner) if owner else "",
         standing=read_progress(run.progress) if run.progress.name in files else None,
         silent_seconds=age(run.attempts) if silent is None else silent,
-        attempts=attempts,
-        error=_last_line(run.error) if run.error.name in files else "",
+        attempts=read_attempts(run.attempts) if run.attempts.name in files else (),
+        error=next((line.strip() for line in reversed(last_words) if line.strip()), ""),
     )
 
 
@@ -110,7 +151,3 @@ def is_launching(layout: SweepLayout, now: float) -> bool:
     owner = read_owner(layout.launch_lock)
     this_process = owner is not None and is_here(owner) and owner.pid == os.getpid()
     return not this_process and is_alive(owner, silence)
-
-
-def _last_line(path: Path) -> str:
-    return next((line.strip() for line in reversed(tail(path, 20)) if line.strip()), "")

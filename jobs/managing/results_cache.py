@@ -21,10 +21,11 @@ from pydantic import TypeAdapter
 
 from inr.errors import UserError
 from inr.files import write_text
-from inr.storage.paths import RunLayout, SweepLayout
+from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
+from inr.storage.sweep_index import IndexEntry
 
-_SCHEMA = "inr-finished/2"
+_SCHEMA = "inr-finished/3"
 _SETTLE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
 
 _Stamp = list[int]
@@ -46,7 +47,7 @@ class _Known:
     """What reading a results file has told.
 
     Attributes:
-        stamp: the file as it was.
+        stamp: the file as it was; empty when it must be read again.
         frames: whether the frames were read too.
         finished: None when the file is damaged, or of an unfinished run.
         damage: what is wrong with it, or "".
@@ -67,42 +68,44 @@ class ResultsCache:
     """
 
     def __init__(self, layout: SweepLayout, *, frames: bool = False) -> None:
-        self._root = layout.root
-        self._path = layout.finished
+        self._layout = layout
         self._frames = frames
-        self._known = _load(self._path)
+        self._known = _load(layout.finished)  # by name of the run
 
-    def read(self, runs: Sequence[tuple[RunLayout, str]]) -> list[tuple[Finished | None, str]]:
-        """For each run and its id: the finished run or None, and what is wrong with its file.
+    def read(self, runs: Sequence[IndexEntry]) -> list[tuple[Finished | None, str]]:
+        """For each run: what its file says if it is finished, and what is wrong with the file.
 
         Nothing is wrong with a file that is missing, unfinished, or of another configuration.
 
         Raises:
             UserError: the files cannot be read in another process.
         """
-        stamps = {run: stamp for run, _ in runs if (stamp := _stamp(run.results))}
-        due = [run for run, stamp in stamps.items() if not self._remembers(run, stamp)]
-        fresh = dict(zip(due, self._inspect(due, stamps), strict=True))
+        paths = {run.name: self._layout.run(run.name).results for run in runs}
+        stamps = {name: stamp for name, path in paths.items() if (stamp := _stamp(path))}
+        due = {name: stamp for name, stamp in stamps.items() if not self._remembers(name, stamp)}
+        fresh = self._inspect(due) if due else {}
         self._remember(fresh)
         answers: list[tuple[Finished | None, str]] = []
-        for run, run_id in runs:
-            known = fresh.get(run) or (self._known[self._key(run)] if run in stamps else None)
-            found = known.finished if known else None
-            mine = found if found and found.run_id == run_id else None
-            answers.append((mine, known.damage if known else ""))
+        for run in runs:
+            known = fresh.get(run.name) or self._known.get(run.name)
+            if known is None or run.name not in stamps:
+                answers.append((None, ""))
+                continue
+            finished = known.finished
+            mine = finished if finished and finished.run_id == run.run_id else None
+            answers.append((mine, known.damage))
         return answers
 
-    def _remembers(self, run: RunLayout, stamp: _Stamp) -> bool:
+    def _remembers(self, name: str, stamp: _Stamp) -> bool:
         """Whether what is known still holds, and goes as deep as is asked for."""
-        known = self._known.get(self._key(run))
+        known = self._known.get(name)
         if known is None or known.stamp != stamp:
             return False
         return known.frames or not (self._frames and known.finished)
 
-    def _inspect(self, runs: Sequence[RunLayout], stamps: dict[RunLayout, _Stamp]) -> list[_Known]:
+    def _inspect(self, stamps: dict[str, _Stamp]) -> dict[str, _Known]:
         """What ``postprocess/verify.py`` says of results files; where it fails, it says why."""
-        if not runs:
-            return []
+        runs = [self._layout.run(name) for name in stamps]
         question = {"runs": [str(run.root) for run in runs], "frames": self._frames}
         done = subprocess.run(  # noqa: S603, our own command
             [sys.executable, "-P", str(ROOT / "postprocess" / "verify.py")],
@@ -113,44 +116,34 @@ class ResultsCache:
         )
         if done.returncode != 0:
             raise UserError("the results files could not be read, see above")
-        known = []
-        for run, verdict in zip(runs, json.loads(done.stdout), strict=True):
+        fresh = {}
+        for name, run, verdict in zip(stamps, runs, json.loads(done.stdout), strict=True):
             finished = Finished(**verdict) if "run_id" in verdict else None
-            reason = verdict.get("reason", "")
-            broken = "broken: " if verdict["status"] == "broken" else ""
+            reason, status = verdict.get("reason", ""), verdict["status"]
+            broken = "broken: " if status == "broken" else ""
             damage = f"{run.results}: {broken}{reason}" if reason else ""
             # what the file system did not let us read may be sound, and is read again next time
-            stamp = [] if verdict["status"] == "unreadable" else stamps[run]
-            known.append(_Known(stamp, self._frames, finished, damage))
-        return known
+            stamp = [] if status == "unreadable" else stamps[name]
+            fresh[name] = _Known(stamp, self._frames, finished, damage)
+        return fresh
 
-    def _remember(self, fresh: dict[RunLayout, _Known]) -> None:
+    def _remember(self, fresh: dict[str, _Known]) -> None:
         """Keep what was learnt, if the sweep can be written."""
-        now = time.time()
-        settled = {
-            self._key(run): known
-            for run, known in fresh.items()
-            if known.stamp and now - known.stamp[-1] / 1e9 > _SETTLE_SECONDS
-        }
-        if not settled:
-            return
-        self._known |= settled
-        document = {
-            "schema": _SCHEMA,
-            "runs": {key: asdict(known) for key, known in self._known.items()},
-        }
-        with suppress(UserError):  # somebody else's sweep: it is read again the next time
-            write_text(self._path, json.dumps(document))
-
-    def _key(self, run: RunLayout) -> str:
-        return str(run.root.relative_to(self._root))
+        settled = time.time() - _SETTLE_SECONDS
+        new = {k: v for k, v in fresh.items() if v.stamp and v.stamp[-1] / 1e9 < settled}
+        if new:
+            self._known |= new
+            known = {name: asdict(each) for name, each in self._known.items()}
+            with suppress(UserError):  # somebody else's sweep: it is read again the next time
+                write_text(self._layout.finished, json.dumps({"schema": _SCHEMA, "runs": known}))
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def _stamp(path: Path) -> _Stamp:
+    """The file as it is; empty if there is none."""
     try:
         stat = path.stat()
     except OSError:
-        return None
+        return []
     return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 

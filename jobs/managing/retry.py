@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 
 from pydantic import ValidationError
 
@@ -61,11 +62,11 @@ def _start(status: SweepStatus, options: Namespace) -> int:
     """Start runs again, under the lock of launchers. Returns the exit code."""
     from jobs.launching.modes import submit_array, train_here
 
-    layout, total = status.layout, len(status.entries)
+    layout, total = status.layout, len(status.runs)
     chosen, groups = _select(status, options)
     _set_aside_damaged(status, chosen)
     if options.local and chosen:
-        runs = _entries(status, chosen)
+        runs = [status.entries[run.run_id] for run in chosen]
         return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
     for number, (profile, runs) in enumerate(groups, 1):
         post = options.post and number == len(groups)
@@ -73,14 +74,9 @@ def _start(status: SweepStatus, options: Namespace) -> int:
     return 0
 
 
-def _entries(status: SweepStatus, runs: Iterable[RunStatus]) -> list[IndexEntry]:
-    ids = {run.run_id for run in runs}
-    return [entry for entry in status.entries if entry.run_id in ids]
-
-
 def _choose(status: SweepStatus, options: Namespace) -> list[RunStatus]:
     """The runs to start again, in the order of the sweep."""
-    states = {State(name) for name in options.states or UNFINISHED}
+    states = {State(name.replace("-", "_")) for name in options.states or UNFINISHED}
     if options.without_slurm:
         if status.job_map.answers:
             raise UsageError(
@@ -95,7 +91,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
     """Move results that cannot be read out of the way: a task would take some for finished."""
     for run in chosen:
         files = status.layout.run(run.name)
-        if run.run_id in status.damaged:
+        if status.seen[run.run_id].damage.startswith(f"{files.results}: broken"):
             with suppress(FileNotFoundError, LockHeldError), RunLock(files.lock):
                 files.results.replace(files.damaged)
 
@@ -122,62 +118,44 @@ def _describe(status: SweepStatus, chosen: Sequence[RunStatus]) -> str:
 
 def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace) -> list[Group]:
     """Runs that ask for the same profile and memory, together."""
-    groups: dict[tuple[str, str | None], list[RunStatus]] = defaultdict(list)
-    profiles: dict[str, Profile] = {}
+    groups: dict[tuple[str, str | None], list[IndexEntry]] = defaultdict(list)
+    load = cache(load_profile)
     on_gpu = 0
     for run in chosen:
-        name = options.profile or _last_profile(status, run)
-        if name not in profiles:
-            profiles[name] = load_profile(name)
-        last = None if options.profile else _last_memory(status, run)
-        memory: str | None = options.memory or last or profiles[name].memory
+        last, had = _asked_before(status, run)
+        profile = load(options.profile or last)
+        memory = options.memory or (had if not options.profile else None) or profile.memory
         if run.state is State.OUT_OF_MEMORY and not options.memory:
             if "cuda" in run.reason.lower():
                 on_gpu += 1
             else:
-                memory = _double(memory, profiles[name], run)
-        groups[name, memory].append(run)
+                memory = _double(memory, profile, run)
+        groups[options.profile or last, memory].append(status.entries[run.run_id])
     if on_gpu:
         print(
             f"note: {count_of(on_gpu, 'run')} had too little GPU memory, which --memory does not "
             "change: choose larger GPUs with --profile"
         )
+    profiles = {name: load(name) for name, _ in groups}
     if not options.all_nodes:
-        profiles = _avoid(bad_nodes(status), profiles)
-    return [
-        (_with_memory(profiles[name], memory), _entries(status, runs))
-        for (name, memory), runs in groups.items()
-    ]
+        bad = bad_nodes(status)
+        profiles = {name: avoiding(profile, bad) for name, profile in profiles.items()}
+    return [(_with_memory(profiles[name], memory), runs) for (name, memory), runs in groups.items()]
 
 
-def _avoid(nodes: Sequence[str], profiles: dict[str, Profile]) -> dict[str, Profile]:
-    """The profiles without nodes that fail their runs, and a line that says so."""
-    found = {name: avoiding(profile, nodes) for name, profile in profiles.items()}
-    for note in dict.fromkeys(note for _, note in found.values() if note):
-        print(note)
-    return {name: profile for name, (profile, _) in found.items()}
+def _asked_before(status: SweepStatus, run: RunStatus) -> tuple[str, str | None]:
+    """Profile and memory that the run, or else the profile that the sweep, last asked for.
 
-
-def _last_profile(status: SweepStatus, run: RunStatus) -> str:
-    """The profile that the run, or else the sweep, was last submitted with."""
-    place = status.job_map.newest(run.run_id)
-    if place is not None:
-        return place.submission.profile
-    submissions = status.job_map.submissions
-    return submissions[-1].profile if submissions else _DEFAULT_PROFILE
-
-
-def _last_memory(status: SweepStatus, run: RunStatus) -> str | None:
-    """The memory that the run was last submitted with: it may have been raised before."""
-    place = status.job_map.newest(run.run_id)
-    if place is None or place.submission.job_id is None:
-        return None
+    The memory may have been raised before; None if it is not known.
+    """
+    place, submissions = status.seen[run.run_id].place, status.job_map.submissions
+    if place is None:
+        return submissions[-1].profile if submissions else _DEFAULT_PROFILE, None
     script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"
-    try:
+    found = None
+    with suppress(OSError):
         found = _MEMORY_LINE.search(script.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return found[1] if found else None
+    return place.submission.profile, found[1] if found else None
 
 
 def _double(memory: str | None, profile: Profile, run: RunStatus) -> str:
@@ -192,8 +170,6 @@ def _double(memory: str | None, profile: Profile, run: RunStatus) -> str:
 
 def _with_memory(profile: Profile, memory: str | None) -> Profile:
     """The profile, asking for so much memory. Raises `UsageError` for one that is no amount."""
-    if memory == profile.memory:
-        return profile
     try:
         Profile.model_validate(profile.model_dump() | {"memory": memory})
     except ValidationError:

@@ -14,7 +14,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 from inr.progress import describe_seconds
+from inr.storage.attempts import Attempt
 from jobs.managing.observation import Observation
+from slurm.job_queue import TaskState
 
 HUNG_SECONDS = 600.0
 HUNG_STEPS = 1000
@@ -50,80 +52,6 @@ ACTIVE = (State.RUNNING, State.HUNG, State.WAITING, State.REQUEUED)
 UNFINISHED = tuple(state for state in State if state not in (*FINISHED, *ACTIVE))
 
 
-def classify(observation: Observation) -> tuple[State, str]:
-    """The state of a run, and why."""
-    state, reason = _classify(observation)
-    if state in UNFINISHED and observation.damage not in reason:
-        reason = f"{reason}; {observation.damage}"
-    return state, reason
-
-
-def _classify(observation: Observation) -> tuple[State, str]:
-    """The state, and the reason that goes with it."""
-    if observation.finished:
-        return (State.DONE if observation.finished.status == "complete" else State.DIVERGED), ""
-    if observation.alive:
-        reason = _hung(observation)
-        return (State.HUNG, reason) if reason else (State.RUNNING, "")
-    if observation.queued:
-        return _classify_queued(observation)
-    return _classify_still(observation)
-
-
-def _classify_still(observation: Observation) -> tuple[State, str]:
-    """A run that is not finished, shows no life, and is not in the queue."""
-    if observation.damage and not observation.newest_task_started:
-        return State.FAILED, observation.damage
-    if observation.place and not observation.newest_task_started:
-        return _classify_unstarted(observation)
-    if observation.last:
-        return _classify_attempt(observation)
-    if observation.error:
-        return State.FAILED, observation.error
-    if observation.launching:
-        return State.WAITING, "a launch is under way"
-    return State.NOT_SUBMITTED, ""
-
-
-def _hung(observation: Observation) -> str:
-    """Why a living run must be called hung; "" if it must not."""
-    silent, standing = observation.silent_seconds, observation.standing
-    if silent is None:
-        return ""
-    if standing is None or standing.step == 0:
-        return f"not one step in {describe_seconds(silent)}" if silent > START_SECONDS else ""
-    allowed = max(HUNG_SECONDS, HUNG_STEPS * standing.seconds / standing.step)
-    return f"no step for {describe_seconds(silent)}" if silent > allowed else ""
-
-
-def _classify_queued(observation: Observation) -> tuple[State, str]:
-    """A task in the queue whose process is not seen."""
-    task, last = observation.queued, observation.last
-    assert task is not None
-    if task.state in ("RUNNING", "CONFIGURING", "COMPLETING", "STAGE_OUT"):
-        if (observation.heartbeat_seconds or 0.0) > HUNG_SECONDS:
-            age = describe_seconds(observation.heartbeat_seconds)
-            return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
-        if last is not None and last.status in _OWN_FAILURES and _of_newest_task(observation):
-            return _classify_attempt(observation)  # its task goes on with other runs
-        if observation.task_trains and not observation.newest_task_started:
-            return State.WAITING, "its task trains other runs first"
-        return State.RUNNING, "ending" if task.state == "COMPLETING" else "starting"
-    why = task.reason or task.state
-    if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever
-        return State.WAITING, f"{why}: let it go on with `scontrol release {task.job_id}`"
-    if last is not None and _of_newest_task(observation):
-        before = last.reason or "its node failed, or it was killed"
-        return State.REQUEUED, f"{before}; {why}"
-    return State.WAITING, why
-
-
-def _of_newest_task(observation: Observation) -> bool:
-    """Whether the last attempt is that of the task that the run was last given to."""
-    place, last = observation.place, observation.last
-    return place is not None and last is not None and last.job == place.task_id
-
-
 # How an attempt ends that fails by itself.
 _OWN_FAILURES = ("failed", "disk_full", "out_of_memory")
 
@@ -140,38 +68,97 @@ _WORDS = {
 }
 
 
-def _classify_unstarted(observation: Observation) -> tuple[State, str]:
+def classify(seen: Observation) -> tuple[State, str]:
+    """The state of a run, and why."""
+    state, reason = _classify(seen)
+    if state in UNFINISHED and seen.damage not in reason:
+        reason = f"{reason}; {seen.damage}"
+    return state, reason
+
+
+def _classify(seen: Observation) -> tuple[State, str]:
+    """The state, and the reason that goes with it."""
+    if seen.finished:
+        return (State.DONE if seen.finished.status == "complete" else State.DIVERGED), ""
+    if seen.alive:
+        hung = _hung(seen)
+        return (State.HUNG if hung else State.RUNNING), hung
+    return _classify_queued(seen, seen.queued) if seen.queued else _classify_still(seen)
+
+
+def _classify_still(seen: Observation) -> tuple[State, str]:
+    """A run that is not finished, shows no life, and is not in the queue."""
+    if seen.damage and not seen.newest_task_started:
+        return State.FAILED, seen.damage
+    if seen.place and not seen.newest_task_started:
+        return _classify_unstarted(seen, seen.place.task_id)
+    if seen.last:
+        return _classify_attempt(seen, seen.last)
+    if seen.error:
+        return State.FAILED, seen.error
+    if seen.launching:
+        return State.WAITING, "a launch is under way"
+    return State.NOT_SUBMITTED, ""
+
+
+def _hung(seen: Observation) -> str:
+    """Why a living run must be called hung; "" if it must not."""
+    silent, standing = seen.silent_seconds, seen.standing
+    if silent is None:
+        return ""
+    if standing is None or standing.step == 0:
+        return f"not one step in {describe_seconds(silent)}" if silent > START_SECONDS else ""
+    allowed = max(HUNG_SECONDS, HUNG_STEPS * standing.seconds / standing.step)
+    return f"no step for {describe_seconds(silent)}" if silent > allowed else ""
+
+
+def _classify_queued(seen: Observation, task: TaskState) -> tuple[State, str]:
+    """A task in the queue whose process is not seen."""
+    last = seen.last if seen.of_newest_task else None
+    if task.state in ("RUNNING", "CONFIGURING", "COMPLETING", "STAGE_OUT"):
+        if (seen.heartbeat_seconds or 0.0) > HUNG_SECONDS:
+            age = describe_seconds(seen.heartbeat_seconds)
+            return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
+        if last is not None and last.status in _OWN_FAILURES:
+            return _classify_attempt(seen, last)  # its task goes on with other runs
+        if seen.task_trains and not seen.newest_task_started:
+            return State.WAITING, "its task trains other runs first"
+        return State.RUNNING, "ending" if task.state == "COMPLETING" else "starting"
+    why = task.reason or task.state
+    if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever
+        return State.WAITING, f"{why}: let it go on with `scontrol release {task.job_id}`"
+    if last is not None:
+        return State.REQUEUED, f"{last.reason or 'its node failed, or it was killed'}; {why}"
+    return State.WAITING, why
+
+
+def _classify_unstarted(seen: Observation, job: str) -> tuple[State, str]:
     """A task that left the queue before its attempt began."""
-    assert observation.place is not None
-    job, said = observation.place.task_id, observation.log.line
-    state, reason = _state_by_slurm(observation) or (None, "")
+    said = seen.log.line
+    state, reason = _state_by_slurm(seen) or (None, "")
     if state is State.FAILED:
         return State.FAILED, said or "ended before training started"
     if state is not None:
         return state, reason
-    if not observation.answers:
+    if not seen.answers:
         return State.WAITING, f"submitted{f' as job {job}' if job else ''}; Slurm does not answer"
     if not job:
         return State.NOT_SUBMITTED, "the launcher was stopped while submitting it"
     return State.LOST, f"job {job} left the queue without starting it{said and f': {said}'}"
 
 
-def _classify_attempt(observation: Observation) -> tuple[State, str]:
+def _classify_attempt(seen: Observation, last: Attempt) -> tuple[State, str]:
     """A run whose last attempt ended, in whatever way."""
-    last = observation.last
-    assert last is not None
-    word = None
-    if _of_newest_task(observation):
-        word = _state_by_slurm(observation)
+    word = _state_by_slurm(seen) if seen.of_newest_task else None
     match last.status:
         case "failed":
-            return State.FAILED, last.reason or observation.error
+            return State.FAILED, last.reason or seen.error
         case "disk_full":
             return State.FAILED, f"disk full: {last.reason}"
         case "out_of_memory":
             return State.OUT_OF_MEMORY, last.reason
         case "complete" | "diverged":
-            return State.FAILED, observation.damage or "it finished, but its run.h5 is not there"
+            return State.FAILED, seen.damage or "it finished, but its run.h5 is not there"
         case "stopped" if "preempted" in last.reason and word and word[0] is State.TIMED_OUT:
             return State.PREEMPTED, f"stopped, {last.reason}"  # to Slurm a grace is a time limit
         case "stopped" if word is None or word[0] is State.FAILED:
@@ -180,10 +167,10 @@ def _classify_attempt(observation: Observation) -> tuple[State, str]:
     return word or (State.LOST, f"killed without a word on {last.host}, or the node failed")
 
 
-def _state_by_slurm(observation: Observation) -> tuple[State, str] | None:
+def _state_by_slurm(seen: Observation) -> tuple[State, str] | None:
     """What accounting, or else Slurm's lines in the log, make of a task that has ended."""
-    state = observation.ended.state if observation.ended else ""
-    log = observation.log.state
+    state = seen.ended.state if seen.ended else ""
+    log = seen.log.state
     # without cgroups, accounting does not know that it was the memory
     if log and (not state or (log == "OUT_OF_MEMORY" and state in ("FAILED", "CANCELLED"))):
         state = log

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -21,16 +23,14 @@ from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status, stat
 
 _MOST_ROWS = 20  # of each table, unless all are asked for
 
-_STYLES = {
-    State.DONE: "green",
-    State.DIVERGED: "yellow",
-    State.RUNNING: "cyan",
-    State.HUNG: "red",
-    State.FAILED: "red",
-    State.OUT_OF_MEMORY: "red",
-    State.TIMED_OUT: "red",
-    State.LOST: "red",
-}
+_table = partial(Table, box=None, header_style="bold", pad_edge=False)
+_word = partial(Column, no_wrap=True)
+_number = partial(Column, no_wrap=True, justify="right")
+_folded = partial(Column, overflow="fold", ratio=1)
+
+_WRONG = (State.HUNG, State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.LOST)
+_STYLES = {State.DONE: "green", State.DIVERGED: "yellow", State.RUNNING: "cyan"}
+_STYLES |= dict.fromkeys(_WRONG, "red")
 _WHAT_TO_DO = {
     State.DIVERGED: "finished; the loss became NaN or infinite",
     State.HUNG: "look with logs RUN; then cancel --run RUN, and retry",
@@ -45,42 +45,32 @@ _WHAT_TO_DO = {
 }
 
 
-def show_status(
-    layout: SweepLayout,
-    *,
-    every: float | None = None,
-    as_json: bool = False,
-    all_runs: bool = False,
-    frames: bool = False,
-) -> None:
-    """Print the state of a sweep; with ``every`` again and again, until nothing is under way.
+def show_status(layout: SweepLayout, options: Namespace) -> int:
+    """Print the state of a sweep, again and again with ``--watch``, until nothing is under way.
 
     Args:
         layout: the sweep.
-        every: seconds between looks; None: look once.
-        as_json: print a JSON document a look instead of tables.
-        all_runs: list every run, in whatever state.
-        frames: look for damage in the frames too.
+        options: of the command line, see `jobs.managing.arguments`.
 
     Raises:
         UserError: the index of the sweep is missing or broken.
     """
-    finished = ResultsCache(layout, frames=frames)
+    results = ResultsCache(layout, frames=options.verify)
     console = make_console()
-    is_live = every is not None and not as_json and console.is_terminal
+    is_live = options.watch is not None and not options.json and console.is_terminal
     screen = Live(console=console, auto_refresh=False, vertical_overflow="crop")
     with screen if is_live else nullcontext():
         while True:
-            status = read_status(layout, finished)
-            if as_json:
+            status = read_status(layout, results)
+            if options.json:
                 print(json.dumps(status_document(status), allow_nan=False), flush=True)
             elif is_live:
-                screen.update(render(status, all_runs), refresh=True)
+                screen.update(render(status, options.all), refresh=True)
             else:
-                console.print(render(status, all_runs))
-            if every is None or not status.in_states(ACTIVE):
-                return
-            time.sleep(every)
+                console.print(render(status, options.all))
+            if options.watch is None or not status.in_states(ACTIVE):
+                return 0
+            time.sleep(options.watch)
 
 
 def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
@@ -127,12 +117,9 @@ def _remark(state: State, status: SweepStatus) -> str:
 
 
 def _running_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table(
-        _folded("running"),
-        *map(_number, ("step", "rate", "left")),
-        Column("host", overflow="fold", max_width=12),
-        _number("attempt"),
-    )
+    host = Column("host", overflow="fold", max_width=12)
+    columns = [_folded("running"), *map(_number, ("step", "rate", "left")), host]
+    table = _table(*columns, _number("attempt"))
     for run in runs:
         second = f"\n[dim]{describe_errors(run.errors)}[/]" if run.errors else ""
         table.add_row(
@@ -154,42 +141,16 @@ def _trouble_table(runs: Sequence[RunStatus]) -> Table:
 
 
 def _all_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table(
-        _number("#"),
-        _word("state"),
-        _folded("run, reason"),
-        _number("step"),
-        _number("attempts"),
-    )
+    columns = [_number("#"), _word("state"), _folded("run, reason")]
+    table = _table(*columns, _number("step"), _number("attempts"))
     for run in runs:
-        table.add_row(
-            str(run.task),
-            _styled(run.state),
-            _name_and_reason(run),
-            f"{run.step}/{run.steps}",
-            str(run.attempts),
-        )
+        step, attempts = f"{run.step}/{run.steps}", str(run.attempts)
+        table.add_row(str(run.task), _styled(run.state), _name_and_reason(run), step, attempts)
     return table
 
 
 def _name_and_reason(run: RunStatus) -> str:
     return escape(run.name) + (f"\n[dim]{escape(run.reason)}[/]" if run.reason else "")
-
-
-def _table(*columns: Column) -> Table:
-    return Table(*columns, box=None, header_style="bold", pad_edge=False)
-
-
-def _word(header: str) -> Column:
-    return Column(header, no_wrap=True)
-
-
-def _folded(header: str) -> Column:
-    return Column(header, ratio=1, overflow="fold")
-
-
-def _number(header: str) -> Column:
-    return Column(header, justify="right", no_wrap=True)
 
 
 def _styled(state: State) -> str:

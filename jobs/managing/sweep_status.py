@@ -9,13 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from inr.files import clock_of
-from inr.progress import Progress
+from inr.storage.lock import host_of
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
-from jobs.managing.exit_reason import read_exit_reason
-from jobs.managing.observation import Observation, is_launching, read_files
-from jobs.managing.results_cache import Finished, ResultsCache
+from jobs.managing.observation import Observation, observe
+from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import ACTIVE, State, classify
 from slurm.job_map import JobMap, observe_jobs
 
@@ -60,17 +58,17 @@ class SweepStatus:
 
     Attributes:
         layout: the sweep.
-        entries: its runs.
-        runs: their states, in the same order.
+        entries: its runs, by run id.
+        seen: what is known of each, by run id.
+        runs: their states, in the order of the sweep.
         job_map: which Slurm task trains which run.
-        damaged: ids of the runs whose results file is broken.
     """
 
     layout: SweepLayout
-    entries: list[IndexEntry]
+    entries: dict[str, IndexEntry]
+    seen: dict[str, Observation]
     runs: list[RunStatus]
     job_map: JobMap
-    damaged: frozenset[str]
 
     def counts(self) -> dict[State, int]:
         """How many runs are in each state."""
@@ -94,95 +92,43 @@ class SweepStatus:
         return [run for run in self.runs if run.state in wanted]
 
 
-def read_status(layout: SweepLayout, finished: ResultsCache | None = None) -> SweepStatus:
+def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> SweepStatus:
     """Look at every run of a sweep.
 
     Args:
         layout: the sweep.
-        finished: what is known of finished runs from looking before.
+        results: what is known of results files from looking before.
 
     Raises:
         UserError: the index is missing or broken, or results files cannot be read.
     """
     job_map = observe_jobs(layout)
     entries = read_index(layout)
-    results = (finished or ResultsCache(layout)).read(
-        [(layout.run(entry.name), entry.run_id) for entry in entries]
-    )
-    seen = _look(layout, job_map, entries, results)
-    runs = [run_status(entry, each) for entry, each in zip(entries, seen, strict=True)]
-    damaged = frozenset(
-        entry.run_id
-        for entry, each in zip(entries, seen, strict=True)
-        if each.damage.startswith(f"{layout.run(entry.name).results}: broken")
-    )
-    return SweepStatus(layout, entries, runs, job_map, damaged)
+    seen = observe(layout, job_map, entries, (results or ResultsCache(layout)).read(entries))
+    runs = [_run_status(entry, seen[entry.run_id]) for entry in entries]
+    return SweepStatus(layout, {entry.run_id: entry for entry in entries}, seen, runs, job_map)
 
 
-def _look(
-    layout: SweepLayout,
-    job_map: JobMap,
-    entries: list[IndexEntry],
-    results: list[tuple[Finished | None, str]],
-) -> list[Observation]:
-    """What was observed of every run."""
-    now = clock_of(layout.root)
-    launching = is_launching(layout, now)
-    seen = []
-    for entry, (finished, damage) in zip(entries, results, strict=True):
-        each = Observation(finished) if finished else read_files(layout.run(entry.name), now)
-        seen.append(each)
-        if not finished:
-            each.damage, each.launching, each.answers = damage, launching, job_map.answers
-            place, each.queued = job_map.waiting_or_running(entry.run_id) or (None, None)
-            each.place = place or job_map.newest(entry.run_id)
-    at_work = {each.place.task_id for each in seen if each.alive and each.place}
-    for each in seen:
-        each.task_trains = bool(each.queued and each.place and each.place.task_id in at_work)
-    _ask_how_they_ended(layout, entries, seen, job_map)
-    return seen
-
-
-def _ask_how_they_ended(
-    layout: SweepLayout, entries: list[IndexEntry], seen: list[Observation], job_map: JobMap
-) -> None:
-    """Add what accounting and logs say of runs that are neither finished nor under way."""
-    over = {
-        entry.run_id: each
-        for entry, each in zip(entries, seen, strict=True)
-        if each.place and not (each.alive or each.queued)
-    }
-    ends = job_map.ask_accounting(over)
-    for run_id, each in over.items():
-        assert each.place is not None
-        each.ended = ends.get(run_id)
-        each.log = read_exit_reason(layout.submitit / f"{each.place.task_id}_0_log.err")
-
-
-def run_status(entry: IndexEntry, observation: Observation) -> RunStatus:
+def _run_status(entry: IndexEntry, seen: Observation) -> RunStatus:
     """The state of a run, from what was observed."""
-    state, reason = classify(observation)
+    state, reason = classify(seen)
     steps = int(entry.config["training"]["steps"])
-    status = RunStatus(entry.run_id, entry.name, entry.task, state, reason, steps=steps)
-    if told := observation.finished:
-        return replace(
-            status, step=steps, host=told.host, job=told.slurm_job_id, attempts=told.attempts
-        )
-    last = observation.last
-    standing = observation.standing or Progress(last.last_step if last else 0, steps, 0.0)
+    run = RunStatus(entry.run_id, entry.name, entry.task, state, reason, steps, steps)
+    if done := seen.finished:
+        return replace(run, host=done.host, job=done.slurm_job_id, attempts=done.attempts)
+    last, standing = seen.last, seen.standing
     is_running = state in (State.RUNNING, State.HUNG)
+    running = standing if is_running else None
     return replace(
-        status,
-        step=standing.step,
-        steps_per_second=standing.rate if is_running else None,
-        remaining_seconds=standing.remaining_seconds
-        if is_running and observation.standing
-        else None,
-        errors=standing.errors,
-        host=observation.host or (last.host if last else ""),
-        job=observation.place.task_id if observation.place else last.job if last else "",
-        attempts=len(observation.attempts),
-        heartbeat_seconds=observation.heartbeat_seconds if is_running else None,
+        run,
+        step=standing.step if standing else last.last_step if last else 0,
+        steps_per_second=running.rate if running else None,
+        remaining_seconds=running.remaining_seconds if running else None,
+        errors=standing.errors if standing else {},
+        host=host_of(seen.owner) if seen.owner else last.host if last else "",
+        job=seen.place.task_id if seen.place else last.job if last else "",
+        attempts=len(seen.attempts),
+        heartbeat_seconds=seen.heartbeat_seconds if is_running else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from inr.storage.sweep_index import IndexEntry
 
 # "fused": as one, with a model axis; "processes": in processes of their own, as many at once as
-# `jobs.worker.child_process` says; "auto": fused on a GPU, in processes on a CPU
+# `jobs.worker.devices` says; "auto": fused on a GPU, in processes on a CPU
 PackMode = Literal["auto", "fused", "processes"]
 PACK_MODES: tuple[PackMode, ...] = get_args(PackMode)
 

@@ -3,9 +3,7 @@
 __all__ = [
     "array_task",
     "attempt",
-    "child_process",
     "devices",
     "parent_watchdog",
-    "train_pack",
-    "train_run",
+    "train",
 ]

@@ -19,8 +19,7 @@ from inr.files import retried
 from inr.signals import StopRequest
 from inr.storage.paths import SweepLayout
 from jobs.sweeps.grouping import PackMode, tasks_of
-from jobs.worker.train_pack import run_pack
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 from slurm.requeue import go_on, require_progress
 
 # A node that lost touch with Slurm may still run the task that was given to another one.
@@ -28,10 +27,10 @@ WAIT_FOR_OTHER_WRITER = 900.0
 
 
 def main() -> int:
-    """Do the work of this task. Returns 0 unless a run of a pack failed.
+    """Do the work of this task. Returns 0 unless a run failed.
 
-    What keeps a single run from being trained is raised, and `UserError` when the task should go
-    on later and does not.
+    Raises `UserError` when nothing can be trained here, or the task should go on later and does
+    not.
     """
     root, token = sys.argv[1:]
     # signals from here on, also those before training starts, mean: stop and go on later
@@ -40,19 +39,12 @@ def main() -> int:
         work, mode = _find_work(layout, token)
         runs = [layout.run(name) for name, _ in work]
         require_progress(runs)  # Slurm itself requeues what was killed with its node
-        ends = _train(root, work, mode, stop)
+        ends = train_runs(root, work, mode, wait=WAIT_FOR_OTHER_WRITER, stop=stop)
         for (name, _), status in zip(work, ends, strict=True):
             print(f"{name}: {status}", flush=True)
         if "stopped" in ends:
             go_on(stop.received, runs)
     return 1 if "failed" in ends else 0
-
-
-def _train(root: str, work: list[tuple[str, str]], mode: PackMode, stop: StopRequest) -> list[str]:
-    if len(work) > 1:
-        return run_pack(root, work, mode, stop=stop, wait=WAIT_FOR_OTHER_WRITER)
-    ((name, config),) = work
-    return [run_task(root, name, config, stop=stop, wait=WAIT_FOR_OTHER_WRITER)]
 
 
 def _find_work(layout: SweepLayout, token: str) -> tuple[list[tuple[str, str]], PackMode]:

@@ -12,6 +12,7 @@ from itertools import takewhile
 from inr.cpus import core_count
 from inr.errors import UserError
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TASKS_A_DEVICE = 4  # each has a context of its own in the memory of the device
 # an index, a UUID or its beginning, or a part of a device; anything else names no device
 _DEVICE = re.compile(r"\d+|GPU-[\w-]+|MIG-[\w/-]+", re.IGNORECASE)
@@ -22,6 +23,26 @@ def default_workers(pack: int) -> int:
     workers = max(1, core_count() // pack)
     devices = cuda_devices()
     return min(workers, TASKS_A_DEVICE * len(devices)) if devices else workers
+
+
+def children_at_once(runs: int) -> int:
+    """How many of so many runs train at the same time, in a process each.
+
+    All on a GPU, which shares itself out among processes; on the CPU one a core, and the others
+    wait for their turn.
+    """
+    return runs if cuda_devices() else min(runs, given_cpus())
+
+
+def given_cpus() -> int:
+    """Cores that this task was given."""
+    given = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("OMP_NUM_THREADS") or ""
+    return int(given) if given.isdigit() and int(given) > 0 else core_count()
+
+
+def given_gpus() -> int:
+    """GPUs that this task was given, by Slurm or by whoever started it."""
+    return slurm_gpus() or len(visible_devices(os.environ.get("CUDA_VISIBLE_DEVICES", "")))
 
 
 def cuda_devices() -> list[str]:

@@ -1,41 +1,40 @@
 """The runs of a pack in processes of their own, on one device.
 
-``python -P -m jobs.worker.pack_processes`` is such a process. It trains one run after the other,
-so that what it has loaded and compiled serves them all.
+``python -P -m jobs.worker.pack_processes PIPE`` is such a process. It trains one run after the
+other, so that what it has loaded and compiled serves them all.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from typing import Any
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import wait as wait_for
 
 from inr.config import RunConfig
-from inr.signals import StopRequest
+from inr.signals import StopRequest, signals_blocked
 from inr.storage.attempts import cpu_seconds
 from inr.storage.paths import SweepLayout
-from jobs.worker.attempt import Share, given_cpus, one_line
-from jobs.worker.child_process import (
-    Child,
-    children_at_once,
-    receive,
-    send,
-    start_child,
-    terminated_at_last,
-    threads_of_each,
-)
+from inr.storage.provenance import ROOT, import_path
+from jobs.worker.attempt import Share, failed
+from jobs.worker.devices import THREAD_VARIABLES, children_at_once, given_cpus
 from jobs.worker.parent_watchdog import ParentWatchdog, follow
-from jobs.worker.train_run import run_task
+from jobs.worker.train import NamedConfig, train_together
 
 _LOOK_SECONDS = 0.1
+_STOP_SECONDS = 15.0  # for children to save and end
 _GOES_ON = ("complete", "diverged")  # how a run ends whose process can train the next one
 
-NamedConfig = tuple[str, RunConfig]
+# What a child is told of its task: sweep, its share of it, seconds to wait for other writers, steps
+# of a child, watchdog.
+_Task = tuple[SweepLayout, Share, float, int, str]
 
 
 def train_in_processes(
@@ -49,124 +48,110 @@ def train_in_processes(
     Returns:
         "complete", "diverged", "stopped" or "failed" for each. A child writes the story of a run.
     """
-    cpus, at_once = given_cpus(), children_at_once(len(runs))
-    waiting, ends = iter(runs), dict[str, str]()
-    children: list[Child] = []
-    with (
-        ThreadPoolExecutor(at_once) as pool,
-        ParentWatchdog() as watchdog,
-        terminated_at_last(children),
-    ):
-        question = {
-            "root": str(layout.root),
-            "watchdog": str(watchdog.path),
-            "wait": wait,
-            "cpus": cpus,
-            "members": at_once,
-            # of each process, if the work is shared out evenly
-            "steps": sum(config.training.steps for _, config in runs) // at_once,
-        }
-
-        def start() -> _Worker:
-            worker = _Worker(question, threads_of_each(cpus, at_once))
-            children.append(worker.child)
-            return worker
-
-        at_work = [pool.submit(_train_in_turn, start, waiting, ends, stop) for _ in range(at_once)]
-        told = 0
-        while wait_for(at_work, _LOOK_SECONDS).not_done:
-            while stop.received is not None and told < len(children):
-                children[told].send_signal(stop.received)
-                told += 1
-        for each in at_work:
-            each.result()  # raises what kept a process from starting
-    return [ends.get(name, "stopped") for name, _ in runs]
+    at_once = children_at_once(len(runs))
+    share = Share(given_cpus(), members=at_once)
+    # of each process, if the work is shared out evenly
+    steps = sum(config.training.steps for _, config in runs) // at_once
+    waiting, ends = deque(runs), {name: "stopped" for name, _ in runs}
+    children: set[_Child] = set()
+    idle: list[_Child] = []
+    busy: list[_Child] = []
+    told = False
+    with ParentWatchdog() as watchdog, _ended_at_last(children):
+        task = (layout, share, wait, steps, str(watchdog.path))
+        while busy or (waiting and not stop()):
+            while waiting and len(busy) < at_once and not stop():
+                child = idle.pop() if idle else _Child(task, share.threads)
+                children.add(child)
+                busy.append(child)
+                child.begin(*waiting.popleft())
+            ready = wait_for([child.pipe for child in busy], _LOOK_SECONDS)
+            for child in [child for child in busy if child.pipe in ready]:
+                busy.remove(child)
+                ends[child.run] = child.end()
+                if ends[child.run] in _GOES_ON:
+                    idle.append(child)
+            if stop.received is not None and not told:
+                told = True
+                for child in busy:
+                    child.process.send_signal(stop.received)
+    return list(ends.values())
 
 
-def _train_in_turn(
-    start: Callable[[], _Worker],
-    waiting: Iterator[NamedConfig],
-    ends: dict[str, str],
-    stop: StopRequest,
-) -> None:
-    """Train runs that wait, one after the other, while there are any."""
-    worker = None
-    while not stop() and (run := next(waiting, None)):
-        worker = worker or start()
-        ends[run[0]] = worker.train(run)
-        if ends[run[0]] not in _GOES_ON:
-            worker.close()
-            worker = None
-    if worker:
-        worker.close()
+class _Child:
+    """A process that trains runs of a task in turn."""
 
+    def __init__(self, task: _Task, threads: int) -> None:
+        self.run = ""
+        self.pipe, theirs = Pipe()
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment["PYTHONPATH"] = import_path(ROOT)
+        with theirs, signals_blocked():
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-P", "-u", "-m", __name__, str(theirs.fileno())],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._send(task)
 
-class _Worker:
-    """A process that trains runs in turn."""
+    def begin(self, name: str, config: RunConfig) -> None:
+        """Let it train a run."""
+        self.run = name
+        self._send((name, config))
 
-    def __init__(self, question: dict[str, Any], threads: int) -> None:
-        reading, writing = os.pipe()
-        self._answers = os.fdopen(reading, encoding="utf-8")
+    def end(self) -> str:
+        """Wait for the end of the run. Returns how it ended."""
         try:
-            question = question | {"answers": writing}
-            self.child = start_child(__name__, question, threads, [writing])
-        finally:
-            os.close(writing)
-
-    def train(self, run: NamedConfig) -> str:
-        """Let it train ``run``. Returns how that ended."""
-        name, config = run
-        send(self.child, {"name": name, "config": config.canonical_json()})
-        if end := self._answers.readline().strip():
-            return end
-        code = self.child.wait()  # it ended without a word
+            return str(self.pipe.recv())
+        except (EOFError, OSError):  # it ended without a word
+            code = self.process.wait()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        print(f"{name}: {how}", file=sys.stderr, flush=True)
+        print(f"{self.run}: {how}", file=sys.stderr, flush=True)
         return "failed"
 
-    def close(self) -> None:
-        """Let it end."""
-        assert self.child.stdin is not None
-        self.child.stdin.close()
-        self._answers.close()
+    def _send(self, message: object) -> None:
+        with suppress(OSError):  # it has ended: its answer, or none, will tell
+            self.pipe.send(message)
+
+
+@contextmanager
+def _ended_at_last(children: Collection[_Child]) -> Iterator[None]:
+    """Let children end at the end of the block, and wait for them; the hard way if need be."""
+    try:
+        yield
+    finally:
+        for child in children:
+            child.pipe.close()
+            child.process.terminate()  # saves what it trains, if this process failed meanwhile
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in children:
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
 
 
 def main() -> int:
     """Train the runs that are given, until there are no more, one fails, or a signal comes."""
     # Slurm's own signal and the task's may both come, one of them late
-    with StopRequest(last=True) as stop:
-        asked = receive()
-        follow(asked["watchdog"])
-        os.set_inheritable(asked["answers"], False)
-        with os.fdopen(asked["answers"], "w", encoding="utf-8") as answers:
-            before = 0.0
-            for line in sys.stdin:
-                run = json.loads(line)
-                end = _train(asked, run["name"], run["config"], before, stop)
-                print(end, file=answers, flush=True)
-                if end not in _GOES_ON:
-                    break  # what a failure leaves behind must not spoil the next run
-                before = cpu_seconds()
+    with StopRequest(last=True) as stop, Connection(int(sys.argv[1])) as pipe:
+        os.set_inheritable(pipe.fileno(), False)
+        task: _Task = pipe.recv()
+        layout, share, wait, steps, watchdog = task
+        follow(watchdog)
+        end = _GOES_ON[0]
+        with suppress(EOFError, BrokenPipeError):  # no more runs, or nobody who waits for this one
+            while end in _GOES_ON:  # what a failure leaves behind must not spoil the next run
+                name, config = pipe.recv()
+                try:
+                    (end,) = train_together(layout, [(name, config)], wait, stop, share, steps)
+                except Exception as error:  # told in the run's own files; the others go on
+                    end = failed(name, error)
+                pipe.send(end)
+                share = replace(share, cpu_before=cpu_seconds())
     return 0
-
-
-def _train(
-    asked: dict[str, Any], name: str, config: str, cpu_before: float, stop: StopRequest
-) -> str:
-    """Train one run. Returns how it ended."""
-    try:
-        return run_task(
-            asked["root"],
-            name,
-            config,
-            wait=asked["wait"],
-            stop=stop,
-            share=Share(asked["cpus"], asked["members"], cpu_before=cpu_before),
-            steps_in_all=asked["steps"],
-        )
-    except Exception as error:  # told in the run's own files; the others go on
-        print(f"{name}: {one_line(error)}", file=sys.stderr, flush=True)
-        return "failed"
 
 
 if __name__ == "__main__":

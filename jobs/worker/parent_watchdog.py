@@ -14,8 +14,8 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
 
 from inr.signals import is_ignored
 
@@ -23,32 +23,20 @@ _LOOK_SECONDS = 0.3
 GRACE_SECONDS = 60.0  # for a task to finish its step and to save
 
 
-class ParentWatchdog:
-    """The launcher's end. Tasks that `follow` its ``path`` end when it is cut. A context manager.
+class ParentWatchdog(ExitStack):
+    """The launcher's end. Tasks that `follow` its ``path`` end when it is closed.
 
     Attributes:
         path: the named pipe, in a directory that only this user can enter.
     """
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="inr-")
-        self.path = Path(self._directory.name) / "watchdog"
+        super().__init__()
+        directory = self.enter_context(tempfile.TemporaryDirectory(prefix="inr-"))
+        self.path = Path(directory) / "watchdog"
         os.mkfifo(self.path, 0o600)
         # opened for both, because opening for writing alone waits for a reader
-        self._end: int | None = os.open(self.path, os.O_RDWR)
-
-    def cut(self) -> None:
-        """End the tasks."""
-        if self._end is not None:
-            os.close(self._end)
-            self._end = None
-            self._directory.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.cut()
+        self.callback(os.close, os.open(self.path, os.O_RDWR))
 
 
 def follow(path: str) -> None:

@@ -59,7 +59,7 @@ HELDOUT = Score(
     "over all, held out",
     "geometric mean of the four errors between pixels and frames, where nothing was trained",
 )
-PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True, False)
+PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True)
 AWARDS = (OVERALL, *ERRORS)  # for each of them the report names a best setting
 SCORES = (*AWARDS, HELDOUT, PSNR)
 

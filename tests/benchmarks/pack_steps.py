@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -26,22 +27,16 @@ from inr.training.allocator import keep_freed_memory
 from inr.training.fit import pick_device
 from inr.training.fused_batch import take_step
 from inr.training.trainer import Run, Trainer
-from jobs.worker.attempt import given_cpus
-from jobs.worker.child_process import (
-    THREAD_VARIABLES,
-    Child,
-    children_at_once,
-    receive,
-    send,
-    terminated_at_last,
-    threads_of_each,
-)
+from jobs.worker.attempt import Share
+from jobs.worker.devices import THREAD_VARIABLES, children_at_once, given_cpus
 
 _SECONDS = 1.0  # of steps
 _WARM_UP = 2
 _CHUNK = 5  # steps between looks at the clock: on a GPU, steps are only queued
 
 _READY = "ready"
+
+Child = subprocess.Popen[str]
 
 
 def fused_seconds_per_step(config: RunConfig, members: int) -> float:
@@ -61,19 +56,19 @@ def process_seconds_per_step(config: RunConfig, members: int) -> float:
     Raises:
         UserError: one of them failed.
     """
-    children: list[Child] = []
     at_once = children_at_once(members)
-    threads = threads_of_each(given_cpus(), at_once)
-    question = {"config": config.canonical_json(), "threads": threads}
-    with terminated_at_last(children):
-        children += (_start(threads) for _ in range(at_once))
+    threads = Share(given_cpus(), at_once).threads
+    question = json.dumps({"config": config.canonical_json(), "threads": threads})
+    with ExitStack() as stack:
+        children = [stack.enter_context(_start(threads)) for _ in range(at_once)]
         for child in children:
-            send(child, question)
+            stack.callback(child.kill)
+            _send(child, question)
         for child in children:
             if _answer(child) != _READY:
                 raise UserError("processes could not be timed: one did not start")
         for child in children:
-            send(child, {})
+            _send(child, "go")
         answers = [_answer(child) for child in children]
     try:
         return statistics.mean(map(float, answers)) * members / at_once
@@ -94,7 +89,7 @@ def _start(threads: int) -> Child:
 
 def main() -> int:
     """Answer one question, see `process_seconds_per_step`."""
-    asked = receive()
+    asked = json.loads(sys.stdin.readline())
     torch.set_num_threads(asked["threads"])
     config = RunConfig.model_validate_json(asked["config"])
     with tempfile.TemporaryDirectory(prefix="inr-") as folder:
@@ -136,6 +131,12 @@ def _take_steps(members: list[Trainer], count: int) -> None:
     for _ in range(count):
         found = take_step(members)
     found.loss.tolist()  # waits for the device
+
+
+def _send(child: Child, line: str) -> None:
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):
+        print(line, file=child.stdin, flush=True)
 
 
 def _answer(child: Child) -> str:

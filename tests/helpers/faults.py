@@ -9,6 +9,7 @@ its runs, so that locks are fought over.
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import random
@@ -18,8 +19,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -27,7 +29,7 @@ import inr.files
 import inr.storage.lock
 import inr.storage.run_writer
 import inr.training.fit
-import jobs.worker.train_run
+import jobs.worker.train
 from inr.errors import UserError
 from inr.quantities import METRICS, QUANTITIES
 from inr.results import BASE_SERIES, open_run, outcome, read_attributes, read_series
@@ -37,8 +39,8 @@ from inr.storage.sweep_index import IndexEntry
 from inr.training.checkpoint import read_checkpoint
 from jobs.launching.plan import launching, make_plan
 from jobs.sweeps.sweep_file import load_sweep
-from jobs.worker.attempt import one_line
-from jobs.worker.train_run import run_task
+from jobs.worker.attempt import RunAttempt, one_line
+from jobs.worker.train import train_runs
 from tests.helpers.fault_plan import FLUSHES, READS, WRITES, Fault, draw_faults
 
 SWEEP = """
@@ -88,13 +90,15 @@ class Story:
 
     def watch(self) -> None:
         """Note when this process trains a run."""
-        train = jobs.worker.train_run.train
+        during = self.during
 
-        def watched(run: object, name: str, *rest: object, **named: object) -> str:
-            with self.during(name):
-                return train(run, name, *rest, **named)
+        class Watched(RunAttempt):
+            def __enter__(self) -> Self:
+                super().__enter__()
+                self.enter_context(during(self.name))
+                return self
 
-        jobs.worker.train_run.train = watched
+        jobs.worker.train.RunAttempt = Watched
 
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
@@ -110,9 +114,11 @@ def work(layout: SweepLayout, runs: list[IndexEntry], story: Story) -> None:
     """What a task does for each run; the reason of a failure goes into the story."""
     story.watch()
     for run in runs:
+        alone, said = [(run.name, json.dumps(run.config))], io.StringIO()
         try:
-            end = run_task(str(layout.root), run.name, json.dumps(run.config), wait=WAIT)
-            story.add("ended", run.name, end)
+            with redirect_stderr(said):
+                (end,) = train_runs(str(layout.root), alone, wait=WAIT)
+            story.add("failed" if end == "failed" else "ended", run.name, said.getvalue() or end)
         except Exception as error:
             story.add("failed", run.name, one_line(error))
     library = ctypes.CDLL(None)

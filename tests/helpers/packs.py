@@ -15,7 +15,7 @@ from inr.config import RunConfig
 from inr.quantities import METRICS
 from inr.results import open_run, read_series
 from inr.storage.paths import SweepLayout
-from jobs.worker.train_pack import run_pack
+from jobs.worker.train import train_runs
 from tests.helpers.local_launch import wait_until
 
 BASE: dict[str, Any] = {
@@ -32,7 +32,7 @@ def tiny(**training: Any) -> RunConfig:
 
 def pack(root: Path, configs: list[RunConfig], mode: str, **options: Any) -> list[str]:
     work = [(f"run{i}", config.canonical_json()) for i, config in enumerate(configs)]
-    return run_pack(str(root), work, mode, **options)  # type: ignore[arg-type]
+    return train_runs(str(root), work, mode, **options)  # type: ignore[arg-type]
 
 
 def series(root: Path, name: str) -> dict[str, np.ndarray]:

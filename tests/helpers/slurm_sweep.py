@@ -22,7 +22,7 @@ from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.sweeps.yaml_file import write
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 from tests.helpers.slurm_commands import ask, wait_for
 
 sys.path.insert(0, str(ROOT / "slurm" / "testbed"))
@@ -165,8 +165,8 @@ class Sweep:
     def assert_as_undisturbed(self) -> None:
         """Every run is complete and equal, byte for byte, to one that nothing happened to."""
         for run in self.runs:
-            config = json.dumps(run.config)
-            assert run_task(str(self.reference.root), run.run_id, config) == "complete"
+            alone = [(run.run_id, json.dumps(run.config))]
+            assert train_runs(str(self.reference.root), alone) == ["complete"]
             undisturbed = self._bytes(self.reference.run(run.run_id))
             assert self._bytes(self.layout.run(run.name)) == undisturbed, run.name
 

@@ -8,17 +8,15 @@ import sys
 
 import pytest
 
-import inr.training.fit
 from inr.config import RunConfig
 from inr.errors import run_main
-from inr.progress import Progress
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import index_json, read_index
 from jobs.launch import main
 from jobs.launching.postprocessing import describe_results, run_postprocessing
 from jobs.sweeps.yaml_file import read_document
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 from tests.helpers.fake_slurm import install
 from tests.helpers.synthetic import write_run
 
@@ -135,7 +133,7 @@ def fake_training(monkeypatch):
         def train(self, tasks, display):
             for (run,) in tasks:
                 trained.append(run.name)
-                run_task(str(self.layout.root), run.name, json.dumps(run.config))
+                train_runs(str(self.layout.root), [(run.name, json.dumps(run.config))])
             return []
 
     monkeypatch.setattr("jobs.launching.local_pool.LocalPool", Pool)
@@ -211,33 +209,6 @@ def test_images_are_loaded_before_anything_starts(tmp_path, fake_training, capsy
     assert main([*command, "--set=data.image=photo.png", "--output", "out"]) == 0
     config = read_index(SweepLayout(tmp_path / "out"))[0].config
     assert config["data"]["image"] == str(tmp_path / "photo.png")
-
-
-@pytest.mark.parametrize("status", ["complete", "diverged"])
-def test_task_leaves_a_finished_run_alone(tmp_path, monkeypatch, status):
-    config = RunConfig()
-    write_run(tmp_path / "runs" / "a" / "run.h5", config, name="a", status=status)
-    monkeypatch.setattr(inr.training.fit, "fit", None)
-    assert run_task(str(tmp_path), "a", config.canonical_json()) == status
-
-
-def test_failing_task_keeps_its_traceback_and_forgets_the_last(tmp_path, monkeypatch):
-    def fail(config, recorder, *, on_progress, **options):
-        on_progress(Progress(1, 2, 0.5, {"psnr_value": 20.0}))
-        raise RuntimeError("out of luck")
-
-    monkeypatch.setattr(inr.training.fit, "fit", fail)
-    run = SweepLayout(tmp_path).run("a")
-    config = RunConfig(record={"tensorboard": False})
-    with pytest.raises(RuntimeError, match="out of luck"):
-        run_task(str(tmp_path), "a", config.canonical_json())
-    assert run.error.read_text().splitlines()[-1] == "RuntimeError: out of luck"
-    assert json.loads(run.progress.read_text())["step"] == 1
-
-    monkeypatch.setattr(inr.training.fit, "fit", lambda config, recorder, **options: "complete")
-    assert run_task(str(tmp_path), "a", config.canonical_json()) == "complete"
-    assert not run.error.exists()
-    assert not run.progress.exists()
 
 
 def test_postprocessing_runs_as_commands_and_each_fails_alone(tmp_path, capfd):

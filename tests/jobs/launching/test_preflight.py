@@ -29,7 +29,7 @@ from jobs.launching.cost_model import (
     shape_of,
 )
 from jobs.sweeps.grouping import SINGLE, Packing
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 from slurm.batch_script import BatchScripts
 from slurm.profile import Profile
 from slurm.submit import plan_arrays
@@ -99,7 +99,7 @@ def test_parameters_are_counted_as_they_are_made(width, depth):
     ],
 )
 def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
-    run_task(str(tmp_path), "a", config.canonical_json())
+    train_runs(str(tmp_path), [("a", config.canonical_json())])
     used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     checkpoint = 3 * 4 * parameter_count(shape_of(config))  # removed at the end
     assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)

@@ -15,7 +15,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from jobs.managing import logs
 from jobs.managing.arguments import parse_options
-from jobs.managing.exit_reason import tail
+from jobs.managing.logs import tail
 from tests.helpers.fake_slurm import FakeSlurm
 from tests.helpers.managing import call, fail, finish, runs
 

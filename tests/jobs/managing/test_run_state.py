@@ -11,7 +11,7 @@ import pytest
 from inr.progress import Progress
 from inr.storage.attempts import Attempt
 from inr.storage.sweep_index import Submission
-from jobs.managing.exit_reason import ExitReason, read_exit_reason
+from jobs.managing.logs import ExitReason, read_exit_reason
 from jobs.managing.observation import Observation
 from jobs.managing.results_cache import Finished
 from jobs.managing.run_state import (

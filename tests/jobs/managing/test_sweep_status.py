@@ -22,6 +22,7 @@ from inr.progress import Progress, write_progress
 from inr.storage.attempts import AttemptLog
 from inr.storage.lock import STALE_SECONDS, RunLock
 from inr.storage.paths import SweepLayout
+from inr.storage.sweep_index import IndexEntry
 from jobs.managing import results_cache
 from jobs.managing.observation import read_files
 from jobs.managing.results_cache import ResultsCache
@@ -95,7 +96,9 @@ def test_heartbeat_on_another_host_counts_until_it_is_stale(layout: SweepLayout)
     os.utime(run.lock, (now, now))
     assert read_files(run, now + STALE_SECONDS - 1).alive
     assert not read_files(run, now + STALE_SECONDS + 1).alive
-    assert read_files(run, now).host == "elsewhere"
+    assert states(layout) == [State.RUNNING]
+    [status] = read_status(layout).runs
+    assert status.host == "elsewhere"
 
 
 def test_results_of_another_configuration_do_not_count(layout: SweepLayout) -> None:
@@ -158,7 +161,7 @@ def test_damage_in_the_frames_is_named_when_asked(
     assert (broken.state, done.state) == (State.FAILED, State.DONE)
     assert "frames/laplacian/target" in broken.reason
     # what was found stays known, without reading anything again
-    monkeypatch.setattr(ResultsCache, "_inspect", lambda self, runs, stamps: [1 / 0 for _ in runs])
+    monkeypatch.setattr(ResultsCache, "_inspect", lambda self, stamps: 1 / 0)
     assert states(layout) == [State.FAILED, State.DONE]
 
 
@@ -181,8 +184,12 @@ def test_finished_runs_are_remembered_but_never_wrongly(
 
     opened: list[Path] = []
     read = ResultsCache._inspect
-    monkeypatch.setattr(ResultsCache, "_inspect", lambda self, runs, stamps: (
-        opened.extend(run.results for run in runs), read(self, runs, stamps))[1])  # fmt: skip
+
+    def inspect(self: ResultsCache, stamps: dict[str, Any]) -> Any:
+        opened.extend(layout.run(name).results for name in stamps)
+        return read(self, stamps)
+
+    monkeypatch.setattr(ResultsCache, "_inspect", inspect)
     assert states(layout) == [State.DONE] * 2
     assert not opened
     first.unlink()
@@ -209,7 +216,7 @@ def test_young_files_are_not_remembered(
     write_sweep(layout.root, seeds(1))
     assert states(layout) == [State.DONE]
     assert not layout.finished.exists()
-    assert ResultsCache(layout).read([(layout.run("nothing"), "id")]) == [(None, "")]
+    assert ResultsCache(layout).read([IndexEntry("id", "nothing", 0, {})]) == [(None, "")]
 
 
 def test_document_has_the_promised_fields(layout: SweepLayout) -> None:

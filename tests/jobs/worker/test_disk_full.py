@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from inr.config import RunConfig
-from inr.errors import UserError
 from inr.results import open_run, read_series
 from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("tensorboard", [False, True], ids=["results", "TensorBoard"])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_full_disk_ends_the_run_with_its_last_good_state(
-    tensorboard: bool, small_disk: Path
+    tensorboard: bool, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = RunConfig.model_validate(
         {
@@ -44,8 +44,9 @@ def test_full_disk_ends_the_run_with_its_last_good_state(
         }
     )
     files = SweepLayout(small_disk).run("run")
-    with pytest.raises(UserError, match=r"cannot .*: No space left on device"):
-        run_task(str(small_disk), "run", config.canonical_json())
+    alone = [("run", config.canonical_json())]
+    assert train_runs(str(small_disk), alone) == ["failed"]
+    assert re.search(r"cannot .*: No space left on device", capsys.readouterr().err)
     (attempt,) = read_attempts(files.attempts)
     assert attempt.status == "disk_full"
     assert "No space left on device" in attempt.reason
@@ -55,4 +56,4 @@ def test_full_disk_ends_the_run_with_its_last_good_state(
         assert len(read_series(file)["step"]) >= 1
     assert not list(files.root.glob(".run.*"))
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
-    assert run_task(str(small_disk), "run", config.canonical_json()) == "complete"
+    assert train_runs(str(small_disk), alone) == ["complete"]

@@ -121,9 +121,9 @@ def test_a_signal_leaves_those_that_wait_untouched(tmp_path: Path) -> None:
 
 TASK = """
 import sys
-from jobs.worker.train_pack import claim, run_pack
+from jobs.worker.train import train_runs
 root, *configs = sys.argv[1:]
-print(run_pack(root, [(f"run{i}", c) for i, c in enumerate(configs)], "processes"))
+print(train_runs(root, [(f"run{i}", c) for i, c in enumerate(configs)], "processes"))
 """
 
 

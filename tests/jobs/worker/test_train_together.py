@@ -20,7 +20,7 @@ from inr.storage.attempts import read_attempts
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from jobs.worker import array_task
-from jobs.worker.train_pack import choose_mode, claim
+from jobs.worker.train import choose_mode, claim
 from tests.helpers.local_launch import wait_until
 from tests.helpers.packs import pack, send_when, series, tiny
 

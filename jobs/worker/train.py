@@ -1,4 +1,4 @@
-"""What a task does for several runs of one shape: train them together, each to its own end.
+"""What a task does, of an array or of the local executor: train its runs, each to its own end.
 
 Nothing heavy is imported before it is needed: the launcher imports this module too.
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from inr.config import RunConfig
 from inr.errors import UserError
@@ -21,57 +18,60 @@ from inr.results import outcome
 from inr.signals import StopRequest
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
+from inr.storage.provenance import slurm_job_id
 from jobs.sweeps.grouping import PackMode
-from jobs.worker.attempt import RunAttempt, Share, given_cpus, one_line
-from jobs.worker.child_process import children_at_once
-from jobs.worker.devices import cuda_devices, require_gpu
-from jobs.worker.train_run import end_of, prepare_torch, tie
-
-if TYPE_CHECKING:
-    from inr.training.fit import Outcome
+from jobs.worker.attempt import RunAttempt, Share, failed
+from jobs.worker.devices import children_at_once, cuda_devices, given_cpus, require_gpu
+from jobs.worker.parent_watchdog import follow
 
 NamedConfig = tuple[str, RunConfig]
 
 _PROCESS_MIB = 700  # what a training process of a small network needs, torch included
 
 
-def run_pack(
+def train_runs(
     root: str,
     runs: Sequence[tuple[str, str]],
-    mode: PackMode,
+    mode: PackMode = "auto",
     *,
     watchdog: str | None = None,
     cuda_device: str | None = None,
     wait: float = 0.0,
     stop: StopRequest | None = None,
 ) -> list[str]:
-    """Train those runs of a pack that are not finished.
+    """Train those runs of a task that are not finished.
 
     Args:
         root: directory of the sweep.
         runs: name (directory below ``runs/``) and configuration as JSON of each, all of one
             `RunConfig.fusing_key`.
-        mode: see `jobs.sweeps.grouping.Packing`.
+        mode: how to train several, see `jobs.sweeps.grouping`.
         watchdog: end this process when the launcher that made this `ParentWatchdog` ends.
         cuda_device: the device to use, as in ``CUDA_VISIBLE_DEVICES``; None: any that is visible.
         wait: seconds to wait for other processes that are writing these runs.
         stop: says when to stop; None: when this process gets one of `SIGNALS`.
 
     Returns:
-        How each ended: "complete", "diverged", "stopped", or "failed" with the reason in its
-        error.txt and attempts.jsonl and on standard error. A run that another process writes
-        fails alone, and leaves no trace in its files.
+        How each ended: "complete" or "diverged"; "stopped" when a signal asked for it: it goes on
+        from its checkpoint when it is started again; or "failed", with the reason in its error.txt
+        and attempts.jsonl and on standard error. A run that another process writes fails alone,
+        and leaves no trace in its files.
     """
     with nullcontext(stop) if stop else StopRequest() as stop:
-        tie(watchdog, cuda_device)
+        if watchdog is not None:
+            follow(watchdog)
+        if cuda_device is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device  # read when torch is loaded
         layout = SweepLayout(Path(root))
         named = [(name, RunConfig.model_validate_json(config)) for name, config in runs]
         ends = {name: outcome(layout.run(name).results, config.run_id) for name, config in named}
         left = [(name, config) for name, config in named if ends[name] is None]
-        train = _train_fused
         if choose_mode(len(left), mode) == "processes":
-            from jobs.worker.pack_processes import train_in_processes as train
-        ended = train(layout, left, wait, stop) if left else []
+            from jobs.worker.pack_processes import train_in_processes
+
+            ended = train_in_processes(layout, left, wait, stop)
+        else:
+            ended = train_together(layout, left, wait, stop)
         ends |= dict(zip((name for name, _ in left), ended, strict=True))
         return [str(ends[name]) for name, _ in runs]
 
@@ -94,11 +94,27 @@ def choose_mode(runs: int, mode: PackMode) -> PackMode:
     return "processes"
 
 
-def _train_fused(
-    layout: SweepLayout, runs: Sequence[NamedConfig], wait: float, stop: StopRequest
+def train_together(
+    layout: SweepLayout,
+    runs: Sequence[NamedConfig],
+    wait: float,
+    stop: StopRequest,
+    share: Share | None = None,
+    steps_in_all: int | None = None,
 ) -> list[str]:
-    """Train ``runs`` as one in this process. Returns how each ended."""
-    share = Share(members=len(runs), in_process=len(runs))
+    """Train one run in this process, or several as one. Returns how each ended.
+
+    Args:
+        layout: the sweep.
+        runs: name and configuration of each.
+        wait: seconds to wait for other processes that are writing these runs.
+        stop: says when to stop.
+        share: what they have of a task that they share with others.
+        steps_in_all: see `inr.training.fit.fit`.
+    """
+    share = share or Share(given_cpus(), members=len(runs), in_process=len(runs))
+    for name, config in runs:  # `manage.py logs` knows a run's log by this line
+        print(f"{name} ({config.run_id}), Slurm job {slurm_job_id() or 'none'}", flush=True)
     ends: dict[str, str] = {}
     attempts: list[RunAttempt] = []
     locks = claim({name: RunLock(layout.run(name).lock) for name, _ in runs}, wait)
@@ -106,17 +122,21 @@ def _train_fused(
         for lock in locks.values():
             stack.callback(lock.release)
         for name, config in runs:
-            attempt = RunAttempt(layout.run(name), name, config, share, lock=locks.get(name))
+            files = layout.run(name)
             try:
-                stack.enter_context(attempt)
+                # if it is not ours, this says why
+                lock = locks.get(name) or stack.enter_context(RunLock(files.lock))
+                if finished := outcome(files.results, config.run_id):
+                    ends[name] = finished
+                else:
+                    attempt = RunAttempt(files, name, config, share, lock, stop)
+                    attempts.append(stack.enter_context(attempt))
             except Exception as error:  # of this run alone
-                ends[name] = _failed(name, error)
-                continue
-            if attempt.finished:
-                ends[name] = attempt.finished
-            else:
-                attempts.append(attempt)
-        ends |= _fit(layout, attempts, stop)
+                if name in locks:
+                    locks[name].release()
+                ends[name] = failed(name, error)
+        _fit(layout, attempts, stop, steps_in_all)
+    ends |= {attempt.name: attempt.ended for attempt in attempts}
     return [ends[name] for name, _ in runs]
 
 
@@ -144,49 +164,34 @@ def claim(locks: Mapping[str, RunLock], wait: float) -> dict[str, RunLock]:
         time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - not in step with the others
 
 
-def _fit(layout: SweepLayout, attempts: Sequence[RunAttempt], stop: StopRequest) -> dict[str, str]:
-    """Train the runs of ``attempts`` as one. Returns how each ended, by name."""
-    ends: dict[str, str] = {}
-
-    def end(attempt: RunAttempt, ended: Outcome) -> None:
-        ends[attempt.name] = _end(attempt, ended, stop)
-
+def _fit(
+    layout: SweepLayout,
+    attempts: Sequence[RunAttempt],
+    stop: StopRequest,
+    steps_in_all: int | None,
+) -> None:
+    """Train the runs of ``attempts`` as one."""
     if stop() or not attempts:  # asked before anything heavy is loaded
         for attempt in attempts:
-            end(attempt, "stopped")
-        return ends
+            attempt.end("stopped")
+        return
     require_gpu()
-    prepare_torch(layout, given_cpus())
+    import torch
+
     from inr.storage.run_writer import RunWriter
+    from inr.training.compilation import share_cache
     from inr.training.fit import Run, fit_together
 
+    torch.set_num_threads(attempts[0].share.threads)  # not all that the machine has
+    if note := share_cache(layout.compiled):
+        print(note, flush=True)
     runs: list[Run] = []
     for attempt in attempts:
         try:
             files = RunWriter(attempt.run, attempt.config, attempt.name, attempt.number)
         except Exception as error:  # of this run alone
-            end(attempt, error)
+            attempt.end(error)
             continue
-        recorder = attempt.hold(files)
-        runs.append(Run(attempt.config, recorder, attempt.tell, partial(end, attempt)))
-    fit_together(runs, should_stop=stop)
-    return ends
-
-
-def _end(attempt: RunAttempt, ended: Outcome, stop: StopRequest) -> str:
-    """Write down how one run ended, and let go of it: others may go on for long."""
-    try:
-        if isinstance(ended, Exception):
-            attempt.fail(ended)
-            return _failed(attempt.name, ended)
-        attempt.end(*end_of(ended, stop))
-        return ended
-    except OSError as error:  # a full disk, for this run's story
-        return _failed(attempt.name, error)
-    finally:
-        attempt.close()
-
-
-def _failed(name: str, error: Exception) -> str:
-    print(f"{name}: {one_line(error)}", file=sys.stderr, flush=True)
-    return "failed"
+        recorder = attempt.enter_context(files)
+        runs.append(Run(attempt.config, recorder, attempt.tell, attempt.end))
+    fit_together(runs, should_stop=stop, steps_in_all=steps_in_all)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,15 @@ import torch
 import inr.training.fit
 from inr.config import RunConfig
 from inr.errors import UserError
+from inr.progress import Progress
 from inr.quantities import METRICS
 from inr.results import open_run, read_attributes, read_series
 from inr.signals import StopRequest
 from inr.storage.attempts import read_attempts
-from inr.storage.lock import LockHeldError, RunLock
+from inr.storage.lock import RunLock
 from inr.storage.paths import RunLayout, SweepLayout
-from jobs.worker.train_pack import run_pack
-from jobs.worker.train_run import run_task
+from jobs.worker.train import train_runs
+from tests.helpers.synthetic import write_run
 
 
 def tiny(steps: int = 20) -> RunConfig:
@@ -40,7 +42,8 @@ def tiny(steps: int = 20) -> RunConfig:
 
 
 def run_here(root: Path, config: RunConfig, **options: object) -> str:
-    return run_task(str(root), "run", config.canonical_json(), **options)
+    (end,) = train_runs(str(root), [("run", config.canonical_json())], **options)
+    return end
 
 
 @pytest.fixture
@@ -115,7 +118,7 @@ def test_a_gpu_that_slurm_gave_and_torch_does_not_find_ends_the_run(
     names = [f"run{number}" for number in (1, 2)]
     pack = [(name, tiny().canonical_json()) for name in names]
     with pytest.raises(UserError, match="no GPU"):
-        run_pack(str(tmp_path), pack, "fused")
+        train_runs(str(tmp_path), pack, "fused")
     for name in ("run", *names):
         (attempt,) = read_attempts(SweepLayout(tmp_path).run(name).attempts)
         assert (attempt.status, attempt.last_step) == ("failed", 0)
@@ -146,9 +149,8 @@ def test_failures_are_told_by_kind_and_reason(
         except OSError as cause:
             raise UserError("run.h5: cannot be written") from cause
 
-    monkeypatch.setattr(inr.training.fit, "fit", fail)
-    with pytest.raises((type(error), UserError)):
-        run_here(tmp_path, tiny())
+    monkeypatch.setattr(inr.training.fit, "Trainer", fail)
+    assert run_here(tmp_path, tiny()) == "failed"
     (attempt,) = read_attempts(run.attempts)
     assert attempt.status == status
     assert reason in attempt.reason or "cannot be written" in attempt.reason
@@ -156,9 +158,47 @@ def test_failures_are_told_by_kind_and_reason(
     assert not run.lock.exists()
 
 
-def test_run_that_another_process_writes_is_refused(run: RunLayout, tmp_path: Path) -> None:
-    with RunLock(run.lock), pytest.raises(LockHeldError):
-        run_here(tmp_path, tiny())
+@pytest.mark.parametrize("status", ["complete", "diverged"])
+def test_finished_run_needs_no_training(
+    status: str, run: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(run.results, RunConfig(), name="run", status=status)
+    monkeypatch.setattr(inr.training.fit, "fit_together", None)
+    assert run_here(tmp_path, RunConfig()) == status
+
+
+def test_failing_task_keeps_its_traceback_and_forgets_the_last(
+    run: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(
+        config: RunConfig, recorder: object, device: object, tell: Callable[[Progress], None]
+    ) -> None:
+        tell(Progress(1, 2, 0.5, {"psnr_value": 20.0}))
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(inr.training.fit, "Trainer", fail)
+        assert run_here(tmp_path, tiny()) == "failed"
+    assert run.error.read_text().splitlines()[-1] == "RuntimeError: out of luck"
+    assert json.loads(run.progress.read_text())["step"] == 1
+
+    def end(runs: Sequence[inr.training.fit.Run], **options: object) -> None:
+        for each in runs:
+            each.on_end("complete")
+
+    monkeypatch.setattr(inr.training.fit, "fit_together", end)
+    assert run_here(tmp_path, tiny()) == "complete"
+    assert not run.error.exists()
+    assert not run.progress.exists()
+
+
+def test_run_that_another_process_writes_is_refused(
+    run: RunLayout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunLock(run.lock):
+        assert run_here(tmp_path, tiny()) == "failed"
+    assert "run: LockHeldError: " in capsys.readouterr().err
+    assert not run.attempts.exists()
 
 
 @pytest.mark.parametrize("moment", ["at once", "while it trains"])
