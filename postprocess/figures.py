@@ -37,16 +37,11 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout)
     print_problems(merged.problems, len(merged.runs))
-    outcome = write_figures(
-        layout,
-        merged,
-        formats=arguments.format or FORMATS,
-        only=arguments.only,
-        force=arguments.force,
-    )
-    if not outcome.written and not outcome.kept:
-        raise UsageError(f"--only {arguments.only}: no figure has that in its name")
-    print_written(outcome.written, outcome.kept, layout.figures)
+    formats, only = arguments.format or FORMATS, arguments.only
+    written, kept = write_figures(layout, merged, formats=formats, only=only, force=arguments.force)
+    if not written and not kept:
+        raise UsageError(f"--only {only}: no figure has that in its name")
+    print_written(written, kept, layout.figures)
     return 0
 
 

@@ -1,3 +1,3 @@
 """Which figures a sweep gets, and how they are drawn."""
 
-__all__ = ["batch", "caption", "style"]
+__all__ = ["batch", "layout", "style"]

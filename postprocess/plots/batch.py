@@ -1,39 +1,58 @@
-"""Draw the figures of a sweep that are due, in as many processes as there are cores."""
+"""Which figures a sweep gets; draw those that are due, in as many processes as there are cores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from inr.errors import UserError
 from inr.storage.paths import SweepLayout
 from postprocess.command_line import track
 from postprocess.dataset.read import MergedSweep, read_merged
-from postprocess.plots import style
-from postprocess.plots.registry import Plan, plan_figures
+from postprocess.plots import (
+    final_values,
+    improvement,
+    learning_curves,
+    loss_composition,
+    loss_weights,
+    overview,
+    scatter,
+    style,
+)
+from postprocess.plots.layout import Drawings, state_scale, study_scale
+from postprocess.stats.factors import find_variation
 from postprocess.worker_pool import ChildLostError, run_isolated, usable_cores
 
+# modules with figures, the most important ones first
+_MODULES = (
+    overview,
+    learning_curves,
+    final_values,
+    scatter,
+    improvement,
+    loss_weights,
+    loss_composition,
+)
 _WORTHWHILE = 4  # figures a process: its start costs as much as drawing two or three
 _TIMEOUT = 600.0  # seconds for one figure
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What `write_figures` did."""
+def plan_figures(merged: MergedSweep) -> Drawings:
+    """Every figure of a sweep, in the order of importance."""
+    variation = find_variation(merged.readable)
+    scale = study_scale(merged.readable)
 
-    written: list[Path]
-    kept: int  # files that were up to date
+    def with_scale(draw: Callable[[], Figure]) -> Callable[[], Figure]:
+        return lambda: state_scale(draw(), scale)
 
-
-@dataclass(frozen=True)
-class FigureJob:
-    """One figure to draw, in all formats."""
-
-    sweep: Path  # root of the sweep, already merged
-    name: str  # of the plan
-    formats: tuple[str, ...]
+    return {
+        name: with_scale(draw)
+        for module in _MODULES
+        for name, draw in module.figures(merged, variation).items()
+    }
 
 
 def write_figures(
@@ -43,61 +62,54 @@ def write_figures(
     formats: Sequence[str] = style.FORMATS,
     only: str = "",
     force: bool = False,
-) -> Outcome:
+) -> tuple[list[Path], int]:
     """Draw the figures whose name contains ``only`` and that are older than the merged file.
 
+    Returns:
+        The files written, and how many were up to date.
+
     Raises:
         UserError: a file cannot be written.
     """
-    plans = [plan for plan in plan_figures(merged) if only in plan.name]
-    due = [plan for plan in plans if force or not _is_current(layout, merged, plan, formats)]
+    source = merged.path.stat().st_mtime_ns
+
+    def is_current(name: str) -> bool:
+        paths = [layout.figures / f"{name}.{suffix}" for suffix in formats]
+        return all(path.is_file() and path.stat().st_mtime_ns >= source for path in paths)
+
+    plans = {name: draw for name, draw in plan_figures(merged).items() if only in name}
+    due = [name for name in plans if force or not is_current(name)]
     workers = min(usable_cores(), len(due) // _WORTHWHILE)
+    drawn: Iterable[list[Path] | ChildLostError]
     if workers > 1:
-        jobs = [FigureJob(layout.root, plan.name, tuple(formats)) for plan in due]
-        written = _draw_in_children(jobs, workers)
+        jobs = [(layout.root, name, tuple(formats)) for name in due]
+        drawn = run_isolated(draw_figure, jobs, workers=workers, timeout=_TIMEOUT)
     else:
         style.use_style()
-        written = []
-        for plan in track(due, "drawing figures"):
-            written += _draw(plan, layout, formats)
-    return Outcome(written, (len(plans) - len(due)) * len(formats))
-
-
-def _draw_in_children(jobs: Sequence[FigureJob], workers: int) -> list[Path]:
-    """Draw figures in child processes; their paths in the order of ``jobs``."""
-    done = run_isolated(draw_figure, jobs, workers=workers, timeout=_TIMEOUT)
+        drawn = (style.save(plans[name](), layout.figures / name, formats) for name in due)
     written: list[Path] = []
-    for job, paths in zip(jobs, track(done, "drawing figures", total=len(jobs)), strict=True):
+    for name, paths in zip(due, track(drawn, "drawing figures", total=len(due)), strict=True):
         if isinstance(paths, ChildLostError):
-            path = SweepLayout(job.sweep).figures / job.name
-            raise UserError(f"{path}: cannot be drawn: {paths}")
+            raise UserError(f"{layout.figures / name}: cannot be drawn: {paths}")
         written += paths
-    return written
+    return written, (len(plans) - len(due)) * len(formats)
 
 
-def draw_figure(job: FigureJob) -> list[Path]:
+def draw_figure(job: tuple[Path, str, Sequence[str]]) -> list[Path]:
     """Draw one figure, in a child process; the paths written.
+
+    Args:
+        job: Root of the sweep, already merged; name of the figure; formats.
 
     Raises:
         UserError: a file cannot be written.
     """
-    return _draw(_plans(job.sweep)[job.name], SweepLayout(job.sweep), job.formats)
+    root, name, formats = job
+    return style.save(_plans(root)[name](), SweepLayout(root).figures / name, formats)
 
 
 @lru_cache(maxsize=1)
-def _plans(sweep: Path) -> dict[str, Plan]:
-    """All figures of a sweep by name; a child draws several of the same sweep."""
+def _plans(root: Path) -> Drawings:
+    """All figures of a sweep; a child draws several of the same sweep."""
     style.use_style()
-    return {plan.name: plan for plan in plan_figures(read_merged(SweepLayout(sweep)))}
-
-
-def _draw(plan: Plan, layout: SweepLayout, formats: Sequence[str]) -> list[Path]:
-    return style.save(plan.draw(), layout.figures / plan.name, formats)
-
-
-def _is_current(
-    layout: SweepLayout, merged: MergedSweep, plan: Plan, formats: Sequence[str]
-) -> bool:
-    source = merged.path.stat().st_mtime_ns
-    paths = [layout.figures / f"{plan.name}.{suffix}" for suffix in formats]
-    return all(path.is_file() and path.stat().st_mtime_ns >= source for path in paths)
+    return plan_figures(read_merged(SweepLayout(root)))

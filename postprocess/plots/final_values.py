@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from postprocess.dataset.read import MergedSweep
 from postprocess.plots import style
-from postprocess.plots.legends import Section, add_legend, interval_entries, role_sections
-from postprocess.plots.plot_variable import Measure
+from postprocess.plots.layout import (
+    Drawings,
+    Panels,
+    add_legend,
+    draw_intervals,
+    handle,
+    interval_entries,
+    make_role_panels,
+    name_axes,
+    role_sections,
+    wrap,
+)
+from postprocess.plots.plot_variable import MEASURES, Measure
 from postprocess.stats.factors import RATE, ROLES, SCHEDULE, Axis, Roles, Variation
 
 _RANKED = 25  # combinations shown where there are too many for panels
 _POSITIONS = 16  # most levels along x
 _COMFORTABLE = 12  # points beside each other in a narrow panel
-_POINT: dict[str, Any] = {
-    "linestyle": "none",
-    "marker": "o",
-    "markersize": 3.5,
-    "markeredgecolor": "white",
-    "markeredgewidth": 0.4,
-}
 _LETTER = 0.055  # inches, of a text along x
 _Y_LABEL = 0.6  # inches
 _STEP = 0.12  # between groups that stand side by side, in positions along x
 _SPREAD = 0.6  # at most, over all groups of one position
+_ESTIMATE = {"marker": "_", "markersize": 9, "markeredgewidth": 1.6}
+
+
+def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+    """Every metric, for every sweep."""
+    runs = merged.readable
+    return {f"final_{m.column}": partial(draw_finals, m, runs, variation) for m in MEASURES}
 
 
 def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
@@ -48,24 +58,14 @@ def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> F
         variation: The settings that differ between them.
     """
     measure = measure.fenced(runs[measure.column].to_numpy(float))
-    variation = _without_gaps(variation)
+    # uniform rates beside a few schedules that start from one of them would leave panels empty
+    if 0 < variation.combinations_of_rates <= _POSITIONS:
+        variation = variation.together(SCHEDULE, RATE)
     along = _axis_along_x(variation)
     roles = variation.assign(reserved=along)
     if roles.pooled:
         return _draw_ranking(measure, runs, variation)
-    if along and not along.numeric and not roles.hue:
-        roles = replace(roles, hue=along)  # the colours of the learning curves
     return _draw_positions(measure, runs, variation, along, roles)
-
-
-def _without_gaps(variation: Variation) -> Variation:
-    """Schedules and learning rates as one axis, where most of their combinations were not run.
-
-    Uniform rates beside a few schedules that start from one of them would leave panels empty.
-    """
-    if 0 < variation.combinations_of_rates <= _POSITIONS:
-        return variation.together(SCHEDULE, RATE)
-    return variation
 
 
 def _axis_along_x(variation: Variation) -> Axis | None:
@@ -81,36 +81,43 @@ def _draw_positions(
     measure: Measure, runs: pd.DataFrame, variation: Variation, along: Axis | None, roles: Roles
 ) -> Figure:
     """Points at equally spaced levels of one axis."""
+    levels = along.levels if along else ("",)
+    beside = [axis.levels if axis else ("",) for axis in (roles.hue, roles.style)]
+    crowded = len(levels) * math.prod(map(len, beside)) > _COMFORTABLE
+    figure, panels = make_role_panels(roles, crowded=crowded)
     table = variation.places(roles)
-    points = math.prod(len(axis.levels) for axis in {along, roles.hue, roles.style} if axis)
-    grid = style.make_grid(roles.row, roles.column, crowded=points > _COMFORTABLE)
     table["final"] = runs[measure.column].astype(float)
     table["y"] = measure.drawable(table["final"].to_numpy())
-    table["level"] = variation.levels[along.key] if along else ""
-    levels = along.levels if along else ("",)
-    table["x"] = table["level"].map({level: i for i, level in enumerate(levels)}).astype(float)
-    table["x"] += _offsets(table, replace(roles, hue=None) if roles.hue == along else roles)
-    for key, members in table.groupby(["row", "column"], sort=False):
-        joined = along is not None and along.numeric
-        _draw_points(grid.panels[key], members, roles, measure, joined=joined)
+    groups = pd.MultiIndex.from_product(beside)
+    shifts = groups.get_indexer(pd.MultiIndex.from_frame(table[["hue", "style"]]))
+    table["x"] = (shifts - (len(groups) - 1) / 2) * min(_STEP, _SPREAD / len(groups))
+    hue, joined = roles.hue, along is not None and along.numeric
+    if along:
+        table["x"] += variation.levels[along.key].map(levels.index)
+        if not joined and not hue:  # the colours of the learning curves
+            hue, table["hue"] = along, variation.levels[along.key]
+    palette, markers = style.colors(hue), style.markers(roles.style)
+    for (row, column, level, mark), group in table.groupby(list(ROLES), sort=False):
+        _draw_points(
+            panels[row, column], group, measure, palette[level], markers[mark], joined=joined
+        )
     ticks = [_in_lines(level) for level in levels] if along and "+" in along.key else levels
-    for panel in grid.panels.values():
+    for panel in panels.values():
         measure.finish(panel)
         panel.set_xticks(range(len(levels)) if along else [], ticks if along else [])
         panel.set_xlim(-0.6, len(levels) - 0.4)
         panel.grid(visible=False, axis="x")
-    _turn_crowded(ticks, grid)
-    grid.label(along.label if along else "", f"final {measure.label}")
-    named = replace(roles, hue=None) if roles.hue == along else roles  # x tells it already
-    sections = role_sections(named, points=True)
+    _turn_crowded(ticks, figure, list(panels.values()))
+    name_axes(panels.values(), along.label if along else "", f"final {measure.label}")
     marks: list[tuple[Artist, str]] = []
     if table.duplicated([*ROLES, "x"]).any():
-        marks.append((Line2D([], [], **_POINT, color=style.NEUTRAL), "one run"))
-        marks += interval_entries(variation.seeds)
-    if _mark_diverged(grid.panels, table):
-        marks.append((Line2D([], [], **style.DIVERGED), "no finite value (diverged)"))
-    add_legend(grid.figure, [*sections, Section("marks", marks)])
-    return grid.figure
+        marks.append((handle(**style.POINT), "one run"))
+        marks += interval_entries(variation.seeds, **_ESTIMATE)
+    if table["y"].isna().any():
+        _mark_diverged(panels, table[table["y"].isna()])
+        marks.append((handle(**style.DIVERGED), "no finite value (diverged)"))
+    add_legend(figure, [*role_sections(roles, points=True), ("marks", marks)])
+    return figure
 
 
 def _in_lines(level: str) -> str:
@@ -118,111 +125,67 @@ def _in_lines(level: str) -> str:
     return "\n".join(level.rsplit(" ", 1))
 
 
-def _turn_crowded(ticks: Sequence[str], grid: style.Grid) -> None:
+def _turn_crowded(ticks: Sequence[str], figure: Figure, panels: Sequence[Axes]) -> None:
     """Turn texts along x that would touch each other, in a figure that grows by their length."""
-    width, height = grid.figure.get_size_inches()
-    beside = len({panel.get_position().x0 for panel in grid.panels.values()})
+    width, height = figure.get_size_inches()
+    beside = len({panel.get_position().x0 for panel in panels})
     widths = [max(map(len, tick.split("\n"))) for tick in ticks]
     if (sum(widths) + 2 * len(widths)) * _LETTER > width / beside - _Y_LABEL:
-        grid.figure.set_size_inches(width, height + max(widths) * _LETTER)
-        for panel in grid.panels.values():
+        figure.set_size_inches(width, height + max(widths) * _LETTER)
+        for panel in panels:
             panel.tick_params(axis="x", labelrotation=90)
 
 
-def _offsets(table: pd.DataFrame, roles: Roles) -> pd.Series:
-    """Sideways shift of each run, so that colours and markers stand side by side."""
-    groups = [
-        (hue, mark)
-        for hue in (roles.hue.levels if roles.hue else ("",))
-        for mark in (roles.style.levels if roles.style else ("",))
-    ]
-    step = min(_STEP, _SPREAD / len(groups))
-    shift = {group: (i - (len(groups) - 1) / 2) * step for i, group in enumerate(groups)}
-    hues = table["hue"] if roles.hue else [""] * len(table)
-    return pd.Series(
-        [shift[group] for group in zip(hues, table["style"], strict=True)], index=table.index
-    )
-
-
 def _draw_points(
-    panel: Axes, table: pd.DataFrame, roles: Roles, measure: Measure, *, joined: bool
+    panel: Axes, runs: pd.DataFrame, measure: Measure, color: str, marker: str, *, joined: bool
 ) -> None:
-    """All runs of one panel, and their estimates joined along a numeric axis."""
-    palette, marks = style.colors(roles.hue), style.markers(roles.style)
-    for (hue, mark), group in table.groupby(["hue", "style"], sort=False):
-        summary = measure.summaries(group["final"], group["x"])
-        shown = summary["estimate"].dropna()
-        if joined and len(shown) > 1:
-            panel.plot(shown.index, shown, color=palette[hue], linewidth=0.7, alpha=0.6)
-        replicated = len(summary) < len(group)
-        if replicated:
-            _draw_intervals(panel, summary, palette[hue])
-        panel.plot(
-            group["x"],
-            group["y"],
-            **_POINT | {"marker": marks[mark], "markersize": 3.5 if replicated else 5},
-            color=palette[hue],
-            alpha=0.7 if replicated else 1.0,
-        )
+    """All runs of one colour and marker, and their estimates joined along a numeric axis."""
+    summary = measure.summaries(runs["final"], runs["x"]).sort_index()
+    shown = summary["estimate"].dropna()
+    if joined and len(shown) > 1:
+        panel.plot(shown.index, shown, color=color, linewidth=0.7, alpha=0.6)
+    look = style.POINT | {"marker": marker, "markersize": 5}
+    if len(summary) < len(runs):
+        draw_intervals(panel, summary.index, summary, color, marker="_", s=81, linewidths=1.6)
+        look |= {"markersize": 3.5, "alpha": 0.7}
+    panel.plot(runs["x"], runs["y"], **look, color=color)
 
 
-def _draw_intervals(panel: Axes, summary: pd.DataFrame, color: str) -> None:
-    gaps = np.full(len(summary), np.nan)
-    across = np.column_stack([summary.index, summary.index, gaps]).ravel()
-    along = np.column_stack([summary["low"], summary["high"], gaps]).ravel()
-    panel.plot(across, along, color=color, linewidth=style.INTERVAL_WIDTH, alpha=0.7)
-    panel.plot(summary.index, summary["estimate"], color=color, **style.ESTIMATE)
-
-
-def _mark_diverged(panels: dict[tuple[str, str], Axes], table: pd.DataFrame) -> bool:
-    """Crosses at the upper edge for runs that have no final value; False if there are none."""
-    gone = table[~np.isfinite(table["y"])]
-    if gone.empty:
-        return False
-    _add_headroom(next(iter(panels.values())))  # panels share the axis
+def _mark_diverged(panels: Panels, gone: pd.DataFrame) -> None:
+    """Crosses at the upper edge, where nothing else lies, for runs that have no final value."""
+    panel = next(iter(panels.values()))  # they share the axis
+    to_axes = panel.transData + panel.transAxes.inverted()
+    panel.set_ylim(top=to_axes.inverted().transform((0.0, 1.12))[1])
     for key, group in gone.groupby(["row", "column"], sort=False):
         panel = panels[key]
         top = np.full(len(group), 0.96)
         panel.plot(group["x"], top, transform=panel.get_xaxis_transform(), **style.DIVERGED)
-    return True
-
-
-def _add_headroom(panel: Axes) -> None:
-    """Raise the upper limit, so that nothing lies near the upper edge."""
-    to_axes = panel.transData + panel.transAxes.inverted()
-    _, top = to_axes.inverted().transform((0.0, 1.12))
-    panel.set_ylim(top=top)
 
 
 def _draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
     """The best combinations of settings from best to worst, one line each."""
-    hue = next((a for a in variation.axes if len(a.levels) <= style.MOST_COLORS), None)
+    hue = style.color_axis(variation)
+    named = [axis for axis in variation.axes if axis != hue]
     keys = [axis.key for axis in variation.axes]
-    levels = [variation.levels[key] for key in keys]
-    ranking = measure.summaries(runs[measure.column], levels).rename_axis(keys)
-    finite = ranking.dropna().sort_values("estimate", ascending=not measure.higher_is_better)
+    ranking = measure.summaries(runs[measure.column], [variation.levels[key] for key in keys])
+    finite = ranking.rename_axis(keys).dropna()
+    finite = finite.sort_values("estimate", ascending=not measure.higher_is_better, kind="stable")
     best = finite.head(_RANKED).iloc[::-1].reset_index()
     palette = style.colors(hue)
-    grid = style.make_grid(None, None, height=0.6 + 0.15 * len(best))
-    (panel,) = grid.panels.values()
-    for position, row in best.iterrows():
-        color = palette[row[hue.key] if hue else ""]
-        panel.plot([row["low"], row["high"]], [position] * 2, color=color, linewidth=1)
-        panel.plot(row["estimate"], position, marker="o", markersize=4, color=color)
-    named = [axis for axis in variation.axes if axis != hue]
-    panel.set_yticks(
-        range(len(best)), [", ".join(row) for row in best[[a.key for a in named]].to_numpy()]
-    )
+    colors = [palette[level] for level in (best[hue.key] if hue else [""] * len(best))]
+    figure = Figure(figsize=(style.COLUMN_WIDTH, 0.6 + 0.15 * len(best)))
+    panel = figure.subplots()
+    draw_intervals(panel, best.index, best, colors, across=True)
+    names = best[[axis.key for axis in named]].to_numpy()
+    panel.set_yticks(best.index, [", ".join(name) for name in names])
     measure.finish(panel, "x")
-    gone = (
-        f", {len(ranking) - len(finite)} without a finite value"
-        if len(finite) < len(ranking)
-        else ""
-    )
-    panel.set_title(f"best {len(best)} of {len(ranking)} combinations{gone}", loc="right")
-    grid.label(f"final\n{measure.wrapped_label}", "\n".join(axis.label for axis in named))
+    gone = len(ranking) - len(finite)
+    title = f"best {len(best)} of {len(ranking)} combinations"
+    panel.set_title(title + (f", {gone} without a finite value" if gone else ""), loc="right")
+    panel.set_xlabel(f"final\n{wrap(measure.label)}")
+    panel.set_ylabel(wrap("\n".join(axis.label for axis in named)))
     sections = role_sections(Roles(hue=hue), points=True)
     if len(ranking) < len(runs):
-        sections.append(Section("runs", interval_entries(variation.seeds, "o")))
-    add_legend(grid.figure, sections)
-    return grid.figure
+        sections.append(("runs", interval_entries(variation.seeds, marker="o")))
+    add_legend(figure, sections)
+    return figure

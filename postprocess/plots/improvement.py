@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from postprocess.dataset.read import MergedSweep
 from postprocess.intervals import Interval, probability_of_improvement
 from postprocess.plots import style
-from postprocess.plots.heatmap import draw_matrix
-from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Axis, Variation
+from postprocess.plots.layout import Drawings, draw_table
+from postprocess.plots.plot_variable import ERRORS
+from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Variation
+from postprocess.stats.loss_weightings import NAMES
 
 _MOST = 13  # levels that a matrix can show
 _CELL = 0.55, 0.34  # inches
@@ -21,28 +24,29 @@ _MARGIN = 1.3
 _LETTERS_PER_INCH = 16
 
 
-@dataclass(frozen=True)
-class Factor:
-    """The axis of a comparison.
+def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+    """One over all and one for each error, where seeds differ and there is an axis to compare."""
+    factor = find_factor(variation)
+    if factor is None:
+        return {}
+    errors = merged.readable[[measure.column for measure in ERRORS]].astype(float)
+    errors = errors.where(np.isfinite(errors))
+    overall = errors.prod(axis=1, skipna=False)  # ranks as the geometric mean does
+    what = "mean of the four log errors"
+    return {"improvement": partial(draw_improvement, overall, what, factor)} | {
+        f"improvement_{quantity}": partial(
+            draw_improvement, errors[f"nmse_{quantity}"], f"{name} error", factor
+        )
+        for quantity, name in NAMES.items()
+    }
 
-    Attributes:
-        axis: What is compared; it has the levels of the matrix.
-        level: Of each run.
-        stratum: Of each run: its levels of all other axes, by which it is compared with its like.
-        others: Labels of the other axes.
-    """
 
-    axis: Axis
-    level: pd.Series
-    stratum: pd.Series
-    others: tuple[str, ...]
-
-
-def find_factor(variation: Variation) -> Factor | None:
+def find_factor(variation: Variation) -> Variation | None:
     """What to compare: activations, or schedules with their learning rates, or else another axis.
 
-    The one of the first two that has more levels, up to thirteen. None when no axis has two to
-    thirteen levels, or when no setting was run with more than one seed: one run proves nothing.
+    The one of the first two that has more levels, up to thirteen; it is the first axis of what is
+    returned. None when no axis has two to thirteen levels, or when no setting was run with more
+    than one seed: one run proves nothing.
     """
     if not variation.levels.duplicated().any() or not variation.axes:
         return None
@@ -50,88 +54,68 @@ def find_factor(variation: Variation) -> Factor | None:
     rates = [key for key in (SCHEDULE, RATE) if key in keys]
     main = [group for group in ([ACTIVATION] if ACTIVATION in keys else [], rates) if group]
     for groups in (main, [[key] for key in keys]):
-        factors = [_factor(variation.together(*group)) for group in groups]
-        fitting = [factor for factor in factors if len(factor.axis.levels) <= _MOST]
+        factors = [variation.together(*group) for group in groups]
+        fitting = [factor for factor in factors if len(factor.axes[0].levels) <= _MOST]
         if fitting:
-            return max(fitting, key=lambda factor: len(factor.axis.levels))
+            return max(fitting, key=lambda factor: len(factor.axes[0].levels))
     return None
 
 
-def _factor(variation: Variation) -> Factor:
-    """The first axis against all others."""
-    axis, *others = variation.axes
-    strata = variation.levels[[other.key for other in others]]
-    return Factor(
-        axis=axis,
-        level=variation.levels[axis.key],
-        stratum=strata.agg(", ".join, axis=1) if others else pd.Series("", index=strata.index),
-        others=tuple(other.label for other in others),
-    )
-
-
-def compare(scores: pd.Series, factor: Factor) -> dict[tuple[str, str], Interval]:
+def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Interval]:
     """Probability that a run of the first level has a smaller score than one of the second.
 
-    Averaged over the strata in which both were run; pairs without one are left out.
+    Each is compared with its like, and the probability averaged: over the strata, combinations of
+    levels of all other axes, in which both were run. Pairs without one are left out.
 
     Args:
         scores: Errors by run; NaN where a run failed.
-        factor: The levels to compare.
+        factor: The first axis has the levels to compare.
     """
-    groups: Mapping[tuple[str, str], np.ndarray] = {
-        key: values.to_numpy(float)
-        for key, values in scores.groupby([factor.level, factor.stratum], sort=False)
+    levels = [factor.levels[axis.key] for axis in factor.axes]
+    runs: dict[tuple[str, ...], np.ndarray] = {
+        key: values.to_numpy(float) for key, values in scores.groupby(levels, sort=False)
     }
-    strata = list(dict.fromkeys(factor.stratum))
+    strata = dict.fromkeys(key[1:] for key in runs)
     found = {}
-    for i, first in enumerate(factor.axis.levels):
-        for second in factor.axis.levels[i + 1 :]:
-            common = [s for s in strata if (first, s) in groups and (second, s) in groups]
-            if common:
-                interval = probability_of_improvement(
-                    [groups[first, s] for s in common], [groups[second, s] for s in common]
-                )
-                found[first, second] = interval
-                found[second, first] = interval.map(lambda p: 1 - p)
+    for first, second in combinations(factor.axes[0].levels, 2):
+        pairs = [
+            (runs[first, *stratum], runs[second, *stratum])
+            for stratum in strata
+            if (first, *stratum) in runs and (second, *stratum) in runs
+        ]
+        if pairs:
+            interval = probability_of_improvement(*zip(*pairs, strict=True))
+            found[first, second] = interval
+            found[second, first] = interval.map(lambda p: 1 - p)
     return found
 
 
-def draw_improvement(scores: pd.Series, what: str, factor: Factor) -> Figure:
+def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     """A matrix of the probabilities that the level of a row beats that of a column.
 
     Args:
         scores: Errors by run; NaN where a run failed, which loses against any that did not.
         what: The error, for people.
-        factor: The levels to compare.
+        factor: The first axis has the levels to compare.
     """
     found = compare(scores, factor)
-    size = len(factor.axis.levels)
+    axis, *others = factor.axes
+    size = len(axis.levels)
     values = np.full((size, size), np.nan)
-    texts = [["" for _ in factor.axis.levels] for _ in factor.axis.levels]
-    for i, first in enumerate(factor.axis.levels):
-        for j, second in enumerate(factor.axis.levels):
-            if (first, second) in found:
-                cell = found[first, second]
-                values[i, j] = cell.estimate
-                texts[i][j] = f"{cell.estimate:.2f}\n{cell.low:.2f}–{cell.high:.2f}"
+    texts = np.full((size, size), "", dtype=object)
+    for (first, second), cell in found.items():
+        place = axis.levels.index(first), axis.levels.index(second)
+        values[place] = cell.estimate
+        texts[place] = f"{cell.estimate:.2f}\n{cell.low:.2f}–{cell.high:.2f}"
     width = float(np.clip(_MARGIN + _CELL[0] * size, style.COLUMN_WIDTH, style.PAGE_WIDTH))
     figure = Figure(figsize=(width, _MARGIN + _CELL[1] * size))
     panel = figure.subplots()
-    draw_matrix(
-        panel,
-        values,
-        texts,
-        rows=factor.axis.levels,
-        columns=factor.axis.levels,
-        colors="RdBu",
-        limits=(0, 1),
-    )
+    draw_table(panel, values, texts, rows=axis.levels, columns=axis.levels, colors="RdBu")
     if size > 3:
         panel.tick_params(axis="x", labelrotation=90)
-    panel.set_ylabel(f"{factor.axis.label}: this one ...")
+    panel.set_ylabel(f"{axis.label}: this one ...")
     panel.set_xlabel("... has a smaller error than this one")
-    panel.xaxis.set_label_position("top")
-    alike = f"compared at the same {', '.join(factor.others)}" if factor.others else ""
+    alike = f"compared at the same {', '.join(other.label for other in others)}" if others else ""
     title = [
         f"{what}: probability of improvement",
         "with 95 % bootstrap interval over seeds",

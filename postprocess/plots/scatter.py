@@ -1,8 +1,7 @@
-"""Scatter figures: held-out against on-grid errors, and errors against each other."""
+"""Scatter figures: held-out against on-grid errors, and errors against each other or the rate."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,19 +9,70 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
+from postprocess.dataset.read import MergedSweep
 from postprocess.plots import style
-from postprocess.plots.legends import Section, add_legend, role_sections
-from postprocess.plots.plot_variable import Measure
-from postprocess.stats.factors import Axis, Roles, Variation
+from postprocess.plots.layout import Drawings, add_legend, handle, make_panels, role_sections, wrap
+from postprocess.plots.plot_variable import ERRORS, Measure, metric
+from postprocess.stats.factors import PROTOCOL, Roles, Variation
+from postprocess.stats.learning_rates import distinct_schedules, integrated_rates
 
 Pair = tuple[Measure, Measure]  # horizontal, vertical
 
+_INTEGRATED = Measure(
+    "integrated_rate", "integrated learning rate (steps at 1e-4)", log_scale=True, ranked=False
+)
+_MANY_RATES = 3  # distinct ones, from which on errors can be seen to follow them
+
+
+def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+    """Two for every sweep, and one for several learning rates or schedules."""
+    runs = merged.readable
+    value, *derivatives = ERRORS
+    tradeoff = [(value, derivative) for derivative in derivatives]
+    drawings = {
+        "heldout": lambda: draw_heldout(runs, variation),
+        "tradeoff": lambda: draw_pairs(tradeoff, runs, variation),
+    }
+    if len(distinct_schedules(runs)) >= _MANY_RATES:
+        drawings["integrated_rate"] = lambda: draw_integrated_rate(
+            runs, integrated_rates(runs), variation
+        )
+    return drawings
+
+
+def draw_heldout(runs: pd.DataFrame, variation: Variation) -> Figure:
+    """Errors between the pixels and frames against errors on them."""
+    truth = "held out: between pixels and frames"
+    if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
+        truth += ", against the exact diffusion"
+    pairs = [
+        (
+            replace(measure, label=f"{measure.label}, on the training grid"),
+            replace(measure, column=f"heldout_{measure.column}", label=truth),
+        )
+        for measure in (*ERRORS, metric("psnr_value"), metric("pde_residual"))
+    ]
+    # a column is missing if no run got as far as measuring it
+    held_out = [held_out.column for _, held_out in pairs]
+    table = runs.reindex(columns=[*runs.columns.union(held_out, sort=False)])
+    return draw_pairs(pairs, table, variation, diagonal=True)
+
+
+def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:
+    """Final errors of the four quantities against the integrated learning rate.
+
+    Args:
+        runs: Rows of ``/runs`` that have results.
+        rates: What `postprocess.stats.learning_rates.integrated_rates` gave.
+        variation: The settings that differ between the runs.
+    """
+    table = runs.assign(**{_INTEGRATED.column: rates})
+    return draw_pairs([(_INTEGRATED, error) for error in ERRORS], table, variation)
+
 
 def draw_pairs(
-    pairs: Sequence[Pair], runs: pd.DataFrame, variation: Variation, *, diagonal: bool
+    pairs: Sequence[Pair], runs: pd.DataFrame, variation: Variation, *, diagonal: bool = False
 ) -> Figure:
     """One panel for each pair of measures, one point for each run.
 
@@ -32,78 +82,43 @@ def draw_pairs(
         variation: The settings that differ; the first two of few levels are colour and marker.
         diagonal: Both measures of a pair are in the same unit: draw the line of equality.
     """
-    pairs = [_fence(pair, runs, together=diagonal) for pair in pairs]
-    roles = _two_roles(variation)
-    wide = style.panels_side_by_side(len(pairs))
-    high = math.ceil(len(pairs) / wide)
-    figure = Figure(
-        figsize=(style.PAGE_WIDTH, 2.3 * high),
-        layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
-    )
-    panels = figure.subplots(high, wide, squeeze=False).flat
-    for unused in panels[len(pairs) :]:
-        unused.remove()
-    for panel, (x, y) in zip(panels, pairs, strict=False):
-        _draw_panel(panel, x, y, runs, variation.places(roles), roles)
+    hue = style.color_axis(variation)
+    few = (a for a in variation.axes if a != hue and len(a.levels) <= len(style.MARKERS))
+    roles = Roles(hue=hue, style=next(few, None))
+    palette, markers = style.colors(roles.hue), style.markers(roles.style)
+    figure, panels = make_panels(len(pairs), height=2.3)
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
+    for panel, pair in zip(panels, pairs, strict=True):
+        x, y = _fence(pair, runs, together=diagonal)
+        points = variation.places(roles)
+        points["x"] = x.drawable(runs[x.column].to_numpy())
+        points["y"] = y.drawable(runs[y.column].to_numpy())
+        for (level, mark), group in points.dropna().groupby(["hue", "style"], sort=False):
+            look = style.POINT | {"marker": markers[mark], "markersize": 4.5}
+            panel.plot(group["x"], group["y"], **look, color=palette[level])
+        panel.margins(0.12)
+        x.finish(panel, "x")
+        y.finish(panel, "y")
         if diagonal:
             _draw_diagonal(panel)
-        panel.set(xlabel=x.wrapped_label, ylabel=y.wrapped_label)
-    equality = Line2D([], [], color=style.NEUTRAL, linewidth=0.8, linestyle="--")
-    marks = Section("line", [(equality, "both equal")] if diagonal else [])
-    add_legend(figure, [*role_sections(roles, points=True), marks])
+        panel.set(xlabel=wrap(x.label), ylabel=wrap(y.label))
+    marks = [(handle(**style.REFERENCE), "both equal")] if diagonal else []
+    add_legend(figure, [*role_sections(roles, points=True), ("line", marks)])
     return figure
 
 
 def _fence(pair: Pair, runs: pd.DataFrame, *, together: bool) -> Pair:
     """Both measures without what lies far out, from the same limit on if ``together``."""
     finals = [runs[measure.column].to_numpy(float) for measure in pair]
-    x, y = (measure.fenced(own) for measure, own in zip(pair, finals, strict=True))
     if together:
-        ceiling = x.fenced(np.concatenate(finals)).ceiling
-        x, y = replace(x, ceiling=ceiling), replace(y, ceiling=ceiling)
+        finals = [np.concatenate(finals)] * 2
+    x, y = (measure.fenced(own) for measure, own in zip(pair, finals, strict=True))
     return x, y
-
-
-def _two_roles(variation: Variation) -> Roles:
-    """Colour for the first axis that colours can show, a marker for the next."""
-    hue: Axis | None = None
-    mark: Axis | None = None
-    for axis in variation.axes:
-        if hue is None and len(axis.levels) <= style.MOST_COLORS:
-            hue = axis
-        elif mark is None and len(axis.levels) <= style.MOST_MARKERS:
-            mark = axis
-    return Roles(hue=hue, style=mark)
-
-
-def _draw_panel(
-    panel: Axes, x: Measure, y: Measure, runs: pd.DataFrame, places: pd.DataFrame, roles: Roles
-) -> None:
-    palette, marks = style.colors(roles.hue), style.markers(roles.style)
-    for (hue, mark), group in places.groupby(["hue", "style"], sort=False):
-        across = x.drawable(runs.loc[group.index, x.column].to_numpy())
-        up = y.drawable(runs.loc[group.index, y.column].to_numpy())
-        both = np.isfinite(across) & np.isfinite(up)
-        panel.plot(
-            across[both],
-            up[both],
-            linestyle="none",
-            marker=marks[mark],
-            markersize=4.5,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            color=palette[hue],
-        )
-    panel.margins(0.12)
-    x.finish(panel, "x")
-    y.finish(panel, "y")
 
 
 def _draw_diagonal(panel: Axes) -> None:
     """The line of equality, from corner to corner: both axes get the limits of both."""
-    x_limits, y_limits = panel.get_xlim(), panel.get_ylim()
-    low, high = min(*x_limits, *y_limits), max(*x_limits, *y_limits)
-    panel.set(xlim=(low, high), ylim=(low, high))
-    panel.plot(
-        [low, high], [low, high], color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=1
-    )
+    limits = (*panel.get_xlim(), *panel.get_ylim())
+    ends = min(limits), max(limits)
+    panel.set(xlim=ends, ylim=ends)
+    panel.plot(ends, ends, **style.REFERENCE)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from postprocess.plots import style
-from postprocess.plots.caption import state_scale, study_scale
+from postprocess.plots.layout import state_scale, study_scale
 from postprocess.replication.data import PROTOCOLS, Study
 from postprocess.replication.numbers import Numbers
 

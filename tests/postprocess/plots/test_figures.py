@@ -15,10 +15,9 @@ from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.intervals import bootstrap_interval, interquartile_mean
 from postprocess.plots import batch, final_values, learning_curves, style
-from postprocess.plots.batch import write_figures
-from postprocess.plots.caption import study_scale
+from postprocess.plots.batch import plan_figures, write_figures
+from postprocess.plots.layout import study_scale
 from postprocess.plots.plot_variable import metric
-from postprocess.plots.registry import plan_figures
 from postprocess.stats.factors import find_variation
 from postprocess.worker_pool import ChildLostError
 from tests.helpers.synthetic import (
@@ -147,12 +146,12 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
 
 
 def test_same_data_give_the_same_bytes(eight):
-    outcome = write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
-    assert [path.suffix for path in outcome.written] == [".png", ".pdf"]
-    before = [path.read_bytes() for path in outcome.written]
+    written, _ = write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
+    assert [path.suffix for path in written] == [".png", ".pdf"]
+    before = [path.read_bytes() for path in written]
     assert before[1].startswith(b"%PDF")
     write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
-    assert [path.read_bytes() for path in outcome.written] == before
+    assert [path.read_bytes() for path in written] == before
 
 
 def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
@@ -162,7 +161,7 @@ def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
     monkeypatch.setattr(batch, "_WORTHWHILE", 1)
     for cores in (1, 2):
         monkeypatch.setattr(batch, "usable_cores", lambda cores=cores: cores)
-        written = write_figures(eight, merged, **several).written
+        written, _ = write_figures(eight, merged, **several)
         pictures.append({path: path.read_bytes() for path in written})
     assert len(pictures[0]) == 2
     assert pictures[0] == pictures[1]
@@ -238,9 +237,9 @@ SWEEPS = {
 def test_every_figure_of_every_sweep_can_be_drawn(tmp_path, configs, options):
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs, **options))
     kinds = ("curve_nmse_value", "curve_ssim_value", "curve_lr", "final_psnr_value", "heldout")
-    for plan in plan_figures(merged):
-        if plan.name in kinds:
-            plan.draw().draw_without_rendering()
+    for name, draw in plan_figures(merged).items():
+        if name in kinds:
+            draw().draw_without_rendering()
 
 
 def test_curves_show_the_recorded_numbers(eight):
@@ -296,18 +295,13 @@ def test_seeds_get_an_estimate_and_an_interval(tmp_path):
     runs = merged.readable
     figure = final_values.draw_finals(metric("nmse_value"), runs, find_variation(runs))
     (panel,) = figure.axes
-    (estimates,) = [line for line in panel.lines if line.get_marker() == "_"]
-    (bars,) = [
-        line
-        for line in panel.lines
-        if np.isnan(line.get_ydata()).any() and line != estimates and line.get_marker() == "None"
-    ]
+    bars, estimates = panel.collections
     for position, (_, members) in enumerate(runs.groupby(RATE)["nmse_value"]):
         scores = np.log10(members.to_numpy())
         expected = bootstrap_interval([scores], interquartile_mean)
-        assert estimates.get_ydata()[position] == pytest.approx(10**expected.estimate)
+        assert estimates.get_offsets()[position][1] == pytest.approx(10**expected.estimate)
         high = 10**expected.high if np.isfinite(expected.high) else members.max()
-        drawn = bars.get_ydata()[3 * position : 3 * position + 2]
+        drawn = bars.get_segments()[position][:, 1]
         assert list(drawn) == pytest.approx([10**expected.low, high])
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"interquartile mean", "95 % bootstrap interval"} <= set(texts)
@@ -345,10 +339,10 @@ PLANNED = {
 @pytest.mark.parametrize(("configs", "expected"), PLANNED.values(), ids=PLANNED)
 def test_figures_are_planned_where_they_make_sense(tmp_path, configs, expected):
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs))
-    plans = {plan.name: plan for plan in plan_figures(merged)}
+    plans = plan_figures(merged)
     assert {name for name in plans if not name.startswith(ALWAYS)} == expected
     for name in expected:
-        figure = plans[name].draw()
+        figure = plans[name]()
         assert not overlaps(figure), name
         assert "camera 12 px" in figure.legends[0].get_title().get_text()
 
@@ -437,6 +431,6 @@ def test_legends_cover_no_data_and_no_name_is_cut(tmp_path, name):
         c.model_copy(update={"data": make_config(data__size=12).data}) for c in ROLES[name][0]
     ]
     merged = ensure_merged(write_quickly(tmp_path / "sweep", configs[:40]))
-    for plan in plan_figures(merged):
-        if plan.name in ("curve_nmse_time_derivative", "final_nmse_time_derivative"):
-            assert not overlaps(plan.draw()), plan.name
+    plans = plan_figures(merged)
+    for drawn in ("curve_nmse_time_derivative", "final_nmse_time_derivative"):
+        assert not overlaps(plans[drawn]()), drawn

@@ -11,10 +11,10 @@ from postprocess.plots import style
 from postprocess.plots.loss_composition import (
     composed,
     composition,
-    draw_integrated_rate,
     draw_loss_shares,
     loss_columns,
 )
+from postprocess.plots.scatter import draw_integrated_rate
 from postprocess.stats.factors import WEIGHTS, find_variation
 
 STEPS = 400

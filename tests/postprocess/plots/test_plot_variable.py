@@ -38,7 +38,7 @@ def test_similarities_and_decibels_get_no_ceiling():
 
 def test_the_summary_stays_within_the_axis():
     fenced = ERROR.fenced(np.append(SOUND, 1e15))
-    summary = fenced.drawable_summary(np.array([1.0, 1e15, 1e15]))
+    summary = fenced.summarise(np.array([1.0, 1e15, 1e15]))
     assert summary.high == summary.estimate == fenced.ceiling
 
 

@@ -1,0 +1,271 @@
+"""What figures are put together from: panels, coloured tables, legends, and a caption."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from postprocess.intervals import FEW
+from postprocess.plots import style
+from postprocess.stats.factors import PROTOCOL, SEED, Roles
+
+Drawings = Mapping[str, Callable[[], Figure]]  # file name without suffix -> draws the figure
+Panels = dict[tuple[str, str], Axes]  # (row level, column level); "" where there is no axis
+Section = tuple[str, Sequence[tuple[Artist, str]]]  # a titled column of a legend: its entries
+
+_LABEL = 24  # letters in a line beside a panel
+_SMALL = 6.0  # pt, of texts in cells and of the caption
+_LIGHT = 0.45  # luminance from which on black text reads better than white
+_CAPTION_LINE = 0.115  # inches that a line of it takes
+_CAPTION_GAP = 0.05  # inches
+_LETTERS_PER_INCH = 22
+
+
+def wrap(label: str) -> str:
+    """The label of an axis in lines short enough for a small panel."""
+    return textwrap.fill(label, _LABEL)
+
+
+def make_panels(
+    count: int, *, height: float, width: float = style.PAGE_WIDTH, wide: int = 0, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, as many in each row as fit.
+
+    Args:
+        count: How many.
+        height: Of one of them, in inches.
+        width: Of the figure, in inches.
+        wide: How many stand in a row; by default three, or two of four.
+        options: What `Figure.subplots` takes.
+    """
+    wide = wide or (2 if count == 4 else min(count, 3))
+    high = math.ceil(count / wide)
+    figure = Figure(figsize=(width, height * high))
+    axes = figure.subplots(high, wide, squeeze=False, **options).ravel()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, list(axes[:count])
+
+
+def make_role_panels(
+    roles: Roles, *, height: float = 2.1, crowded: bool = False
+) -> tuple[Figure, Panels]:
+    """Panels for every level of ``roles.row`` and ``roles.column``, with shared axes and titles.
+
+    Columns wrap when there are no rows. A ``crowded`` panel is as wide as the page even if it is
+    the only one.
+    """
+    rows = roles.row.levels if roles.row else ("",)
+    columns = roles.column.levels if roles.column else ("",)
+    wide = len(columns) if roles.row else 0
+    alone = len(columns) == 1 and not crowded
+    figure, axes = make_panels(
+        len(rows) * len(columns),
+        height=height,
+        width=style.COLUMN_WIDTH if alone else max(style.PAGE_WIDTH, 1.7 * wide),
+        wide=wide,
+        sharex=True,
+        sharey=True,
+    )
+    panels = dict(zip(((row, column) for row in rows for column in columns), axes, strict=True))
+    for (row, column), panel in panels.items():
+        if row == rows[0]:
+            panel.set_title(column)
+        if roles.row and column == columns[-1]:
+            panel.annotate(
+                f"{roles.row.label}: {row}",
+                (1.03, 0.5),
+                xycoords="axes fraction",
+                rotation=270,
+                va="center",
+            )
+    if roles.column:
+        figure.suptitle(roles.column.label)
+    return figure, panels
+
+
+def name_axes(panels: Iterable[Axes], x: str, y: str) -> None:
+    """Name shared axes, once for each column and each row of panels, with the numbers along x."""
+    panels = list(panels)
+    for place, panel in enumerate(panels):
+        spec = panel.get_subplotspec()
+        assert spec is not None
+        lowest = place + spec.get_gridspec().ncols >= len(panels)
+        panel.set_xlabel(x if lowest else "")
+        panel.set_ylabel(wrap(y) if spec.is_first_col() else "")
+        panel.tick_params(labelbottom=lowest)
+
+
+def draw_table(
+    panel: Axes,
+    values: np.ndarray,
+    texts: ArrayLike,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colors: str,
+    limits: tuple[float, float] = (0, 1),
+) -> None:
+    """Draw ``texts`` on cells coloured by ``values``.
+
+    Args:
+        panel: Where to draw.
+        values: [row, column]; NaN leaves the cell white.
+        texts: What each cell says, [row, column].
+        rows: Names of the rows.
+        columns: Names of the columns, written above.
+        colors: Name of a colour map.
+        limits: Values of its first and last colour.
+    """
+    shades = mpl.colormaps[colors].with_extremes(bad="white")(mpl.colors.Normalize(*limits)(values))
+    if len(rows):
+        panel.imshow(shades, aspect="auto", interpolation="none")
+    luminance = shades[..., :3] @ (0.2126, 0.7152, 0.0722)
+    for (row, column), light in np.ndenumerate(luminance):
+        color = "black" if light > _LIGHT else "white"
+        said = str(np.asarray(texts)[row, column])
+        text = panel.text(column, row, said, color=color, fontsize=_SMALL)
+        text.set(ha="center", va="center")
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_xticks(range(len(columns)), columns)
+    panel.tick_params(length=0, labeltop=True, labelbottom=False)
+    panel.xaxis.set_label_position("top")
+    panel.grid(visible=False)
+    panel.spines[:].set_visible(False)
+
+
+def draw_intervals(
+    panel: Axes,
+    places: ArrayLike,
+    summaries: pd.DataFrame,
+    color: str | Sequence[str],
+    *,
+    across: bool = False,
+    **marker: Any,
+) -> None:
+    """Draw what `Measure.summaries` gave: a bar for each interval, a marker for each estimate.
+
+    Args:
+        panel: Where to draw.
+        places: Of each row of ``summaries``, along x; along y if bars lie ``across``.
+        summaries: Columns estimate, low and high.
+        color: Of all of them, or of each.
+        across: Whether bars are horizontal.
+        marker: What `Axes.scatter` takes.
+    """
+    draw_bars = panel.hlines if across else panel.vlines
+    draw_bars(places, summaries["low"], summaries["high"], color, linewidth=1, zorder=2)
+    points = [places, summaries["estimate"]]
+    look = {"s": 16, "linewidths": 1, "zorder": 2} | marker
+    panel.scatter(*(reversed(points) if across else points), color=color, **look)
+
+
+def handle(**look: Any) -> Line2D:
+    """What stands for a line or a marker in a legend; nothing without a ``look``."""
+    return Line2D([], [], **{"color": style.NEUTRAL, "linestyle": "none"} | look)
+
+
+def add_legend(figure: Figure, sections: Iterable[Section]) -> None:
+    """Put one legend below the panels, a column for each section; it never covers data.
+
+    A section without title goes on with the one before.
+    """
+    sections = [(title, entries) for title, entries in sections if entries]
+    if not sections:
+        return
+    height = max(len(entries) for _, entries in sections)
+    handles: list[Artist] = []
+    labels: list[str] = []
+    for title, entries in sections:
+        heading, blank = (handle(), f"{title}:" if title else ""), (handle(), "")
+        for artist, label in [heading, *entries, *[blank] * (height - len(entries))]:
+            handles.append(artist)
+            labels.append(label)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(sections), columnspacing=1.5
+    )
+    # the panels keep their height: the legend gets its own
+    width, panels = figure.get_size_inches()
+    figure.set_size_inches(width, panels + 0.16 * (height + 1))
+
+
+def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
+    """Legend sections for colour and line style, or for colour and marker."""
+    sections: list[Section] = []
+    if roles.hue:
+        line = {"marker": "o"} if points else {"linestyle": "-"}
+        hues = style.colors(roles.hue).items()
+        sections.append((roles.hue.label, [(handle(color=c, **line), hue) for hue, c in hues]))
+    if roles.style:
+        looks = style.markers(roles.style) if points else style.linestyles(roles.style)
+        name = "marker" if points else "linestyle"
+        entries = [(handle(**{name: look}), level) for level, look in looks.items()]
+        sections.append((roles.style.label, entries))
+    return sections
+
+
+def interval_entries(seeds: int, **estimate: Any) -> list[tuple[Artist, str]]:
+    """Legend entries for what `Measure.summarise` gives of ``seeds`` runs: a marker on a line."""
+    few = " (the range)" if seeds <= FEW else ""
+    bar = handle(linestyle="-", linewidth=1)
+    return [
+        (handle(**estimate), "interquartile mean"),
+        (bar, f"95 % bootstrap interval{few}"),
+    ]
+
+
+def study_scale(runs: pd.DataFrame) -> str:
+    """Image, network, length and seeds of ``runs``, as far as all runs share them.
+
+    For example ``camera 64 px · 4 hidden layers of 128 · 1,000 steps · 3 seeds``. Settings that
+    differ are left out: figures show them. Runs by the original protocol are called so, since
+    their errors are against its own targets.
+
+    Args:
+        runs: Rows of ``/runs``; the columns are paths of the configuration, any may be missing.
+    """
+
+    def say(name: str, text: str) -> str:
+        shared = name in runs and runs[name].nunique() == 1
+        return text.format(runs[name].iloc[0]) if shared else ""
+
+    depth = say("model.depth", "{:g} hidden layers")
+    seeds = runs[SEED].nunique() if SEED in runs else 0
+    parts = [
+        f"{PurePath(say('data.image', '{}')).name} {say('data.size', '{:g} px')}".strip(),
+        depth + say("model.width", " of {:g}" if depth else "{:g} units per hidden layer"),
+        say("training.steps", "{:,.0f} steps"),
+        f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "",
+    ]
+    if say(PROTOCOL, "{}") == "original":
+        parts.append("original protocol, errors against its own targets")
+    return " · ".join(part for part in parts if part)
+
+
+def state_scale(figure: Figure, scale: str) -> Figure:
+    """Add the line to a finished figure, above its legend; returns the figure.
+
+    It becomes the title of the legend, which has a place of its own below the panels.
+    """
+    if not scale:
+        return figure
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(scale, int(width * _LETTERS_PER_INCH))
+    (legend,) = figure.legends or [figure.legend([], [], loc="outside lower center")]
+    legend.set_title("\n".join(lines), prop=FontProperties(size=_SMALL))
+    legend.get_title().set(color=style.NEUTRAL, multialignment="center")
+    figure.set_size_inches(width, height + _CAPTION_LINE * len(lines) + _CAPTION_GAP)
+    return figure
