@@ -38,9 +38,7 @@ def main() -> int:
             "directories, and frames. To see damaged runs, use jobs/manage.py status --verify"
         ) from None
     done: Iterable[Any] = run_isolated(
-        find_verdict,
-        [(run, frames) for run in runs],
-        workers=min(_MOST_WORKERS, usable_cores()),
+        find_verdict, [(run, frames) for run in runs], workers=min(_MOST_WORKERS, usable_cores())
     )
     if frames:  # this takes long
         from postprocess.command_line import track  # only now: it loads pandas

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +133,24 @@ class SeriesTable:
             )
         stop = self._rows + self._due
         if self._waiting:
-            for column, data in zip(self._columns, np.hstack(self._waiting), strict=True):
-                column.resize(stop, axis=0)
-                column[self._rows :] = data
+            with _interrupted_afterwards():
+                for column, data in zip(self._columns, np.hstack(self._waiting), strict=True):
+                    column.resize(stop, axis=0)
+                    column[self._rows :] = data
         self._waiting, self._rows, self._due = [], stop, 0
+
+
+@contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let signals interrupt when the block has ended: in a callback of h5py's it would be lost."""
+    ours = [s for s in signal.valid_signals() if signal.getsignal(s) is signal.default_int_handler]
+    received: list[int] = []
+    for each in ours:
+        signal.signal(each, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.default_int_handler)
+    if received:
+        raise KeyboardInterrupt

@@ -20,12 +20,7 @@ UNIT_RATE = 1e-4  # integrated learning rates count steps at this rate
 _POINTS = 500  # of a drawn schedule
 
 # every setting that the learning rate of a step depends on, options of the schedule included
-_SETTINGS = (
-    "training.learning_rate",
-    "training.protocol",
-    "training.schedule",
-    "training.steps",
-)
+_SETTINGS = ("training.learning_rate", "training.protocol", "training.schedule", "training.steps")
 
 
 def distinct_schedules(runs: pd.DataFrame) -> pd.DataFrame:

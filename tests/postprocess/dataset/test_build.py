@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import h5py
@@ -52,6 +53,20 @@ def test_summary_has_the_rows_of_the_merged_file(sweep):
     assert list(summary.columns) == list(runs.columns)
     assert list(summary["name"]) == list(runs["name"])
     np.testing.assert_allclose(summary["nmse_value"], runs["nmse_value"], rtol=1e-12)
+
+
+def test_an_interrupt_while_hdf5_writes_comes_afterwards():
+    done = []
+
+    def write() -> None:
+        with sweep_tables._interrupted_afterwards():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("rows", [1, 30])
