@@ -16,10 +16,16 @@ from inr.errors import UserError, run_main
 from inr.storage.paths import SweepLayout, find_sweep
 from postprocess.command_line import print_problems, print_written, sweep_parser
 from postprocess.dataset.read import MergedSweep, ensure_merged
-from postprocess.video.batch import write_videos
 from postprocess.video.encoder import FORMATS, add_film_options
-from postprocess.video.plans import MOST_RUNS, Plan, plan_comparison, plan_runs, plan_selection
-from postprocess.video.selection import ROLES
+from postprocess.video.run_video import write_videos
+from postprocess.video.selection import (
+    MOST_RUNS,
+    ROLES,
+    Plan,
+    plan_comparison,
+    plan_runs,
+    plan_selection,
+)
 
 
 def main() -> int:

@@ -19,14 +19,8 @@ from inr.storage.paths import RunLayout, find_sweep
 from postprocess.command_line import print_written, sweep_parser
 from postprocess.dataset.read import ensure_merged
 from postprocess.video.encoder import FORMATS, add_film_options, between
-from postprocess.video.plans import find_due
-from postprocess.video.zoom_render import (
-    Subject,
-    Zoom,
-    subject_of_run,
-    subject_of_sweep,
-    write_zoom,
-)
+from postprocess.video.selection import Plan, plan_zoom, plan_zoom_of_run
+from postprocess.video.zoom_video import write_zoom
 
 _SCALES = (1.01, 1000)  # beyond, single precision shows
 _MOMENTS = (2, 10_000)
@@ -34,28 +28,25 @@ _MOMENTS = (2, 10_000)
 
 def main() -> int:
     """Run the command line."""
-    arguments = _parser().parse_args()
-    subject = _find(arguments.sweep, arguments.run)
-    formats = arguments.format or FORMATS
-    due = find_due(subject.target, formats, subject.inputs, force=arguments.force)
+    given = _parser().parse_args()
+    plan = _plan(given.sweep, given.run)
+    formats = given.format or FORMATS
+    due = plan.find_due(formats, force=given.force)
     if due:
-        zoom = Zoom(arguments.scale, arguments.times, arguments.centre, arguments.derivative)
-        write_zoom(subject, zoom, due, arguments.fps)
-    print_written(list(due.values()), len(set(formats)) - len(due), subject.target.parent)
+        write_zoom(plan, due, given.scale, given.times, given.centre, given.derivative, given.fps)
+    print_written(list(due.values()), len(set(formats)) - len(due), plan.target.parent)
     return 0
 
 
-def _find(directory: str | None, text: str | None) -> Subject:
-    if directory is not None and _is_run(RunLayout(Path(directory))):
-        if text is not None:
-            raise UsageError(f"--run {text}: {directory} is a single run. Leave --run out")
-        return subject_of_run(Path(directory))
+def _plan(directory: str | None, text: str | None) -> Plan:
+    if directory is not None:
+        run = RunLayout(Path(directory))
+        if run.model.is_file() or run.results.is_file():
+            if text is not None:
+                raise UsageError(f"--run {text}: {directory} is a single run. Leave --run out")
+            return plan_zoom_of_run(run)
     layout = find_sweep(directory)
-    return subject_of_sweep(layout, ensure_merged(layout), text or "")
-
-
-def _is_run(run: RunLayout) -> bool:
-    return run.model.is_file() or run.results.is_file()
+    return plan_zoom(layout, ensure_merged(layout), text or "")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,8 +54,7 @@ class RunFrames:
     def __init__(self, file: h5py.File) -> None:
         self._data = {(q, p): file["frames"][q][p] for q in QUANTITIES for p in PARTS}
         self.times = np.asarray(file["frames/time"][:], dtype=float)  # as the network takes it
-        training = read_attributes(file)["config"].get("training", {})
-        self._is_original = training.get("protocol") == "original"
+        self._config = read_attributes(file)["config"]
         self._filename = str(file.filename)
         self._check()
         self.shape: tuple[int, int] = self._data["value", "target"].shape[1:]
@@ -69,14 +68,14 @@ class RunFrames:
         data = self._read(quantity, part, frame)
         return np.hypot(data[0], data[1]) if quantity == "gradient" else data
 
-    def describe(self, time: float, sigmas: tuple[float, float]) -> str:
-        """A time, as the network takes it, and the blur then, in words.
-
-        ``sigmas``: blur of the first and the last frame, px.
-        """
-        if self._is_original:  # its time is diffusion time, sigma^2 / 2
+    def describe(self, time: float) -> str:
+        """A time, as the network takes it, and the blur then, in words."""
+        if self._config.get("training", {}).get("protocol") == "original":
+            # its time is diffusion time, sigma^2 / 2
             return f"diffusion time {time:.2f} px²    blur σ = {math.sqrt(2 * time):.2f} px"
-        return f"network time {time:+.2f}    blur σ = {blur(time, *sigmas):.2f} px"
+        data = self._config["data"]
+        sigma = blur(time, float(data["sigma_start"]), float(data["sigma_end"]))
+        return f"network time {time:+.2f}    blur σ = {sigma:.2f} px"
 
     def check_same_target(self, other: RunFrames) -> None:
         """Raise `ResultsError` if ``other`` learned another sequence.

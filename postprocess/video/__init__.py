@@ -1,3 +1,3 @@
 """Frames of runs as videos, side by side or zoomed into."""
 
-__all__ = ["batch", "encoder", "plans", "selection", "zoom_render"]
+__all__ = ["encoder", "run_video", "selection", "zoom_video"]

@@ -1,152 +1,209 @@
-"""The picture of a video: four panels of the target, and four below it for each network."""
+"""A frame of a video: what stays is drawn once, pictures and numbers are put in for every frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, product, zip_longest
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.text import Text
+from scipy.sparse import csr_array
 
-from postprocess.dataset.run_frames import Column, Part, RunFrames
-from postprocess.video.blitting import TITLE, Box, Stage
-from postprocess.video.rasterize import ColorTable, Resampler
+from postprocess.dataset.run_frames import Column
+
+BAD = "#ff33cc"  # not finite: in none of the colour maps
+TITLE = 22  # px from the top to the middle of the first line, and between the title's lines
+_CAPTION = 24  # px from the last line of the title to the line below
+_DPI = 100
+_LETTER = 9  # px, of a title
+
+Box = tuple[slice, slice]  # rows and columns of pixels, from the top and from the left
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes in pixels, from the left and from the top."""
+    """Where everything of a frame is, px from its left and its upper edge."""
 
-    panel_width: int
-    panel_height: int
-    networks: int = 1  # rows below that of the target
-    left: int = 44
-    right: int = 24
-    gap: int = 28  # between columns
-    top: int = 92  # title, captions, names of the columns
-    between: int = 12  # target and first network
-    error: int = 34  # below each network's row
-    bar: int = 14
-    bottom: int = 62  # ticks and unit of the colour bars
-
-    @classmethod
-    def for_image(cls, shape: tuple[int, int], networks: int = 1, lines: int = 1) -> Layout:
-        """Panels in the aspect of the image, within bounds that keep names and ticks legible.
-
-        Args:
-            shape: Rows and columns of the image.
-            networks: How many are compared.
-            lines: Lines of the title.
-        """
-        aspect = shape[0] / shape[1]
-        width = min(280, 420 / aspect)
-        layout = cls(max(round(width), 170), max(round(width * aspect), 60), networks)
-        return replace(layout, top=layout.top + (lines - 1) * TITLE)
+    columns: Sequence[slice]  # of panels
+    rows: Sequence[slice]
+    bar: slice  # of the colour bars: beside each row if they stand, or else below each column
+    standing: bool
+    end: tuple[int, int]  # right and lower edge
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of a frame, both even, as H.264 with yuv420p needs."""
-        width = self.left + 4 * self.panel_width + 3 * self.gap + self.right
-        height = self.bar_top + self.bar + self.bottom
+        """Width and height, both even, as H.264 with yuv420p needs."""
+        width, height = self.end
         return width + width % 2, height + height % 2
 
-    @property
-    def bar_top(self) -> int:
-        """Upper edge of the colour bars."""
-        last: int = self.panel(0, self.networks)[0].stop
-        return last + self.error
-
     def panel(self, column: int, row: int) -> Box:
-        """Rows and columns of the pixels of a panel; row 0 shows the target."""
-        y = self.top + row * self.panel_height
-        if row:
-            y += self.between + (row - 1) * self.error
-        x = self.left + column * (self.panel_width + self.gap)
-        return slice(y, y + self.panel_height), slice(x, x + self.panel_width)
+        """Where a picture goes."""
+        return self.rows[row], self.columns[column]
 
-    def bar_box(self, column: int) -> Box:
-        """Rows and columns of the pixels of a colour bar."""
-        return slice(self.bar_top, self.bar_top + self.bar), self.panel(column, 0)[1]
+    def bar_box(self, number: int) -> Box:
+        """Where the colour bar of a row or column goes."""
+        return (self.rows[number], self.bar) if self.standing else (self.bar, self.columns[number])
 
 
-@dataclass(frozen=True)
-class _Row:
-    label: str
-    frames: RunFrames
-    part: Part
+def place(start: int, lengths: Sequence[int], gaps: Sequence[int]) -> list[slice]:
+    """Where things of these ``lengths`` lie, one after the other, with ``gaps`` between them."""
+    placed = []
+    for length, gap in zip_longest(lengths, gaps, fillvalue=0):
+        placed.append(slice(start, start + length))
+        start += length + gap
+    return placed
 
 
 class Canvas:
-    """Draws the frames of one run, or of two runs that learned the same target.
+    """A matplotlib figure in which every place is given in pixels.
 
-    Colour tables and scales are those of the first run's target.
+    Add everything that stays; the first `draw` then fixes it. After that, pictures are copied
+    into their places, and matplotlib draws nothing but the texts that change.
 
     Args:
-        frames: The run.
-        title: Its name, or several lines.
-        sigmas: Blur of the first and the last frame, px.
-        rival: Another run to show below it.
+        layout: Its places.
+        title: Lines at the top.
+        shown: What each column shows, or each row, beside which its colour bar stands.
+
+    Attributes:
+        caption: The text below the title, which may change.
+        panels: Axes by row and column, without ticks and frame.
     """
 
-    def __init__(
-        self,
-        frames: RunFrames,
-        title: str,
-        sigmas: tuple[float, float],
-        rival: RunFrames | None = None,
-    ) -> None:
-        self._frames = frames
-        self._sigmas = sigmas
-        networks = [("network", frames)] if rival is None else [("A", frames), ("B", rival)]
-        self._rows = [
-            _Row("target", frames, "target"),
-            *(_Row(label, shown, "prediction") for label, shown in networks),
-        ]
-        lines = title.splitlines() or [""]
-        self._layout = Layout.for_image(frames.shape, len(networks), len(lines))
-        self.size = self._layout.size  # of a frame: width, height
-        self._stage = Stage(self.size)
-        self._resample = Resampler(
-            frames.shape, (self._layout.panel_height, self._layout.panel_width)
-        )
-        self._tables = [ColorTable(c.colormap, c.low, c.high) for c in frames.columns]
-        self._errors: dict[tuple[int, int], Text] = {}  # by column and row
+    def __init__(self, layout: Layout, title: Sequence[str], shown: Sequence[Column]) -> None:
+        self._layout = layout
+        width, height = layout.size
+        self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+        self._figure.set_layout_engine("none")  # every position is given
+        self._canvas = FigureCanvasAgg(self._figure)
+        self._background = None
+        self._scales = [color_scale(column) for column in shown]
         with mpl.rc_context({"font.size": 11}):
-            self._caption = self._stage.title(lines)
-            for number, column in enumerate(frames.columns):
-                self._add_column(number, column)
-        self._stage.freeze()
+            for number, line in enumerate(title, start=1):
+                text = _shorten(line, (width - 40) // _LETTER)
+                self._add_line(number * TITLE, text, weight="bold", fontsize=13)
+            self.caption = self._add_line(len(title) * TITLE + _CAPTION, "", animated=True)
+            for number, column in enumerate(shown):
+                self._add_color_bar(number, column)
+            self.panels = [
+                [self._add_axes((rows, columns)) for columns in layout.columns]
+                for rows in layout.rows
+            ]
+        for axes in chain(*self.panels):
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        self._changing = [self.caption]
 
-    def draw(self) -> Iterator[np.ndarray]:
-        """Every frame in turn as RGBA [row, column, 4]; valid until the next one is drawn."""
-        for frame in range(len(self._frames)):
-            self._update(frame)
-            yield self._stage.show(self._pictures(frame), [*self._errors.values(), self._caption])
+    def add_note(self, axes: Axes, *, above: bool = False) -> Text:
+        """A text that may change, below a panel or above it."""
+        gap = 6 / (axes.bbox.height or 1)
+        note = axes.text(
+            0.5, 1 + gap if above else -gap, "", transform=axes.transAxes,
+            ha="center", va="bottom" if above else "top", fontsize=10, animated=True,
+        )  # fmt: skip
+        self._changing.append(note)
+        return note
 
-    def _pictures(self, frame: int) -> Iterator[tuple[Box, np.ndarray]]:
-        for number, (column, table) in enumerate(
-            zip(self._frames.columns, self._tables, strict=True)
-        ):
-            for place, row in enumerate(self._rows):
-                picture = row.frames.picture(column.quantity, row.part, frame)
-                yield self._layout.panel(number, place), table(self._resample(picture))
+    def draw(self, pictures: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """One frame as RGBA bytes [row, column, 4]; valid until the next one is drawn.
 
-    def _update(self, frame: int) -> None:
-        """Set the numbers of a frame."""
-        moment = self._frames.describe(self._frames.times[frame], self._sigmas)
-        self._caption.set_text(f"frame {frame + 1} of {len(self._frames)}    {moment}")
-        for (number, place), text in self._errors.items():
-            error = self._rows[place].frames.error(self._frames.columns[number], frame)
-            text.set_text(f"MSE / variance {error:#.2g}" if np.isfinite(error) else "not finite")
+        ``pictures``: by row and column of their panels, values [row, column].
+        """
+        if self._background is None:
+            self._canvas.draw()  # type: ignore[no-untyped-call]
+            self._background = self._canvas.copy_from_bbox(  # type: ignore[no-untyped-call]
+                self._figure.bbox
+            )
+        self._canvas.restore_region(self._background)  # type: ignore[no-untyped-call]
+        for text in self._changing:
+            self._figure.draw_artist(text)
+        pixels = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        for row, column in product(range(len(self.panels)), range(len(self.panels[0]))):
+            box = self._layout.panel(column, row)
+            scale = self._scales[row if self._layout.standing else column]
+            pixels[box] = paint(resample(pictures[row][column], extent(box)), scale)
+        return pixels
 
-    def _add_column(self, number: int, column: Column) -> None:
-        for place, row in enumerate(self._rows):
-            axes = self._stage.panel(self._layout.panel(number, place))
-            if row.part == "target":
-                axes.set_title(column.title, fontsize=12, pad=7)
-            else:
-                self._errors[number, place] = self._stage.note(axes)
-            if number == 0:
-                axes.set_ylabel(row.label, fontsize=12, labelpad=8)
-        self._stage.color_bar(self._layout.bar_box(number), column)
+    def _add_line(self, y: int, text: str, **style: Any) -> Text:
+        """Text in the middle, ``y`` px from the top."""
+        height = self._layout.size[1]
+        return self._figure.text(0.5, 1 - y / height, text, ha="center", va="center", **style)
+
+    def _add_axes(self, box: Box) -> Axes:
+        return self._figure.add_axes(fractions(box, self._layout.size))
+
+    def _add_color_bar(self, number: int, column: Column) -> None:
+        """The scale of a quantity with its unit."""
+        bar = self._figure.colorbar(
+            self._scales[number],
+            cax=self._add_axes(self._layout.bar_box(number)),
+            orientation="vertical" if self._layout.standing else "horizontal",
+            extend=column.extend,
+        )
+        bar.ax.locator_params(nbins=4)
+        bar.ax.tick_params(labelsize=10)
+        bar.set_label(column.unit)
+
+
+def resample(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale a picture [row, column] to ``size``, rows and columns, by area.
+
+    A pixel is the mean over the part of the picture that it covers: enlarged, a picture keeps its
+    sharp cells; reduced, no detail is skipped. A value that is not finite reaches the pixels that
+    it touches, and no others.
+    """
+    rows, columns = (_shares(*counts) for counts in zip(picture.shape, size, strict=True))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.ascontiguousarray((columns @ (rows @ picture).T).T)
+
+
+@cache
+def _shares(source: int, target: int) -> csr_array:
+    """Share [target, source] of each source cell in each target cell; both span the same length."""
+    # whole numbers: borders that coincide do so exactly
+    first, cell = np.arange(target)[:, None] * source, np.arange(source) * target
+    overlap = np.minimum(first + source, cell + target) - np.maximum(first, cell)
+    return csr_array(np.maximum(overlap, 0).astype(np.float32) / source)
+
+
+def color_scale(column: Column) -> ScalarMappable:
+    """The colours of a quantity: `BAD` for what is not finite, the ends for what lies beyond."""
+    colors = mpl.colormaps[column.colormap].with_extremes(bad=BAD)
+    return ScalarMappable(Normalize(column.low, column.high), colors)
+
+
+def paint(picture: np.ndarray, scale: ScalarMappable) -> np.ndarray:
+    """The colours of a picture [row, column] as RGBA bytes [row, column, 4]."""
+    with np.errstate(over="ignore"):
+        # matplotlib takes infinite values for ones that lie beyond the scale
+        return scale.to_rgba(np.where(np.isfinite(picture), picture, np.nan), bytes=True)
+
+
+def extent(box: Box) -> tuple[int, int]:
+    """Numbers of rows and columns."""
+    rows, columns = box
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def fractions(box: Box, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """A box as matplotlib counts: left, bottom, width and height, of a frame of ``size`` px."""
+    (rows, columns), (width, height) = box, size
+    tall, wide = extent(box)
+    return columns.start / width, 1 - rows.stop / height, wide / width, tall / height
+
+
+def _shorten(line: str, longest: int) -> str:
+    """``line`` without its middle if it is too long: runs differ at the ends of their names."""
+    if len(line) <= longest:
+        return line
+    head = longest // 3
+    return f"{line[:head]}…{line[head - longest + 1 :]}"

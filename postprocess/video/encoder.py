@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from inr.errors import UserError
+from inr.files import replace_atomically
 
 Format = Literal["mp4", "gif"]
 FORMATS: tuple[Format, ...] = ("mp4", "gif")
@@ -43,7 +45,7 @@ def between(
 
     def number(text: str) -> float:
         found = kind(text)
-        if not (math.isfinite(found) and low <= found <= high):
+        if not low <= found <= high:  # nor is NaN
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return found
 
@@ -51,37 +53,37 @@ def between(
 
 
 def encode(
-    frames: Iterable[np.ndarray],
-    size: tuple[int, int],
-    count: int,
-    fps: float,
-    outputs: Mapping[Format, Path],
+    frames: Iterable[np.ndarray], count: int, fps: float, outputs: Mapping[Format, Path]
 ) -> None:
-    """Write every frame once into one ffmpeg that makes all outputs.
+    """Write every frame once into one ffmpeg that makes all outputs, and replace these at the end.
 
     imageio's own writers would do, but do not look at the exit status of ffmpeg: on a full disk
     they leave half a video and say nothing.
 
     Args:
-        frames: RGBA pictures [row, column, 4] of bytes, consumed one at a time.
-        size: Width and height, both even.
+        frames: RGBA pictures [row, column, 4] of bytes with even sides, consumed one at a time.
         count: Number of frames, to thin out a long gif.
         fps: Frames per second.
         outputs: Path of each format.
 
     Raises:
-        UserError: ffmpeg failed, or is none; says which one and its last line.
+        UserError: ffmpeg failed, or is none; says which one and its last line. Or a file cannot
+            be written.
     """
-    width, height = size
+    pictures = iter(frames)
+    first = next(pictures)
+    height, width, _ = first.shape
     source = ["-f", "rawvideo", "-pix_fmt", "rgba", "-s", f"{width}x{height}", "-r", f"{fps:g}"]
     ffmpeg = _find_ffmpeg()
     command = [ffmpeg, "-y", "-v", "error", *source, "-i", "-"]
-    if "mp4" in outputs:
-        command += ["-map", "0:v", *_MP4, "-f", "mp4", str(outputs["mp4"])]
-    if "gif" in outputs:
-        command += [*_gif_options(width, count, fps), "-f", "gif", str(outputs["gif"])]
-    with tempfile.TemporaryFile() as messages:
+    with ExitStack() as stack:
+        paths = {f: stack.enter_context(replace_atomically(path)) for f, path in outputs.items()}
+        if "mp4" in paths:
+            command += ["-map", "0:v", *_MP4, "-f", "mp4", str(paths["mp4"])]
+        if "gif" in paths:
+            command += [*_gif_options(width, count, fps), "-f", "gif", str(paths["gif"])]
         # a pipe for messages could fill up and stop ffmpeg; a file cannot
+        messages = stack.enter_context(tempfile.TemporaryFile())
         try:
             process = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages
@@ -90,7 +92,7 @@ def encode(
             raise _failure(ffmpeg, error.strerror or str(error)) from None
         try:
             assert process.stdin is not None
-            for frame in frames:
+            for frame in chain([first], pictures):
                 process.stdin.write(np.ascontiguousarray(frame).data)
         except BrokenPipeError:
             pass  # ffmpeg gave up: its message, below, says why
@@ -99,7 +101,7 @@ def encode(
             raise
         finally:
             process.communicate()
-        if process.returncode != 0 or not all(map(_has_content, outputs.values())):
+        if process.returncode != 0 or not all(path.stat().st_size for path in paths.values()):
             messages.seek(0)
             lines = messages.read().decode(errors="replace").strip().splitlines() or ["no message"]
             raise _failure(ffmpeg, lines[-1])
@@ -117,10 +119,6 @@ def _failure(ffmpeg: str, reason: str) -> UserError:
     chosen = os.environ.get(_CHOICE) == ffmpeg
     remedy = f". {_CHOICE} chose it: unset that to use the one that comes with imageio-ffmpeg"
     return UserError(f"no video: ffmpeg failed ({ffmpeg}): {reason}{remedy if chosen else ''}")
-
-
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
 
 
 def _gif_options(width: int, count: int, fps: float) -> list[str]:

@@ -1,8 +1,8 @@
-"""Which runs of a sweep to film: by their place in the ranking, by name, or by file."""
+"""Which videos are made: what each shows, and where it goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,14 +10,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from inr.errors import UsageError
-from inr.storage.paths import SweepLayout
+from inr.errors import UsageError, UserError
+from inr.storage.paths import RunLayout, SweepLayout
 from postprocess.dataset.read import MergedSweep
 from postprocess.stats.ranking import OVERALL, add_scores
+from postprocess.video.encoder import Format
 
 Role = Literal["best", "median", "worst"]
 ROLES: tuple[Role, ...] = ("best", "median", "worst")
 RANKED_BY = "mean log error"  # over the four quantities; errors are MSE / variance
+MOST_RUNS = 20  # up to here every run gets a video unless something else is asked for
 
 _LISTED = 3  # names in a message
 
@@ -30,10 +32,30 @@ class Choice:
     results: Path  # run.h5
     role: str = ""  # what it is in the ranking: "best of 100 by mean log error"
 
-    @property
-    def title(self) -> str:
-        """What it is, and its name."""
-        return f"{self.role}: {self.name}" if self.role else self.name
+
+@dataclass(frozen=True)
+class Plan:
+    """A video of one run, or of two that are compared."""
+
+    label: str  # for messages
+    title: str  # lines above the pictures
+    runs: tuple[Choice, ...]
+    target: Path  # of the video, without suffix
+    inputs: tuple[Path, ...]  # it is out of date when one of these is newer
+
+    def output(self, kind: Format) -> Path:
+        """The file of one format; not `Path.with_suffix`, because names of runs have dots."""
+        return self.target.with_name(f"{self.target.name}.{kind}")
+
+    def find_due(self, kinds: Iterable[Format], *, force: bool = False) -> dict[Format, Path]:
+        """Files that are missing or older than one of ``inputs``, by format; all if ``force``."""
+        newest = max(source.stat().st_mtime_ns for source in self.inputs)
+        outputs = {kind: self.output(kind) for kind in kinds}
+        return {
+            kind: path
+            for kind, path in outputs.items()
+            if force or not path.is_file() or path.stat().st_mtime_ns < newest
+        }
 
 
 def order_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -49,57 +71,42 @@ def order_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 def choose_by_role(layout: SweepLayout, merged: MergedSweep, role: Role) -> Choice:
     """The best, the median (of an even number the better one) or the worst run."""
-    ordered = order_runs(merged.readable)
-    places = {"best": 0, "median": (len(ordered) - 1) // 2, "worst": len(ordered) - 1}
-    run = ordered.iloc[places[role]]
-    count = f"{role} of {len(ordered)} by {RANKED_BY}"
-    return Choice(run["name"], layout.root / run["results"], count)
+    names = list(order_runs(merged.readable)["name"])
+    name = {"best": names[0], "median": names[(len(names) - 1) // 2], "worst": names[-1]}[role]
+    return Choice(name, layout.run(name).results, f"{role} of {len(names)} by {RANKED_BY}")
 
 
 def choose_by_text(layout: SweepLayout, merged: MergedSweep, text: str) -> list[Choice]:
-    """All runs whose name contains ``text``.
-
-    Raises:
-        UsageError: there is none.
-    """
-    runs = merged.readable
-    chosen = runs[runs["name"].str.contains(text, regex=False)]
-    if chosen.empty:
+    """All runs whose name contains ``text``. Raises `UsageError` if there is none."""
+    names = list(merged.readable["name"])
+    chosen = [Choice(name, layout.run(name).results) for name in names if text in name]
+    if not chosen:
         raise UsageError(
             f"{text}: no readable run of {layout.root} has that in its name. "
-            f"One that exists: {runs['name'].iloc[0]}"
+            f"One that exists: {names[0]}"
         )
-    return [
-        Choice(name, layout.root / results)
-        for name, results in zip(chosen["name"], chosen["results"], strict=True)
-    ]
+    return chosen
 
 
 def choose_one(layout: SweepLayout, merged: MergedSweep, given: str) -> Choice:
-    """The one run that ``given`` means.
+    """The one run that ``given`` means. Raises `UsageError` if that is none, or several.
 
-    Args:
-        layout: The sweep.
-        merged: Its merged results.
-        given: A name in `ROLES`, the path of a ``run.h5`` or of its directory, the name of a run,
-            or a part of it that no other name has.
-
-    Raises:
-        UsageError: it means no run, or several.
+    ``given``: a name in `ROLES`, the path of a ``run.h5`` or of its directory, the name of a run,
+    or a part of it that no other name has.
     """
     for role in ROLES:
         if given == role:
             return choose_by_role(layout, merged, role)
-    path = Path(given)
-    for results in (path, path / "run.h5"):
+    for results in (Path(given), RunLayout(Path(given)).results):
         if results.is_file():
             return Choice(_name_of(results.resolve()), results)
     found = choose_by_text(layout, merged, given)
     exact = [choice for choice in found if choice.name == given]
     if not exact and len(found) > 1:
+        listed = ", ".join(choice.name for choice in found[:_LISTED])
         raise UsageError(
-            f"{given}: {len(found)} runs have that in their names: {_listed(found)}. "
-            "Give more of the name"
+            f"{given}: {len(found)} runs have that in their names: {listed}"
+            f"{', …' if len(found) > _LISTED else ''}. Give more of the name"
         )
     return (exact or found)[0]
 
@@ -108,11 +115,108 @@ def _name_of(results: Path) -> str:
     """``<sweep>: <run>`` of a file in a sweep, or else its path."""
     for parent in results.parents:
         if parent.name == "runs":
-            name = results.parent.relative_to(parent).as_posix()
-            return f"{parent.parent.name}: {name}"
+            return f"{parent.parent.name}: {results.parent.relative_to(parent).as_posix()}"
     return str(results)
 
 
-def _listed(choices: Sequence[Choice]) -> str:
-    more = ", …" if len(choices) > _LISTED else ""
-    return ", ".join(choice.name for choice in choices[:_LISTED]) + more
+def plan_runs(layout: SweepLayout, merged: MergedSweep, text: str = "") -> list[Plan]:
+    """A video for each run whose name contains ``text``. Raises `UsageError` if there is none."""
+    return [
+        Plan(run.name, run.name, (run,), layout.videos / run.name, (run.results,))
+        for run in choose_by_text(layout, merged, text)
+    ]
+
+
+def plan_selection(layout: SweepLayout, merged: MergedSweep, given: str) -> list[Plan]:
+    """The videos that ``--select`` asks for. Raises `UsageError` if that is nothing known.
+
+    ``given``: ``all``, some of `ROLES` between commas, or ``auto``: all if there are no more than
+    `MOST_RUNS` runs, or else one for each place.
+    """
+    if given == "auto":
+        given = "all" if len(merged.readable) <= MOST_RUNS else ",".join(ROLES)
+    if given == "all":
+        return plan_runs(layout, merged)
+    asked = given.split(",")
+    if unknown := set(asked) - set(ROLES):
+        raise UsageError(
+            f"--select {given}: {min(unknown)!r} is not known. "
+            f"Give all, auto, or some of {', '.join(ROLES)} with commas between them"
+        )
+    return [_plan_place(layout, merged, role) for role in ROLES if role in asked]
+
+
+def _plan_place(layout: SweepLayout, merged: MergedSweep, role: Role) -> Plan:
+    """A video of a place in the ranking, called after it: ``videos/best.mp4``."""
+    run = choose_by_role(layout, merged, role)
+    return Plan(
+        label=f"{role} ({run.name})",
+        title=f"{run.role}\n{run.name}",
+        runs=(run,),
+        target=layout.videos / role,
+        inputs=(run.results, merged.path),  # other runs decide which one it is
+    )
+
+
+def plan_comparison(layout: SweepLayout, merged: MergedSweep, names: Sequence[str]) -> Plan:
+    """A video of two runs below their common target.
+
+    Raises:
+        UsageError: a name means no run or several, or both mean the same run.
+    """
+    first, second = runs = tuple(choose_one(layout, merged, given) for given in names)
+    if first.results.resolve() == second.results.resolve():
+        raise UsageError(
+            f"--compare {' '.join(names)}: both are {first.name}. Give two different runs"
+        )
+    keys = [given if run.role else run.name for given, run in zip(names, runs, strict=True)]
+    titles = [f"{run.role}: {run.name}" if run.role else run.name for run in runs]
+    ranked = [merged.path] if first.role or second.role else []
+    return Plan(
+        label=f"comparison of {first.name} and {second.name}",
+        title="A   {}\nB   {}".format(*titles),
+        runs=runs,
+        target=layout.videos / "compare" / "_and_".join(keys).replace("/", "-").replace(": ", "-"),
+        inputs=(first.results, second.results, *ranked),
+    )
+
+
+def plan_zoom(layout: SweepLayout, merged: MergedSweep, text: str) -> Plan:
+    """The best run, by the order of `order_runs`, that has a network and ``text`` in its name.
+
+    Raises:
+        UsageError: no run has such a name.
+        UserError: none of those that have it has a network.
+    """
+    asked = {run.name: run for run in choose_by_text(layout, merged, text)}
+    ordered = list(order_runs(merged.readable)["name"])
+    models = {name: layout.run(name).model for name in ordered if name in asked}
+    found = next((name for name, model in models.items() if model.is_file()), None)
+    if found is None:
+        raise UserError(
+            f"{layout.root}: none of {len(models)} runs has its network (model.pt). It is written "
+            "when a run ends; runs that diverged may have none"
+        )
+    best = len(ordered) > 1 and found == ordered[0]
+    role = f"the best of {len(ordered)} by {RANKED_BY}" if best else "one run"
+    inputs = (models[found], asked[found].results, *([merged.path] if best else []))
+    title = f"zoom into {role}\n{found}"
+    return Plan(found, title, (asked[found],), layout.videos / "zoom" / found, inputs)
+
+
+def plan_zoom_of_run(run: RunLayout) -> Plan:
+    """The zoom into a run by itself; the video goes into its directory.
+
+    Raises:
+        UserError: its network or its results are missing.
+    """
+    inputs = (run.model, run.results)
+    for path in inputs:
+        if not path.is_file():
+            raise UserError(
+                f"{path}: missing. It is written when a run ends; one that diverged may have no "
+                "network"
+            )
+    name = run.root.name
+    choice = Choice(name, run.results)
+    return Plan(name, f"zoom into one run\n{name}", (choice,), run.root / "zoom", inputs)

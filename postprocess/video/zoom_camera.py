@@ -78,15 +78,13 @@ def find_detail(gradient: np.ndarray, scale: float) -> tuple[float, float]:
         scale: Magnification that the region is for.
     """
     sides = [max(1, round(side / scale)) for side in gradient.shape]
-    detail = uniform_filter(np.square(gradient, dtype=float), sides, mode="constant")
-    # only regions that lie inside the image
-    inside = tuple(
-        slice(side // 2, length - (side - 1) // 2)
-        for side, length in zip(sides, gradient.shape, strict=True)
+    # at each pixel the mean of the region that begins there
+    detail = uniform_filter(
+        np.square(gradient, dtype=float),
+        sides,
+        mode="constant",
+        origin=[-(side // 2) for side in sides],
     )
-    found = np.unravel_index(np.argmax(detail[inside]), detail[inside].shape)
-    y, x = (
-        int(place) + part.start + (0.0 if side % 2 == 0 else 0.5)
-        for place, part, side in zip(found, inside, sides, strict=True)
-    )
-    return x, y
+    inside = detail[: len(gradient) - sides[0] + 1, : len(gradient[0]) - sides[1] + 1]
+    y, x = np.unravel_index(np.argmax(inside), inside.shape)
+    return x + sides[1] / 2, y + sides[0] / 2

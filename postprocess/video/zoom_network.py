@@ -39,9 +39,7 @@ class ZoomNetwork:
             )
         sequence = SEQUENCES[self._trained.config.training.protocol]
         x, y = sequence.pixel_coordinates(shape)
-        self._places = (np.arange(shape[0]) + 0.5, y), (np.arange(shape[1]) + 0.5, x)
-        data = self._trained.config.data
-        self.sigmas = (data.sigma_start, data.sigma_end)  # px, of the first and the last frame
+        self._lines = y, x  # of the pixels, as the network takes them
 
     def time(self, view: View) -> float:
         """Network time of a view."""
@@ -50,18 +48,15 @@ class ZoomNetwork:
 
     def pictures(
         self, view: View, size: tuple[int, int], quantities: tuple[Quantity, ...]
-    ) -> dict[Quantity, np.ndarray]:
+    ) -> list[np.ndarray]:
         """What the network says in the window of ``view``: the gradient as its magnitude.
 
         It is sampled at least once a pixel of the image, as densely as that takes, and enlarged
         smoothly to ``size``: rows and columns of the panel.
         """
-        rows, columns = _samples(view, size)
-        y, x = (
-            _line(places, *known)
-            for places, known in zip(view.positions(rows, columns), self._places, strict=True)
-        )
-        row, column = np.meshgrid(y, x, indexing="ij")
+        shape = _samples(view, size)
+        places = zip(view.positions(*shape), self._lines, strict=True)
+        row, column = np.meshgrid(*(_extend(line, place) for place, line in places), indexing="ij")
         time = np.full(row.size, self.time(view))
         fields = self._trained.at(np.stack([column.ravel(), row.ravel(), time], axis=-1))
         found: dict[Quantity, np.ndarray] = {
@@ -70,25 +65,24 @@ class ZoomNetwork:
             "laplacian": fields.laplacian,
             "time_derivative": fields.time_derivative,
         }
-        return {q: _enlarge(found[q].reshape(rows, columns), size) for q in quantities}
+        return [_enlarge(found[quantity].reshape(shape), size) for quantity in quantities]
 
 
 def _samples(view: View, size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of a grid with a sample a pixel or more; never finer than the panel."""
-    longer = max(view.height, view.width)
-    density = max(1.0, _FEWEST / longer)
+    sides = view.height, view.width
+    density = max(1.0, _FEWEST / max(sides))
     rows, columns = (
-        min(math.ceil(side * density), most)
-        for side, most in zip((view.height, view.width), size, strict=True)
+        min(math.ceil(side * density), most) for side, most in zip(sides, size, strict=True)
     )
     return rows, columns
 
 
-def _line(places: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Coordinates of ``places``; evenly spaced pixels also fix them beyond the outermost centre."""
-    step = (values[-1] - values[0]) / (known[-1] - known[0]) if len(known) > 1 else 0.0
-    line: np.ndarray = values[0] + (places - known[0]) * step
-    return line
+def _extend(line: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Coordinates of ``places``, px; evenly spaced pixels also fix them beyond the outermost."""
+    step = (line[-1] - line[0]) / max(1, len(line) - 1)
+    extended: np.ndarray = line[0] + (places - 0.5) * step
+    return extended
 
 
 def _enlarge(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:

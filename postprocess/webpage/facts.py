@@ -5,50 +5,31 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from inr.results import ResultsError, open_run, read_attribute
-from inr.storage.attempts import Attempt, read_attempts
+from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.run_reader import READABLE, account
 from postprocess.webpage.wording import duration, number
 
-_SECONDS_PER_HOUR = 3600.0
 _DIVERGED = "the loss became NaN or infinite; last measured at step {:.0f}"
 
 Facts = list[tuple[str, str]]  # what, and its value
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A run without (finite) results."""
-
-    name: str
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the results come from."""
-
-    facts: Facts
-    sweep_file: str  # text of sweep.yaml, or ""
-
-
-def find_problems(runs: pd.DataFrame) -> list[Problem]:
-    """Every run that is not complete, and why."""
+def find_problems(runs: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Every run that is not complete: name, status, and why."""
     return [
-        Problem(run["name"], run["status"], run["reason"] or _DIVERGED.format(run["step"]))
+        (run["name"], run["status"], run["reason"] or _DIVERGED.format(run["step"]))
         for run in runs[runs["status"] != "complete"].to_dict("records")
     ]
 
 
-def cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
+def find_cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
     """What all attempts at all runs used.
 
     CPU hours are those that the tasks were given: wall time x cores. Runs that were trained as
@@ -62,54 +43,39 @@ def cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
         facts.append(("training of all runs", duration(training.sum())))
     if not attempts:
         return facts  # results that were copied without their attempts
+    counts = Counter(a.status.replace("_", " ") or "not ended" for a in attempts).most_common()
+    statuses = ", ".join(f"{count} {status}" for status, count in counts)
     used = account(attempts)
-    facts.append(("attempts", f"{len(attempts)} ({_counts(a.status for a in attempts)})"))
-    facts.append(("CPU hours", number(_cpu_hours(attempts))))
-    if used["gpu_hours"]:
-        facts.append(("GPU hours", number(float(used["gpu_hours"]))))
-    facts.append(("CPU efficiency", _percent(float(used["cpu_efficiency"]))))
-    return facts
+    gpu_hours, efficiency = float(used["gpu_hours"]), float(used["cpu_efficiency"])
+    facts += [
+        ("attempts", f"{len(attempts)} ({statuses})"),
+        ("CPU hours", number(sum(a.wall_seconds * a.cpus / a.members for a in attempts) / 3600)),
+        ("GPU hours", number(gpu_hours) if gpu_hours else ""),
+        ("CPU efficiency", f"{efficiency:.0%}" if math.isfinite(efficiency) else "not known"),
+    ]
+    return [(what, value) for what, value in facts if value]
 
 
-def _cpu_hours(attempts: Sequence[Attempt]) -> float:
-    return sum(a.wall_seconds * a.cpus / a.members for a in attempts) / _SECONDS_PER_HOUR
-
-
-def _counts(statuses: Iterable[str]) -> str:
-    counts = Counter(status.replace("_", " ") or "not ended" for status in statuses)
-    return ", ".join(f"{count} {status}" for status, count in counts.most_common())
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if math.isfinite(share) else "not known"
-
-
-def provenance(layout: SweepLayout, runs: pd.DataFrame) -> Provenance:
-    """With which code, packages and machines the runs were made, and what was asked for."""
+def find_provenance(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
+    """With which code, packages and machines the runs were made."""
     made: list[dict[str, Any]] = []
     for results in runs.loc[runs["status"].isin(READABLE), "results"]:
         try:
             with open_run(layout.root / results) as file:
-                made.append({n: read_attribute(file, n) for n in ("code_version", "created")})
-                made[-1]["versions"] = json.loads(read_attribute(file, "versions"))
+                says = {n: read_attribute(file, n) for n in ("code_version", "created", "versions")}
+                made.append(says | {"versions": json.loads(says["versions"])})
         except ResultsError:
             continue  # changed since it was merged
     created = sorted(str(run["created"]).replace("+00:00", " UTC") for run in made)
+    packages = dict.fromkeys(package for run in made for package in run["versions"])
     facts = [
         ("code version", _distinct(run["code_version"] for run in made)),
         ("runs started", " to ".join(dict.fromkeys([*created[:1], *created[-1:]]))),
         ("machines", _distinct(runs["host"])),
         ("devices", _distinct(runs["device"])),
+        *((p, _distinct(run["versions"].get(p, "") for run in made)) for p in packages),
     ]
-    facts += [
-        (package, _distinct(run["versions"].get(package, "") for run in made))
-        for package in dict.fromkeys(name for run in made for name in run["versions"])
-    ]
-    try:
-        sweep_file = layout.specification.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        sweep_file = ""
-    return Provenance([(what, value) for what, value in facts if value], sweep_file)
+    return [(what, value) for what, value in facts if value]
 
 
 def _distinct(values: Iterable[str]) -> str:

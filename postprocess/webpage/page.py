@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mimetypes
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -15,11 +16,11 @@ from inr.files import write_text
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import source
 from postprocess.dataset.read import MergedSweep
-from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, PSNR, Ranking, rank
+from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, PSNR, rank
 from postprocess.webpage import wording
-from postprocess.webpage.facts import cost, find_problems, provenance
-from postprocess.webpage.featured_videos import find_highlights
-from postprocess.webpage.media import Media, files
+from postprocess.webpage.facts import find_cost, find_problems, find_provenance
+from postprocess.webpage.figures import find_figures
+from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _HEAD = 4096  # bytes of the page in which it says what it was made from
@@ -43,18 +44,71 @@ def write_report(layout: SweepLayout, merged: MergedSweep, *, embed: bool, force
     if not force and _is_current(layout.report, inputs):
         return False
     try:
-        page = render(layout, merged, Media(layout, embed), inputs)
+        page = _render(layout, merged, embed, inputs)
     except OSError as error:
         raise UserError(f"the report cannot be made: {describe_os_error(error)}") from error
     write_text(layout.report, page)
     return True
 
 
-def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) -> str:
-    """The report as HTML, marked with what it is made from.
+def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) -> str:
+    """The report as HTML, marked with what it is made from."""
+    style, script = (
+        _TEMPLATES.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
+    )
+    runs = merged.runs
+    ranking = rank(runs)
+    merged_at = merged.path.stat().st_mtime_ns
+    figures = find_figures(layout)
+    drawn_at = [picture.path.stat().st_mtime_ns for group in figures.values() for picture in group]
+    videos = find_videos(layout, ranking)
+    clips = choose_clips(ranking, videos, find_highlights(layout, merged))
+    try:
+        sweep_file = layout.specification.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        sweep_file = ""
+    return (
+        _environment(layout.root, embed)
+        .get_template("report.html")
+        .render(
+            inputs=inputs,
+            style=style,
+            script=script,
+            policy=_content_policy(style, script),
+            embed=embed,
+            sweep=merged.sweep,
+            varied=wording.what_varied(ranking),
+            ended=wording.how_it_went(runs),
+            scale=wording.same_in_all(runs),
+            awards=wording.awards(ranking),
+            caveats=wording.caveats(ranking),
+            ranking=ranking,
+            scores=(OVERALL, *ERRORS, HELDOUT, PSNR),
+            figures=figures,
+            outdated=any(time < merged_at for time in drawn_at),
+            clips=clips,
+            videos=videos,
+            more_videos=set(videos) - {clip.name for clip in clips},
+            problems=find_problems(runs),
+            cost=find_cost(layout, runs),
+            provenance=find_provenance(layout, runs),
+            sweep_file=sweep_file,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=str(source()),
+        )
+    )
 
-    Raises `OSError` if a figure or video cannot be read.
-    """
+
+def _environment(root: Path, embed: bool) -> Environment:
+    """Templates for a page in the directory ``root``."""
+
+    def url(path: Path) -> str:
+        """A link relative to the page, or the content of the file as a ``data:`` URL."""
+        if not embed:
+            return quote(path.relative_to(root).as_posix())
+        kind, _ = mimetypes.guess_type(path.name)
+        return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -62,64 +116,9 @@ def render(layout: SweepLayout, merged: MergedSweep, media: Media, inputs: str) 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": wording.number,
-        "interval": wording.interval,
-        "duration": wording.duration,
-        "short": wording.short,
-        "heading": wording.heading,
-    }
-    ranking = rank(merged.runs)
-    style, script = (
-        _TEMPLATES.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
-    )
-    return environment.get_template("report.html").render(
-        inputs=inputs,
-        style=style,
-        script=script,
-        policy=_content_policy(style, script),
-        sweep=merged.sweep,
-        media=media,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=str(source()),
-        **_results(merged, ranking),
-        **_media(layout, merged, media, ranking),
-        problems=find_problems(merged.runs),
-        cost=cost(layout, merged.runs),
-        provenance=provenance(layout, merged.runs),
-    )
-
-
-def _results(merged: MergedSweep, ranking: Ranking) -> dict[str, Any]:
-    """What the answer and the ranking show."""
-    return {
-        "ranking": ranking,
-        "scores": (OVERALL, *ERRORS, HELDOUT, PSNR),
-        "awards": wording.awards(ranking),
-        "caveats": wording.caveats(ranking),
-        "varied": wording.what_varied(ranking),
-        "ended": wording.how_it_went(merged.runs),
-        "scale": wording.same_in_all(merged.runs),
-    }
-
-
-def _media(
-    layout: SweepLayout, merged: MergedSweep, media: Media, ranking: Ranking
-) -> dict[str, Any]:
-    """Figures and videos, and the links to the videos that have no player of their own."""
-    figures = [path for path in files(layout) if path.suffix == ".png"]
-    due = merged.path.stat().st_mtime_ns
-    videos = media.videos(ranking)
-    clips = media.clips(ranking, videos, find_highlights(layout, merged))
-    players = {clip.name for clip in clips}
-    return {
-        "figures": media.figures(),
-        "outdated": any(path.stat().st_mtime_ns < due for path in figures),
-        "clips": clips,
-        "videos": {} if media.embed else {name: media.url(path) for name, path in videos.items()},
-        "video_count": len(videos),
-        "more_videos": any(name not in players for name in videos),
-    }
+    words = (wording.number, wording.interval, wording.duration, wording.short, wording.heading)
+    environment.filters |= {filter_.__name__: filter_ for filter_ in (*words, url)}
+    return environment
 
 
 def _content_policy(style: str, script: str) -> str:
@@ -138,8 +137,9 @@ def _hash(text: str) -> str:
 
 def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
     """Identify everything that a report is made from."""
-    templates = sorted(_TEMPLATES.iterdir())
-    sources = [merged.path, layout.specification, *files(layout), *templates]
+    figures = [*layout.figures.glob("*.png"), *layout.figures.glob("*.pdf")]
+    shown = sorted([*figures, *layout.videos.rglob("*.mp4")])
+    sources = [merged.path, layout.specification, *shown, *sorted(_TEMPLATES.iterdir())]
     states = [
         f"{path.name} {status.st_size} {status.st_mtime_ns}"
         for path in sources

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
 import pandas as pd
 
 from postprocess.stats.factors import Axis
@@ -32,7 +31,6 @@ class Award:
     title: str
     setting: list[str]  # in parts, see `describe`
     error: str
-    heldout: str  # its error over all where nothing was trained
     margin: str  # how it compares with the next best
 
 
@@ -57,6 +55,11 @@ def interval(estimate: Estimate) -> str:
     """``0.01 to 0.02``, or nothing where there is no estimate, or one value alone."""
     known = math.isfinite(estimate.middle) and estimate.finite > 1
     return f"{number(estimate.low)} to {number(estimate.high)}" if known else ""
+
+
+def capitalize(text: str) -> str:
+    """``text`` with a capital letter in front, and as it is otherwise."""
+    return text[:1].upper() + text[1:]
 
 
 def short(label: str) -> str:
@@ -107,14 +110,14 @@ def same_in_all(runs: pd.DataFrame) -> str:
     """One sentence on the scale of the runs, from the settings that do not vary."""
     phrases = (
         ("image {}", "data.image"),
-        ("{} px", "data.size"),
-        ("{} frames", "data.frames"),
-        ("{} hidden layers", "model.depth"),
-        ("{} units each", "model.width"),
-        ("{} optimiser steps", "training.steps"),
+        ("{:,} px", "data.size"),
+        ("{:,} frames", "data.frames"),
+        ("{:,} hidden layers", "model.depth"),
+        ("{:,} units each", "model.width"),
+        ("{:,} optimiser steps", "training.steps"),
     )
     parts = [
-        phrase.format(_thousands(runs[column].iloc[0]))
+        phrase.format(runs[column].iloc[0])
         for phrase, column in phrases
         if column in runs and runs[column].nunique() == 1
     ]
@@ -123,21 +126,16 @@ def same_in_all(runs: pd.DataFrame) -> str:
 
 def awards(ranking: Ranking) -> list[Award]:
     """The best setting over all and of each quantity; without scores that no run has."""
-    found = []
-    for score in AWARDS:
-        ordered = ranking.ordered(score)
-        if ordered:
-            best = ordered[0]
-            found.append(
-                Award(
-                    title=score.label,
-                    setting=describe(best, ranking.variation.axes),
-                    error=_with_range(best.estimates[score.column]),
-                    heldout=_with_range(best.estimates[HELDOUT.column]),
-                    margin=_margin(score, ordered),
-                )
-            )
-    return found
+    return [
+        Award(
+            title=score.label,
+            setting=describe(ordered[0], ranking.variation.axes),
+            error=_with_range(ordered[0].estimates[score.column]),
+            margin=_margin(score, ordered),
+        )
+        for score in AWARDS
+        if (ordered := ranking.ordered(score))
+    ]
 
 
 def caveats(ranking: Ranking) -> list[str]:
@@ -214,7 +212,3 @@ def _with_range(estimate: Estimate) -> str:
 
 def _join(parts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-def _thousands(value: object) -> str:
-    return f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)

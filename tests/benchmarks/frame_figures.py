@@ -15,8 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from postprocess.dataset.run_frames import PARTS, Column, RunFrames, blur
-from postprocess.video.blitting import fractions
-from postprocess.video.canvas import Layout
+from postprocess.video.canvas import Layout, fractions
 
 _DPI = 100
 _ROUNDING = 6  # of 255: no colour table has larger steps

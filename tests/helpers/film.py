@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -19,3 +20,11 @@ def decode(path: Path) -> np.ndarray:
     command = [*source, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     data = subprocess.run(command, capture_output=True, check=True).stdout
     return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
+
+
+def details(path: Path) -> dict[str, Any]:
+    """What ffmpeg says of a video, with the number of its ``frames``."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    meta = next(reader)
+    reader.close()
+    return meta | {"frames": imageio_ffmpeg.count_frames_and_secs(str(path))[0]}

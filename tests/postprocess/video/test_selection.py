@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -14,41 +13,22 @@ from inr.results import open_run
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.dataset.run_frames import RunFrames
-from postprocess.stats.ranking import rank
-from postprocess.video.canvas import Canvas, Layout
-from postprocess.video.plans import MOST_RUNS, plan_comparison, plan_selection
-from postprocess.video.selection import choose_by_role, choose_one
-from postprocess.webpage.featured_videos import find_highlights
-from postprocess.webpage.media import Media
+from postprocess.video.run_video import BETWEEN, ERROR, draw_frames, lay_out
+from postprocess.video.selection import (
+    MOST_RUNS,
+    choose_by_role,
+    choose_one,
+    plan_comparison,
+    plan_selection,
+)
 from tests.helpers.film import decode
+from tests.helpers.ranked import BEST, MEDIAN, RATES, SHAPE, SMALL, WORST, write_ranked
 from tests.helpers.synthetic import call, grid, make_config, write_run, write_sweep
-
-SHAPE = (12, 12)
-SMALL = {"data__size": [12], "data__frames": [2]}
-RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]
-BEST, MEDIAN, WORST = (f"1_0_0_0/sine_uniform_{rate}" for rate in ("3e-4", "3e-5", "1e-4"))
-
-
-def set_errors(layout: SweepLayout) -> None:
-    """Final errors whose mean logarithms are far apart: 1e-4 is the worst, for it diverged."""
-    errors = {"1e-5": 1e-1, "3e-5": 1e-2, "1e-4": np.nan, "3e-4": 1e-4, "1e-3": 1e-3}
-    for path in layout.runs.rglob("run.h5"):
-        rate = path.parent.name.rpartition("_")[2]
-        with h5py.File(path, "r+") as file:
-            for quantity in QUANTITIES:
-                file[f"series/nmse_{quantity}"][-1] = errors[rate]
-            if rate == "1e-4":
-                del file.attrs["status"]
-                file.attrs.create("status", b"diverged", dtype=h5py.string_dtype("utf-8", 8))
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> SweepLayout:
-    layout = write_sweep(
-        tmp_path / "sweep", grid(training__learning_rate=RATES, **SMALL), shape=SHAPE
-    )
-    set_errors(layout)
-    return layout
+    return write_ranked(tmp_path / "sweep")
 
 
 def test_places_follow_the_mean_log_error_and_a_diverged_run_is_the_worst(
@@ -71,11 +51,11 @@ def test_chosen_runs_are_filmed_under_their_place(
     assert call("videos", *command) == 0
     assert sorted(path.name for path in sweep.videos.rglob("*.*")) == ["best.mp4", "worst.mp4"]
     best = sweep.videos / "best.mp4"
-    layout = Layout.for_image(SHAPE, lines=2)
+    layout = lay_out(SHAPE, lines=2)
     pictures = decode(best)
     assert pictures.shape == (2, layout.size[1], layout.size[0], 3)
     with open_run(sweep.run(BEST).results) as file:
-        drawn = next(Canvas(RunFrames(file), f"x\n{BEST}", (0.7, 4.0)).draw())
+        drawn = next(draw_frames([RunFrames(file)], f"x\n{BEST}"))
     box = layout.panel(0, 1)
     difference = pictures[0][box].astype(float) - drawn[box][..., :3]
     assert np.abs(difference).mean() < 3  # what compression loses
@@ -110,25 +90,24 @@ def test_two_runs_stand_below_their_common_target(sweep: SweepLayout) -> None:
     assert call("videos", *command) == 0
     (path,) = (sweep.videos / "compare").iterdir()
     assert path.name == f"{BEST}_and_{MEDIAN}.mp4".replace("/", "-")
-    layout = Layout.for_image(SHAPE, networks=2, lines=2)
+    layout = lay_out(SHAPE, networks=2, lines=2)
     pictures = decode(path)
     assert pictures.shape == (2, layout.size[1], layout.size[0], 3)
     target, first, second = (pictures[0][layout.panel(0, row)].astype(float) for row in range(3))
     assert np.abs(target - first).mean() < 1
     assert (second > 250).all()  # beyond the upper end of the target's scale
     with open_run(sweep.run(BEST).results) as one, open_run(sweep.run(MEDIAN).results) as other:
-        canvas = Canvas(RunFrames(one), "a\nb", (0.7, 4.0), RunFrames(other))
-        drawn = next(canvas.draw())
-    assert canvas.size == layout.size
+        drawn = next(draw_frames([RunFrames(one), RunFrames(other)], "a\nb"))
+    assert drawn.shape[1::-1] == layout.size
     np.testing.assert_array_equal(drawn[layout.panel(0, 0)], drawn[layout.panel(0, 1)])
 
 
 def test_errors_stand_below_each_network_and_do_not_touch_the_next(sweep: SweepLayout) -> None:
-    layout = Layout.for_image(SHAPE, networks=2, lines=2)
+    layout = lay_out(SHAPE, networks=2, lines=2)
     ends = [layout.panel(0, row)[0].stop for row in range(3)]
     starts = [layout.panel(0, row)[0].start for row in range(3)]
-    assert starts[1] - ends[0] == layout.between
-    assert starts[2] - ends[1] == layout.bar_top - ends[2] == layout.error
+    assert starts[1] - ends[0] == BETWEEN
+    assert starts[2] - ends[1] == layout.bar.start - ends[2] == ERROR
 
 
 def test_runs_of_other_sweeps_are_given_by_file(sweep: SweepLayout, tmp_path: Path) -> None:
@@ -186,58 +165,3 @@ def test_one_run_is_filmed_and_compared_with_nothing(
     assert "wrote 1 file" in capsys.readouterr().out
     assert call(*command) == 2
     assert "Give two different runs" in capsys.readouterr().err
-
-
-def touch(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"video")
-    return path
-
-
-def test_the_report_shows_what_tells_of_the_whole_sweep_first(sweep: SweepLayout) -> None:
-    merged = ensure_merged(sweep)
-    assert find_highlights(sweep, merged) == []
-    paths = [
-        touch(sweep.videos / name)
-        for name in (
-            "best.mp4", "median.mp4", "worst.mp4", "compare/best_and_worst.mp4",
-            f"zoom/{MEDIAN}.mp4",
-        )
-    ]  # fmt: skip
-    touch(sweep.videos / f"zoom/{WORST}.mp4")
-    for name in (BEST, MEDIAN, "1_0_0_0/sine_uniform_1e-3"):
-        touch(sweep.videos / f"{name}.mp4")
-    highlights = find_highlights(sweep, merged)
-    assert [highlight.path for highlight in highlights] == paths
-    assert highlights[0].title == "Best of 5 by mean log error"
-    assert highlights[0].caption == "Error over all 1.00e-4"
-    media, ranking = Media(sweep, embed=False), rank(merged.runs)
-    clips = media.clips(ranking, media.videos(ranking), highlights)
-    assert [clip.name for clip in clips] == [
-        BEST, MEDIAN, WORST, f"{BEST}, {WORST}", MEDIAN, "1_0_0_0/sine_uniform_1e-3",
-    ]  # fmt: skip
-    assert media.url(clips[0].path) == "videos/best.mp4"
-    assert clips[-1].title == "Rank 2"
-
-
-def outdated(sweep: SweepLayout) -> None:
-    call("merge", sweep.root, "--force")
-
-
-def elsewhere(sweep: SweepLayout) -> None:
-    outside = touch(sweep.root.parent / "outside.mp4")
-    for path in sweep.videos.rglob("*.mp4"):
-        path.unlink()
-        path.symlink_to(outside)
-
-
-@pytest.mark.parametrize("spoil", [outdated, elsewhere])
-def test_a_video_that_may_tell_untruths_is_not_shown(
-    sweep: SweepLayout, spoil: Callable[[SweepLayout], None]
-) -> None:
-    ensure_merged(sweep)
-    touch(sweep.videos / "best.mp4")
-    touch(sweep.videos / "compare/best_and_worst.mp4")
-    assert len(find_highlights(sweep, ensure_merged(sweep))) == 2
-    spoil(sweep)
-    assert find_highlights(sweep, ensure_merged(sweep)) == []

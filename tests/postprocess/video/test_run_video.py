@@ -6,20 +6,16 @@ from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
-import imageio_ffmpeg
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import to_rgb
 
-from inr.errors import UserError
 from inr.results import ResultsError, open_run
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.run_frames import RunFrames, blur
-from postprocess.video.canvas import Canvas, Layout
-from postprocess.video.encoder import encode
-from postprocess.video.rasterize import BAD, ColorTable, Resampler
+from postprocess.video.canvas import BAD
+from postprocess.video.run_video import draw_frames, lay_out
+from tests.helpers.film import details
 from tests.helpers.synthetic import call, grid, make_config, write_run, write_sweep
 
 FRAMES = {"data__frames": [3], "data__size": [16]}
@@ -31,13 +27,6 @@ def sweep(tmp_path: Path) -> SweepLayout:
     return write_sweep(
         tmp_path / "sweep", grid(model__activation=["sine", "elu"], **FRAMES), shape=(12, 16)
     )
-
-
-def details(path: Path) -> dict:
-    reader = imageio_ffmpeg.read_frames(str(path))
-    meta = next(reader)
-    reader.close()
-    return meta | {"frames": imageio_ffmpeg.count_frames_and_secs(str(path))[0]}
 
 
 def test_videos_play_in_browsers_and_are_made_once(sweep, capsys):
@@ -74,10 +63,9 @@ def test_pictures_show_target_above_network_on_one_scale(tmp_path):
         file["frames/gradient/prediction"][:] = 0.0  # and a flat one
     with open_run(tmp_path / "run.h5") as file:
         frames = RunFrames(file)
-        canvas = Canvas(frames, "name", (0.7, 4.0))
-        pictures = [picture.copy() for picture in canvas.draw()]
+        pictures = [picture.copy() for picture in draw_frames([frames], "name")]
         errors = {c.quantity: frames.error(c, 0) for c in frames.columns}
-    layout = Layout.for_image((16, 16))
+    layout = lay_out((16, 16))
     assert pictures[0].shape == (layout.size[1], layout.size[0], 4)
     for picture in pictures:
         above, below = (picture[layout.panel(0, row)] for row in (0, 1))
@@ -115,10 +103,10 @@ def test_frames_that_are_not_finite_have_a_colour_of_their_own(tmp_path):
     with h5py.File(tmp_path / "run.h5", "r+") as file:
         file["frames/laplacian/prediction"][-1] = np.inf
     with open_run(tmp_path / "run.h5") as file:
-        *_, last = Canvas(RunFrames(file), "name", (0.7, 4.0)).draw()
+        *_, last = draw_frames([RunFrames(file)], "name")
         bad = np.round(np.array(to_rgb(BAD)) * 255)
         for column in range(4):
-            box = last[Layout.for_image((16, 16)).panel(column, 1)]
+            box = last[lay_out((16, 16)).panel(column, 1)]
             assert (box[..., :3] == bad).all()
 
 
@@ -129,15 +117,6 @@ def test_a_target_that_is_not_finite_is_refused(tmp_path):
     with pytest.raises(ResultsError, match="target is not finite"):  # noqa: SIM117
         with open_run(tmp_path / "run.h5") as file:
             RunFrames(file)
-
-
-@pytest.mark.parametrize("shape", [(12, 12), (11, 40), (40, 11), (13, 200), (200, 13)])
-def test_layout_adapts_to_the_image(shape):
-    layout = Layout.for_image(shape)
-    width, height = layout.size
-    assert width % 2 == height % 2 == 0
-    assert 700 <= width <= 1400
-    assert 300 <= height <= 1200
 
 
 def test_blur_is_linear_in_diffusion_time():
@@ -179,48 +158,10 @@ def test_impossible_frame_rates_are_refused(sweep, capsys, fps):
     assert fps in capsys.readouterr().err
 
 
-def test_a_failure_of_ffmpeg_is_reported(tmp_path):
-    frames = [np.zeros((16, 16, 4), np.uint8)] * 2
-    with pytest.raises(UserError, match="ffmpeg failed"):
-        encode(frames, (16, 16), 2, 4.0, {"mp4": tmp_path / "no" / "such.mp4"})
-
-
-def test_a_long_gif_is_thinned_but_takes_as_long(tmp_path):
-    frames = (np.full((16, 16, 4), i % 256, np.uint8) for i in range(400))
-    encode(frames, (16, 16), 400, 20.0, {"gif": tmp_path / "long.gif"})
-    found = details(tmp_path / "long.gif")
-    assert found["frames"] <= 150
-    assert found["duration"] == pytest.approx(20 + 1, abs=0.5)
-
-
-@pytest.mark.parametrize("size", [(12, 20), (13, 31), (4, 7), (3, 2)])
-def test_panels_show_the_mean_of_the_area_that_each_pixel_covers(size):
-    picture = np.random.default_rng(0).random((4, 7)).astype(np.float32)
-    rows, columns = size
-    fine = np.kron(picture, np.ones((rows, columns)))  # every border is one of this grid
-    expected = fine.reshape(rows, 4, columns, 7).mean(axis=(1, 3))
-    np.testing.assert_allclose(Resampler((4, 7), size)(picture), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_spoils_only_the_pixels_that_it_touches(bad):
-    picture = np.zeros((4, 4), np.float32)
-    picture[1, 2] = bad
-    shown = Resampler((4, 4), (8, 8))(picture)
-    assert not np.isfinite(shown[2:4, 4:6]).any()
-    shown[2:4, 4:6] = 0
-    assert (shown == 0).all()
-
-
-@pytest.mark.parametrize("name", ["gray", "viridis", "RdBu_r"])
-def test_colours_are_those_of_matplotlib(name):
-    picture = np.linspace(-3, 3, 601, dtype=np.float32).reshape(1, -1)
-    picture[0, :3] = np.nan, np.inf, -np.inf
-    mappable = ScalarMappable(Normalize(-2, 2), mpl.colormaps[name].with_extremes(bad=BAD))
-    expected = mappable.to_rgba(np.ma.masked_invalid(picture), bytes=True)
-    np.testing.assert_array_equal(ColorTable(name, -2.0, 2.0)(picture), expected)
-
-
-def test_a_scale_without_extent_shows_its_first_colour():
-    pixels = ColorTable("gray", 0.5, 0.5)(np.full((2, 2), 0.5))
-    assert (pixels == [0, 0, 0, 255]).all()
+@pytest.mark.parametrize("shape", [(12, 12), (11, 40), (40, 11), (13, 200), (200, 13)])
+def test_layout_adapts_to_the_image(shape):
+    layout = lay_out(shape)
+    width, height = layout.size
+    assert width % 2 == height % 2 == 0
+    assert 700 <= width <= 1400
+    assert 300 <= height <= 1200

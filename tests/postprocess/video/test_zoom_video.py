@@ -23,8 +23,8 @@ from inr.storage.paths import RunLayout, SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.video.selection import order_runs
 from postprocess.video.zoom_camera import View, find_detail, plan_views
-from postprocess.video.zoom_canvas import Layout
 from postprocess.video.zoom_network import ZoomNetwork
+from postprocess.video.zoom_video import lay_out
 from tests.helpers.film import decode
 from tests.helpers.synthetic import call, make_config, write_run, write_sweep
 
@@ -83,7 +83,7 @@ def test_left_are_the_pixels_and_right_is_the_network_between_them(run: RunLayou
     options = ("--times", "5", "--scale", "4", "--centre", "12", "8", "--fps", "5")
     assert call("zoom", run.root, *options) == 0
     pictures = decode(run.root / "zoom.mp4")
-    layout = Layout.for_image(SHAPE)
+    layout = lay_out(SHAPE)
     assert pictures.shape == (5 + 5, layout.size[1], layout.size[0], 3)  # a second of standstill
     assert layout.size[0] % 2 == layout.size[1] % 2 == 0
 
@@ -116,12 +116,13 @@ def test_network_is_asked_at_the_places_and_times_of_the_view(run: RunLayout) ->
     network = ZoomNetwork(run.model, SHAPE)
     view = View(x=3.0, y=2.0, width=6.0, height=4.0, scale=4.0, frame=0.5)
     assert network.time(view) == -0.5
-    found = network.pictures(view, (40, 60), ("value", "gradient", "laplacian"))
+    quantities = ("value", "gradient", "laplacian")
+    value, gradient, laplacian = network.pictures(view, (40, 60), quantities)
     columns = 3 + 6 * (np.arange(60) + 0.5) / 60
     expected = np.tile(SLOPE * x_of(columns) - 0.5 * PACE, (40, 1))
-    np.testing.assert_allclose(found["value"], expected, atol=1e-5)
-    np.testing.assert_allclose(found["gradient"], SLOPE, atol=1e-5)
-    np.testing.assert_allclose(found["laplacian"], 0, atol=1e-5)
+    np.testing.assert_allclose(value, expected, atol=1e-5)
+    np.testing.assert_allclose(gradient, SLOPE, atol=1e-5)
+    np.testing.assert_allclose(laplacian, 0, atol=1e-5)
 
 
 def test_runs_of_the_original_protocol_are_asked_in_their_own_coordinates(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_runs_of_the_original_protocol_are_asked_in_their_own_coordinates(tmp_pa
     write_network(tmp_path / "model.pt", config, (24, 24))
     network = ZoomNetwork(tmp_path / "model.pt", (24, 24))
     view = View(x=0.0, y=0.0, width=24.0, height=24.0, scale=1.0, frame=1.5)
-    found = network.pictures(view, (24, 24), ("value",))["value"]
+    (found,) = network.pictures(view, (24, 24), ("value",))
     time = np.mean(network._trained.times[1:3])
     # pixel centres lie on the ends of [-1, 1]
     np.testing.assert_allclose(found[0], SLOPE * np.linspace(-1, 1, 24) + PACE * time, atol=1e-5)

@@ -1,0 +1,140 @@
+"""The figures that a report shows, and what it says of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as imageio
+
+from inr.errors import UserError
+from inr.quantities import METRICS
+from inr.storage.paths import SweepLayout
+from postprocess.stats.loss_weightings import NAMES
+
+_ZOOM = 0.625  # CSS px of the page per px of a figure
+_COLUMN = 480  # CSS px of a column of pictures
+
+_ALL_ELSE = "All else equal; 0.5 says nothing."
+_CAPTIONS = {
+    "overview": (
+        "All four errors at the end of training",
+        "Best setting first. The dashed line is what predicting the mean gives.",
+    ),
+    "tradeoff": (
+        "Errors of the derivatives against that of the value",
+        "Does a good value mean good derivatives? A point for each run.",
+    ),
+    "heldout": (
+        "Between pixels and frames against on them",
+        "On the diagonal a network is as good where nothing was trained; above it, worse.",
+    ),
+    "weights_ranking": (
+        "Best weightings",
+        "The best on each error, with their ranks on the others.",
+    ),
+    "weights_ranks": (
+        "Rank of every weighting on each error",
+        "Does the best on the value fail on the gradient?",
+    ),
+    "weights_pareto": (
+        "Weightings that no other beats on both errors",
+        "The error of the value against that of each derivative.",
+    ),
+    "weights_influence": (
+        "Which weight matters for which error",
+        "Rank correlation; negative: more weight, less error.",
+    ),
+    "improvement": ("How probably one setting beats another", _ALL_ELSE),
+    **{
+        f"improvement_{quantity}": (
+            f"How probably one setting beats another on the {name} error",
+            _ALL_ELSE,
+        )
+        for quantity, name in NAMES.items()
+    },
+    "loss_shares": ("What the loss consists of", "Share of each term while training."),
+    "integrated_rate": (
+        "Errors against the learning rate summed over all steps",
+        "In steps at 1e-4: does a schedule do more than train less?",
+    ),
+    "curve_loss": (
+        "training loss",
+        "It depends on the weights of its terms: between weightings it ranks nothing.",
+    ),
+    "final_pde_residual": (
+        METRICS["pde_residual"].label,
+        "Small also for a network that hardly changes in time: read it beside the errors.",
+    ),
+    "curve_lr": ("learning rate", "As it was used, once for each schedule."),
+}
+_FIRST = "At a glance"
+_KINDS = (  # prefix of the name, heading, caption
+    ("curve_", "During training", "Against optimiser steps."),
+    ("final_", "At the end of training", "Every run, by the settings that vary."),
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure."""
+
+    title: str
+    caption: str
+    path: Path
+    width: int  # CSS px, so that texts have the same size in all of them
+    height: int
+
+    @property
+    def pdf(self) -> Path | None:
+        """The same as PDF, if it was drawn."""
+        path = self.path.with_suffix(".pdf")
+        return path if path.is_file() else None
+
+    @property
+    def wide(self) -> bool:
+        """Whether it would have to shrink to stand beside another one."""
+        return self.width > _COLUMN
+
+
+def find_figures(layout: SweepLayout) -> dict[str, list[Picture]]:
+    """All figures that were drawn, by the heading that they come under.
+
+    Raises:
+        UserError: one of them is no picture.
+    """
+    groups: dict[str, list[Picture]] = {_FIRST: [], **{heading: [] for _, heading, _ in _KINDS}}
+    for path in sorted(layout.figures.glob("*.png"), key=_importance):
+        heading, title, caption = _describe(path.stem)
+        height, width = (round(side * _ZOOM) for side in _size(path))
+        title = title[:1].upper() + title[1:]
+        groups[heading].append(Picture(title, caption, path, width, height))
+    return {heading: pictures for heading, pictures in groups.items() if pictures}
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Height and width, px."""
+    try:
+        height, width = imageio.improps(path, plugin="pillow").shape[:2]
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read as a picture. `python postprocess/figures.py --force` draws "
+            "it again"
+        ) from error
+    return height, width
+
+
+def _describe(stem: str) -> tuple[str, str, str]:
+    """Heading, title and caption of a figure."""
+    for prefix, heading, caption in _KINDS:
+        if stem.startswith(prefix):
+            name = stem.removeprefix(prefix)
+            label = METRICS[name].label if name in METRICS else name.replace("_", " ")
+            return heading, *_CAPTIONS.get(stem, (label, caption))
+    return _FIRST, *_CAPTIONS.get(stem, (stem.replace("_", " "), ""))
+
+
+def _importance(path: Path) -> tuple[int, str]:
+    """Figures by kind, then as the results contract lists what they show."""
+    known = [*_CAPTIONS, *(f"{prefix}{name}" for prefix, *_ in _KINDS for name in METRICS)]
+    return known.index(path.stem) if path.stem in known else len(known), path.stem

@@ -1,0 +1,121 @@
+"""The videos that a report shows: of the whole sweep first, then of single runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from inr.storage.paths import SweepLayout
+from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.run_reader import READABLE
+from postprocess.stats.ranking import AWARDS, OVERALL, Ranking, Setting, add_scores
+from postprocess.video.selection import ROLES, order_runs, plan_comparison, plan_selection
+from postprocess.webpage.wording import capitalize, describe, number
+
+_MOST_PLAYERS = 8  # up to here every video gets one
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video, and what it shows."""
+
+    name: str  # of the run, or of both
+    title: str  # why it is shown
+    caption: str
+    path: Path
+    whole_run: bool = True  # all that a video of the run itself would show
+
+
+def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Clip]:
+    """Videos that tell of the whole sweep: best, median and worst run, side by side, and a zoom.
+
+    Those that exist. One that ranks runs counts only if it was made since the last merge.
+    """
+    if merged.readable.empty:
+        return []
+    clips = []
+    errors = add_scores(merged.runs).set_index("name")[OVERALL.column]
+    for plan in plan_selection(layout, merged, ",".join(ROLES)):
+        if not plan.find_due(["mp4"]):
+            (run,) = plan.runs
+            caption = f"Error over all {number(errors[run.name])}"
+            clips.append(Clip(run.name, capitalize(run.role), caption, plan.output("mp4")))
+    if len(merged.readable) > 1:
+        plan = plan_comparison(layout, merged, ("best", "worst"))
+        if not plan.find_due(["mp4"]):
+            names = ", ".join(run.name for run in plan.runs)
+            caption = "The exact diffusion above, below it the best run (A) and the worst (B)"
+            path = plan.output("mp4")
+            clips.append(Clip(names, "Best and worst run", caption, path, whole_run=False))
+    for name in order_runs(merged.readable)["name"]:
+        path = layout.videos / "zoom" / f"{name}.mp4"
+        if path.is_file():
+            caption = (
+                "Zooming in while time runs to the last frame and back: pixels of the sequence on "
+                "the left, the network on the right; the value above, a derivative below"
+            )
+            title = "Between the pixels and between the frames"
+            clips.append(Clip(name, title, caption, path, whole_run=False))
+            break  # that of the best run that has one
+    return [clip for clip in clips if _is_inside(clip.path, layout)]
+
+
+def find_videos(layout: SweepLayout, ranking: Ranking) -> dict[str, Path]:
+    """The videos of all runs that have one, by name, best settings first."""
+    paths = {
+        name: layout.videos / f"{name}.mp4"
+        for setting in ranking.settings
+        for name in setting.runs.loc[setting.runs["status"].isin(READABLE), "name"]
+    }
+    return {n: path for n, path in paths.items() if path.is_file() and _is_inside(path, layout)}
+
+
+def _is_inside(path: Path, layout: SweepLayout) -> bool:
+    """Whether the file itself, where links lead, lies among the videos of the sweep."""
+    return path.resolve().is_relative_to(layout.videos.resolve())
+
+
+def choose_clips(
+    ranking: Ranking, videos: Mapping[str, Path], highlights: Sequence[Clip] = ()
+) -> list[Clip]:
+    """Videos to show: highlights, then all if they are few, or else those of chosen settings.
+
+    Args:
+        ranking: All settings.
+        videos: The videos of single runs, by name.
+        highlights: What is shown first; runs that it shows whole are not shown again.
+    """
+    chosen = _all if len(videos) <= _MOST_PLAYERS else _chosen
+    shown = {highlight.name for highlight in highlights if highlight.whole_run}
+    clips = [*highlights]
+    for setting, run, title in chosen(ranking):
+        if run["name"] in videos.keys() - shown:
+            words = ", ".join(describe(setting, ranking.variation.axes))
+            caption = f"{words}; error over all {number(run[OVERALL.column])}"
+            clips.append(Clip(run["name"], capitalize(title), caption, videos[run["name"]]))
+    return clips
+
+
+def _all(ranking: Ranking) -> Iterator[tuple[Setting, pd.Series, str]]:
+    """Every run, with its setting and its place."""
+    for place, setting in enumerate(ranking.settings, start=1):
+        for _, run in setting.runs.iterrows():
+            ranked = math.isfinite(run[OVERALL.column])
+            yield setting, run, f"rank {place}" if ranked else "diverged"
+
+
+def _chosen(ranking: Ranking) -> Iterator[tuple[Setting, pd.Series, str]]:
+    """A run of each setting that is best at something, in the middle, or last, and why."""
+    named = [
+        (ranking.best[score.column], f"best {score.label}")
+        for score in AWARDS
+        if score.column in ranking.best
+    ]
+    if ordered := ranking.ordered(OVERALL):
+        named += [(ordered[len(ordered) // 2], "median over all"), (ordered[-1], "worst over all")]
+    for setting in {id(setting): setting for setting, _ in named}.values():
+        yield setting, setting.typical, ", ".join(why for one, why in named if one is setting)
