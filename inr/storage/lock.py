@@ -54,8 +54,7 @@ class RunLock:
     """
 
     def __init__(self, path: Path, wait: float = 0.0) -> None:
-        self.path = path
-        self.wait = wait
+        self.path, self.wait = path, wait
         self.last_life: float | None = None
         self._left = threading.Event()
         self._lease = SoftFileLease(
@@ -187,7 +186,6 @@ def _is_zombie(pid: int) -> bool:
 
 def _heartbeat(path: Path) -> float | None:
     """The last heartbeat of a lock, seconds since the epoch; None if there is none."""
-    try:
+    with suppress(FileNotFoundError):
         return path.stat().st_mtime
-    except FileNotFoundError:
-        return None
+    return None
