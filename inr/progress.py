@@ -51,7 +51,7 @@ def read_progress(path: Path) -> Progress | None:
         return None
 
 
-def describe_rate(rate: float | None) -> str:
+def describe_rate(rate: float | int | None) -> str:
     """Steps per second, such as ``81/s``; "" when they are not known."""
     if not rate:
         return ""
@@ -67,7 +67,7 @@ def describe_errors(errors: Mapping[str, float]) -> str:
     return " ".join(shown)
 
 
-def describe_seconds(seconds: float | None) -> str:
+def describe_seconds(seconds: float | int | None) -> str:
     """A duration, such as ``1:02:03`` or ``0:45``; ``-:--`` when it is not known."""
     if seconds is None or not math.isfinite(seconds):
         return "-:--"
