@@ -46,13 +46,9 @@ class ExitReason:
 
 
 def show_logs(layout: SweepLayout, wanted: str, lines: int, follow: bool) -> int:
-    """Print the last lines of the logs of one run. Returns 1 when there are none yet.
+    """Print the last ``lines`` of each log of one run. Returns 1 when there are none yet.
 
-    Args:
-        layout: the sweep.
-        wanted: the run: a name, a unique part of one, or a task number.
-        lines: how many of each file.
-        follow: go on with what is written to them, until Ctrl-C.
+    With ``follow`` it goes on with what is written to them, until Ctrl-C.
 
     Raises:
         UsageError: no such run, or several.

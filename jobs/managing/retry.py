@@ -31,10 +31,6 @@ _MEMORY_LINE = re.compile(r"^#SBATCH --mem=(\S+)$", re.MULTILINE)
 def retry(layout: SweepLayout, options: Namespace) -> int:
     """Start runs of a sweep again, chosen by their state. Returns the exit code.
 
-    Args:
-        layout: the sweep.
-        options: of the command line, see `jobs.managing.arguments`.
-
     Raises:
         UsageError: a profile or an amount of memory is wrong or missing.
         UserError: the sweep is being launched, or Slurm refuses or does not answer.

@@ -48,12 +48,7 @@ _WHAT_TO_DO = {
 def show_status(layout: SweepLayout, options: Namespace) -> int:
     """Print the state of a sweep, again and again with ``--watch``, until nothing is under way.
 
-    Args:
-        layout: the sweep.
-        options: of the command line, see `jobs.managing.arguments`.
-
-    Raises:
-        UserError: the index of the sweep is missing or broken.
+    Raises `UserError` if the index of the sweep is missing or broken.
     """
     results = ResultsCache(layout, frames=options.verify)
     console = make_console()

@@ -93,14 +93,9 @@ class SweepStatus:
 
 
 def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> SweepStatus:
-    """Look at every run of a sweep.
+    """Look at every run of a sweep; ``results`` is what earlier looks found in results files.
 
-    Args:
-        layout: the sweep.
-        results: what is known of results files from looking before.
-
-    Raises:
-        UserError: the index is missing or broken, or results files cannot be read.
+    Raises `UserError` if the index is missing or broken, or results files cannot be read.
     """
     job_map = observe_jobs(layout)
     entries = read_index(layout)

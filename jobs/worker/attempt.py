@@ -10,9 +10,7 @@ import sys
 import traceback
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from inr.config import RunConfig
 from inr.files import remove
@@ -88,6 +86,7 @@ class RunAttempt(ExitStack):
         self.run, self.name, self.config, self.share = run, name, config, share
         self.number, self.ended = 0, ""
         self._lock, self._stop = lock, stop
+        self._reserve = run.root / ".reserve"
         self._log: AttemptLog | None = None
         self._steps: list[int] = []
 
@@ -113,12 +112,7 @@ class RunAttempt(ExitStack):
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
             if error is not None:
                 self._fail(error)
@@ -160,10 +154,6 @@ class RunAttempt(ExitStack):
         if self._log is not None:
             self._log.end(status, reason, self._steps)
             self._log = None
-
-    @property
-    def _reserve(self) -> Path:
-        return self.run.root / ".reserve"
 
 
 def forget_last_attempt(run: RunLayout) -> None:

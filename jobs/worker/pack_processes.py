@@ -39,14 +39,14 @@ _Task = tuple[SweepLayout, Share, float, int, str]
 
 def train_in_processes(
     layout: SweepLayout, runs: Sequence[NamedConfig], wait: float, stop: StopRequest
-) -> list[str]:
+) -> dict[str, str]:
     """Train ``runs`` (name, configuration), `children_at_once` at a time, and wait for all.
 
     A run that fails or is killed takes its process along, and no other run: a new process trains
     those that wait. The children end when this process does, however it ends.
 
     Returns:
-        "complete", "diverged", "stopped" or "failed" for each. A child writes the story of a run.
+        How each ended, by name, as `train_runs` says. A child writes the story of a run.
     """
     at_once = children_at_once(len(runs))
     share = Share(given_cpus(), members=at_once)
@@ -61,12 +61,12 @@ def train_in_processes(
         task = (layout, share, wait, steps, str(watchdog.path))
         while busy or (waiting and not stop()):
             while waiting and len(busy) < at_once and not stop():
-                child = idle.pop() if idle else _Child(task, share.threads)
+                child = idle.pop() if idle else _Child(task)
                 children.add(child)
                 busy.append(child)
                 child.begin(*waiting.popleft())
             ready = wait_for([child.pipe for child in busy], _LOOK_SECONDS)
-            for child in [child for child in busy if child.pipe in ready]:
+            for child in [each for each in busy if each.pipe in ready]:
                 busy.remove(child)
                 ends[child.run] = child.end()
                 if ends[child.run] in _GOES_ON:
@@ -75,16 +75,16 @@ def train_in_processes(
                 told = True
                 for child in busy:
                     child.process.send_signal(stop.received)
-    return list(ends.values())
+    return ends
 
 
 class _Child:
     """A process that trains runs of a task in turn."""
 
-    def __init__(self, task: _Task, threads: int) -> None:
+    def __init__(self, task: _Task) -> None:
         self.run = ""
         self.pipe, theirs = Pipe()
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(task[1].threads))
         environment["PYTHONPATH"] = import_path(ROOT)
         with theirs, signals_blocked():
             self.process = subprocess.Popen(  # noqa: S603 - our own command
@@ -138,15 +138,14 @@ def main() -> int:
     # Slurm's own signal and the task's may both come, one of them late
     with StopRequest(last=True) as stop, Connection(int(sys.argv[1])) as pipe:
         os.set_inheritable(pipe.fileno(), False)
-        task: _Task = pipe.recv()
-        layout, share, wait, steps, watchdog = task
-        follow(watchdog)
         end = _GOES_ON[0]
-        with suppress(EOFError, BrokenPipeError):  # no more runs, or nobody who waits for this one
+        with suppress(EOFError, ConnectionError):  # no more runs, or nobody who waits for this one
+            layout, share, wait, steps, watchdog = pipe.recv()
+            follow(watchdog)
             while end in _GOES_ON:  # what a failure leaves behind must not spoil the next run
                 name, config = pipe.recv()
                 try:
-                    (end,) = train_together(layout, [(name, config)], wait, stop, share, steps)
+                    end = train_together(layout, [(name, config)], wait, stop, share, steps)[name]
                 except Exception as error:  # told in the run's own files; the others go on
                     end = failed(name, error)
                 pipe.send(end)

@@ -69,10 +69,9 @@ def train_runs(
         if choose_mode(len(left), mode) == "processes":
             from jobs.worker.pack_processes import train_in_processes
 
-            ended = train_in_processes(layout, left, wait, stop)
+            ends |= train_in_processes(layout, left, wait, stop)
         else:
-            ended = train_together(layout, left, wait, stop)
-        ends |= dict(zip((name for name, _ in left), ended, strict=True))
+            ends |= train_together(layout, left, wait, stop)
         return [str(ends[name]) for name, _ in runs]
 
 
@@ -101,16 +100,11 @@ def train_together(
     stop: StopRequest,
     share: Share | None = None,
     steps_in_all: int | None = None,
-) -> list[str]:
-    """Train one run in this process, or several as one. Returns how each ended.
+) -> dict[str, str]:
+    """Train one run in this process, or several as one. Returns how each ended, by name.
 
-    Args:
-        layout: the sweep.
-        runs: name and configuration of each.
-        wait: seconds to wait for other processes that are writing these runs.
-        stop: says when to stop.
-        share: what they have of a task that they share with others.
-        steps_in_all: see `inr.training.fit.fit`.
+    ``share`` is what they have of a task that they share with others; for ``steps_in_all`` see
+    `inr.training.fit.fit`, for the others `train_runs`.
     """
     share = share or Share(given_cpus(), members=len(runs), in_process=len(runs))
     for name, config in runs:  # `manage.py logs` knows a run's log by this line
@@ -136,8 +130,7 @@ def train_together(
                     locks[name].release()
                 ends[name] = failed(name, error)
         _fit(layout, attempts, stop, steps_in_all)
-    ends |= {attempt.name: attempt.ended for attempt in attempts}
-    return [ends[name] for name, _ in runs]
+    return ends | {attempt.name: attempt.ended for attempt in attempts}
 
 
 def claim(locks: Mapping[str, RunLock], wait: float) -> dict[str, RunLock]:
@@ -149,15 +142,13 @@ def claim(locks: Mapping[str, RunLock], wait: float) -> dict[str, RunLock]:
     while True:
         last = time.monotonic() >= deadline
         taken: dict[str, RunLock] = {}
-        held = False
         for name, lock in locks.items():
             with suppress(UserError):
                 if lock.take():
                     taken[name] = lock
                 elif not last:
-                    held = True
                     break
-        if not held:
+        else:
             return taken
         for lock in taken.values():
             lock.release()
