@@ -59,11 +59,15 @@ def test_poisoned_shell_changes_nothing(tmp_path: Path, value: str) -> None:
     }
     assert run(sweep.command("--dry-run"), os.environ | poison) == run(sweep.command("--dry-run"))
     run(sweep.command(), os.environ | poison)
-    sweep.wait_until_left()
+    array, post = read_submissions(sweep.layout)
+    wait_for(lambda: ask("squeue", "-h", "-j", str(array.job_id)) == "")
     sweep.assert_as_undisturbed()
-    array, _ = read_submissions(sweep.layout)
     assert sweep.attempts(0)[0].job == f"{array.job_id}_0"
-    assert sweep.layout.summary.is_file()  # the job that merges saw the same shell
+    # the job that merges and draws saw the same shell; its videos are not waited for
+    drawn = sweep.layout.figures.glob
+    wait_for(lambda: any(drawn("*.png")) or not ask("squeue", "-h", "-j", str(post.job_id)))
+    assert sweep.layout.summary.is_file()
+    assert any(drawn("*.png"))
 
 
 def test_launched_inside_a_task_of_an_array(tmp_path: Path) -> None:
