@@ -29,7 +29,7 @@ def bad_nodes(status: SweepStatus) -> list[str]:
     """
     failures = Counter(_failed_nodes(status))
     for run in status.in_states(UNFINISHED):
-        for attempt in status.seen[run.run_id].attempts:
+        for attempt in status.seen[run.name].attempts:
             at_start = attempt.status == "failed" and attempt.last_step <= attempt.first_step
             why = attempt.reason
             if at_start and attempt.node and _OF_NODE.search(why) and not _NOT_OF_NODE.search(why):

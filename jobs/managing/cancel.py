@@ -82,7 +82,7 @@ def _choose(status: SweepStatus, wanted: Sequence[str], whole_tasks: bool) -> li
         return active
     entries = list(status.entries.values())
     chosen = {find_run(entries, each).run_id for each in wanted}
-    tasks = {run.run_id: _task_of(status.seen[run.run_id]) for run in active}
+    tasks = {run.run_id: _task_of(status.seen[run.name]) for run in active}
     stopped = {tasks.get(run_id) for run_id in chosen} - {None}
     others = [run for run in active if run.run_id not in chosen and tasks[run.run_id] in stopped]
     names = ", ".join(run.name for run in others)
@@ -110,7 +110,7 @@ def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -
     launcher = read_owner(status.layout.launch_lock) if whole else None
     what = "launcher" if launcher else "process"
     for run in runs:
-        task = _task_of(status.seen[run.run_id])
+        task = _task_of(status.seen[run.name])
         if isinstance(task, Place):
             targets.jobs[task.task_id] = None
         elif not (owner := launcher or task) or _out_of_reach(status, run, owner, what):
@@ -127,7 +127,7 @@ def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -
 
 def _out_of_reach(status: SweepStatus, run: RunStatus, owner: OwnerRecord, what: str) -> bool:
     """Whether the process ``owner`` of a run cannot be stopped from here. Says why."""
-    seen = status.seen[run.run_id]
+    seen = status.seen[run.name]
     job = seen.last.job if seen.last else ""
     submitted = {submission.job_id for submission in status.job_map.submissions}
     note = ""

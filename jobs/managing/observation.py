@@ -87,28 +87,29 @@ def observe(
     entries: Sequence[IndexEntry],
     results: Sequence[tuple[Finished | None, str]],
 ) -> dict[str, Observation]:
-    """What is known of the runs ``entries``, whose files say ``results``; by run id."""
+    """What is known of the runs ``entries``, whose files say ``results``; by name."""
     now = clock_of(layout.root)
     launching = is_launching(layout, now)
     seen: dict[str, Observation] = {}
     for entry, (finished, damage) in zip(entries, results, strict=True):
         each = Observation(finished) if finished else read_files(layout.run(entry.name), now)
-        seen[entry.run_id] = each
+        seen[entry.name] = each
         if not finished:
             each.damage, each.launching, each.answers = damage, launching, job_map.answers
             place, each.queued = job_map.waiting_or_running(entry.run_id) or (None, None)
             each.place = place or job_map.newest(entry.run_id)
-    placed = {run_id: (each, each.place) for run_id, each in seen.items() if each.place}
-    at_work = {place.task_id for each, place in placed.values() if each.alive}
-    for each, place in placed.values():
-        each.task_trains = each.queued is not None and place.task_id in at_work
-    over = {
-        k: (each, place) for k, (each, place) in placed.items() if not (each.alive or each.queued)
-    }
+    at_work = {each.place.task_id for each in seen.values() if each.place and each.alive}
+    over: dict[str, Observation] = {}
+    for entry in entries:
+        each = seen[entry.name]
+        if each.place and each.queued:
+            each.task_trains = each.place.task_id in at_work
+        elif each.place and not each.alive:
+            over[entry.run_id] = each
+            each.log = read_exit_reason(layout.submitit / f"{each.place.task_id}_0_log.err")
     ends = job_map.ask_accounting(over)
-    for run_id, (each, place) in over.items():
+    for run_id, each in over.items():
         each.ended = ends.get(run_id)
-        each.log = read_exit_reason(layout.submitit / f"{place.task_id}_0_log.err")
     return seen
 
 

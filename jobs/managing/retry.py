@@ -62,7 +62,7 @@ def _start(status: SweepStatus, options: Namespace) -> int:
     chosen, groups = _select(status, options)
     _set_aside_damaged(status, chosen)
     if options.local and chosen:
-        runs = [status.entries[run.run_id] for run in chosen]
+        runs = [status.entries[run.name] for run in chosen]
         return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
     for number, (profile, runs) in enumerate(groups, 1):
         post = options.post and number == len(groups)
@@ -87,7 +87,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
     """Move results that cannot be read out of the way: a task would take some for finished."""
     for run in chosen:
         files = status.layout.run(run.name)
-        if status.seen[run.run_id].damage.startswith(f"{files.results}: broken"):
+        if status.seen[run.name].damage.startswith(f"{files.results}: broken"):
             with suppress(FileNotFoundError, LockHeldError), RunLock(files.lock):
                 files.results.replace(files.damaged)
 
@@ -126,7 +126,7 @@ def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace)
                 on_gpu += 1
             else:
                 memory = _double(memory, profile, run)
-        groups[options.profile or last, memory].append(status.entries[run.run_id])
+        groups[options.profile or last, memory].append(status.entries[run.name])
     if on_gpu:
         print(
             f"note: {count_of(on_gpu, 'run')} had too little GPU memory, which --memory does not "
@@ -144,7 +144,7 @@ def _asked_before(status: SweepStatus, run: RunStatus) -> tuple[str, str | None]
 
     The memory may have been raised before; None if it is not known.
     """
-    place, submissions = status.seen[run.run_id].place, status.job_map.submissions
+    place, submissions = status.seen[run.name].place, status.job_map.submissions
     if place is None:
         return submissions[-1].profile if submissions else _DEFAULT_PROFILE, None
     script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"

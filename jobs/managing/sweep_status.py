@@ -58,8 +58,8 @@ class SweepStatus:
 
     Attributes:
         layout: the sweep.
-        entries: its runs, by run id.
-        seen: what is known of each, by run id.
+        entries: its runs, by name.
+        seen: what is known of each, by name.
         runs: their states, in the order of the sweep.
         job_map: which Slurm task trains which run.
     """
@@ -100,8 +100,8 @@ def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> Swe
     job_map = observe_jobs(layout)
     entries = read_index(layout)
     seen = observe(layout, job_map, entries, (results or ResultsCache(layout)).read(entries))
-    runs = [_run_status(entry, seen[entry.run_id]) for entry in entries]
-    return SweepStatus(layout, {entry.run_id: entry for entry in entries}, seen, runs, job_map)
+    runs = [_run_status(entry, seen[entry.name]) for entry in entries]
+    return SweepStatus(layout, {entry.name: entry for entry in entries}, seen, runs, job_map)
 
 
 def _run_status(entry: IndexEntry, seen: Observation) -> RunStatus:

@@ -44,7 +44,7 @@ def add() -> None:
     )
     OPTIMIZERS["descent"] = descend
     SCHEDULES["linear"] = lambda p, options: 1 - p
-    METRICS["mae_value"] = Metric("mae_value", "value MAE", False, True)
+    METRICS["mae_value"] = Metric("value MAE")
     inr.metrics.evaluate = evaluate
 
 

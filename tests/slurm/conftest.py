@@ -12,9 +12,9 @@ import pytest
 
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import index_json
-from tests.helpers.array_launch import entries
-from tests.helpers.fake_slurm import FakeSlurm, install
-from tests.helpers.slurm_commands import ask, jobs, wait_for
+from tests.helpers.slurm.array_launch import entries
+from tests.helpers.slurm.commands import ask, jobs, wait_for
+from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from inr.storage.paths import SweepLayout
 from slurm.batch_script import BatchScripts
 from slurm.profile import load_profile
 from slurm.submit import preview
-from tests.helpers.array_launch import entries, profile
-from tests.helpers.fake_slurm import install
+from tests.helpers.slurm.array_launch import entries, profile
+from tests.helpers.slurm.fake_slurm import install
 
 ARRAY = Path(__file__).parent / "golden" / "array.sh"
 POST = Path(__file__).parent / "golden" / "post.sh"

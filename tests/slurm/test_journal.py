@@ -15,8 +15,8 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
 from jobs.launch import main
 from slurm import sbatch, submit
-from tests.helpers.array_launch import command, finish, launch_and_die
-from tests.helpers.fake_slurm import FakeSlurm
+from tests.helpers.slurm.array_launch import command, finish, launch_and_die
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_submissions
 from jobs.launch import main
-from tests.helpers.array_launch import command, finish, launch_and_die
-from tests.helpers.fake_slurm import FakeSlurm
+from tests.helpers.slurm.array_launch import command, finish, launch_and_die
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from inr.storage.sweep_index import IndexEntry, Submission, index_json, read_ind
 from jobs.launching.postprocessing import run_postprocessing
 from slurm.profile import Profile, load_profile
 from slurm.submit import preview
-from tests.helpers.array_launch import submit_runs
-from tests.helpers.slurm_commands import ask, jobs, wait_for
+from tests.helpers.slurm.array_launch import submit_runs
+from tests.helpers.slurm.commands import ask, jobs, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("running_cluster")]
 

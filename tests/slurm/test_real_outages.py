@@ -16,10 +16,10 @@ import imageio.v3 as iio
 import pytest
 from skimage.data import camera
 
-from tests.helpers.slurm_commands import ask, wait_for
+from tests.helpers.slurm.commands import ask, wait_for
 
 if "SLURM_CONF" in os.environ:
-    from tests.helpers.slurm_sweep import (
+    from tests.helpers.slurm.sweep import (
         LONGER,
         Sweep,
         end_well,

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.slurm_commands import ask, wait_for
+from tests.helpers.slurm.commands import ask, wait_for
 
 if "SLURM_CONF" in os.environ:
-    from tests.helpers.slurm_sweep import (
+    from tests.helpers.slurm.sweep import (
         LONG,
         LONGER,
         Sweep,

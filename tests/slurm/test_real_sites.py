@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 if "SLURM_CONF" in os.environ:
-    from tests.helpers.slurm_sweep import Sweep, urgent_job
+    from tests.helpers.slurm.sweep import Sweep, urgent_job
 
 from inr.storage.sweep_index import read_submissions
-from tests.helpers.slurm_commands import ask, wait_for
+from tests.helpers.slurm.commands import ask, wait_for
 
 # All that the manuals of Slurm's commands name, but SLURM_CONF.
 VARIABLES = (Path(__file__).parent / "slurm_variables.txt").read_text().split()

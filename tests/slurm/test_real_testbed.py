@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inr.storage.provenance import ROOT
-from tests.helpers.slurm_commands import wait_for
+from tests.helpers.slurm.commands import wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("running_cluster")]
 

@@ -11,8 +11,8 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_submissions
 from slurm import sbatch, submit
 from slurm.profile import Profile
-from tests.helpers.array_launch import entries, leftovers, profile, submit_runs
-from tests.helpers.fake_slurm import FakeSlurm
+from tests.helpers.slurm.array_launch import entries, leftovers, profile, submit_runs
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 REFUSED = "sbatch: error: Batch job submission failed: "
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"

@@ -14,8 +14,8 @@ from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_submissions
 from slurm.profile import load_profile
 from slurm.submit import preview, split
-from tests.helpers.array_launch import entries, leftovers, profile, submit_runs
-from tests.helpers.fake_slurm import FakeSlurm
+from tests.helpers.slurm.array_launch import entries, leftovers, profile, submit_runs
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 
 @pytest.mark.parametrize(

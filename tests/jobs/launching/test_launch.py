@@ -17,7 +17,7 @@ from jobs.launch import main
 from jobs.launching.postprocessing import describe_results, run_postprocessing
 from jobs.sweeps.yaml_file import read_document
 from jobs.worker.train import train_runs
-from tests.helpers.fake_slurm import install
+from tests.helpers.slurm.fake_slurm import install
 from tests.helpers.synthetic import write_run
 
 HEAVY = ("torch", "submitit", "skimage", "h5py")

@@ -33,7 +33,7 @@ from jobs.worker.train import train_runs
 from slurm.batch_script import BatchScripts
 from slurm.profile import Profile
 from slurm.submit import plan_arrays
-from tests.helpers.fake_slurm import FakeSlurm, install
+from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
 TINY = {
     "data": {"size": 16, "frames": 2},

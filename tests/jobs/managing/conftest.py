@@ -10,7 +10,7 @@ import pytest
 
 from inr.storage.paths import SweepLayout
 from jobs import launch
-from tests.helpers.fake_slurm import FakeSlurm, install
+from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
 SWEEP = """
 base: {data: {size: 16, frames: 2}, model: {width: 8, depth: 1}, training: {steps: 4}}

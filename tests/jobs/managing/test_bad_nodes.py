@@ -11,7 +11,7 @@ from inr.storage.attempts import AttemptLog
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_index
 from jobs import launch, manage
-from tests.helpers.fake_slurm import FakeSlurm, install
+from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
 SWEEP = """
 base: {data: {size: 16, frames: 2}, model: {width: 8, depth: 1}, training: {steps: 4}}

@@ -14,8 +14,8 @@ from filelock._identity import host_name, process_start_token
 
 from inr.storage.paths import SweepLayout
 from jobs.managing.cancel import _interrupt
-from tests.helpers.fake_slurm import FakeSlurm
 from tests.helpers.managing import call, runs
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 pytestmark = pytest.mark.usefixtures("slurm")
 

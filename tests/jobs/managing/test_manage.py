@@ -16,8 +16,8 @@ from inr.storage.provenance import ROOT
 from jobs.managing import logs
 from jobs.managing.arguments import parse_options
 from jobs.managing.logs import tail
-from tests.helpers.fake_slurm import FakeSlurm
 from tests.helpers.managing import call, fail, finish, runs
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 pytestmark = pytest.mark.usefixtures("slurm")
 

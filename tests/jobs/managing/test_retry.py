@@ -20,8 +20,8 @@ from inr.storage.sweep_index import IndexEntry, read_submissions
 from jobs.launching import modes, plan
 from jobs.managing.retry import _set_aside_damaged
 from jobs.managing.sweep_status import read_status
-from tests.helpers.fake_slurm import FakeSlurm
 from tests.helpers.managing import call, fail, finish, runs
+from tests.helpers.slurm.fake_slurm import FakeSlurm
 
 pytestmark = pytest.mark.usefixtures("slurm")
 
@@ -254,7 +254,7 @@ def test_out_of_memory_is_named_and_mended(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.environ["PATH"].partition(os.pathsep)[2])  # no stand-ins
-    from tests.helpers.slurm_sweep import Sweep, wait_for
+    from tests.helpers.slurm.sweep import Sweep, wait_for
 
     sweep = Sweep(tmp_path_factory.mktemp("hungry"), memory="150MB")
     sweep.launch()

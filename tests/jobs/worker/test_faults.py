@@ -17,7 +17,7 @@ from inr.results import outcome
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import read_index
-from tests.helpers.fault_plan import LACKING, READS, Fault
+from tests.helpers.faults.plan import LACKING, READS, Fault
 
 # `make test-faults` tries 100 sweeps
 SWEEPS = int(os.environ.get("FAULT_SWEEPS", "3"))
@@ -33,7 +33,7 @@ TINY = {
     "grid": {"training.seed": [0, 1]},
 }
 
-HELPERS = ROOT / "tests" / "helpers"
+HELPERS = ROOT / "tests" / "helpers" / "faults"
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sweeps_with_faults_at_random_instants(library: Path, tmp_path: Path) -> None:
-    script = "tests.helpers.faults"
+    script = "tests.helpers.faults.sweeps"
     answer = subprocess.run(
         [sys.executable, "-m", script, str(SWEEPS), str(SEED), str(tmp_path)],
         capture_output=True,
@@ -65,7 +65,7 @@ def test_sweeps_with_faults_at_random_instants(library: Path, tmp_path: Path) ->
 
 
 def test_single_calls_that_fail(library: Path) -> None:
-    script = HELPERS / "under_faults.py"
+    script = HELPERS / "calls.py"
     answer = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(script)],
         capture_output=True,

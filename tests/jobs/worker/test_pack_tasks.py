@@ -20,9 +20,9 @@ from jobs import manage
 from jobs.launching.arguments import parse_options
 from jobs.sweeps.grouping import Packing
 from slurm.journal import Journal
-from tests.helpers.fake_slurm import FakeSlurm, install
 from tests.helpers.local_launch import launch
 from tests.helpers.packs import BASE, tiny
+from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
 
 def entries(*configs: RunConfig) -> list[IndexEntry]:

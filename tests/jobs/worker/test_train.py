@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -170,10 +170,8 @@ def test_finished_run_needs_no_training(
 def test_failing_task_keeps_its_traceback_and_forgets_the_last(
     run: RunLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(
-        config: RunConfig, recorder: object, device: object, tell: Callable[[Progress], None]
-    ) -> None:
-        tell(Progress(1, 2, 0.5, {"psnr_value": 20.0}))
+    def fail(run: inr.training.fit.Run, device: object) -> None:
+        run.on_progress(Progress(1, 2, 0.5, {"psnr_value": 20.0}))
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patched:

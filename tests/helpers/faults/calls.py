@@ -29,7 +29,7 @@ from inr.storage.sweep_index import read_index
 from inr.training.checkpoint import read_checkpoint
 from inr.training.fit import fit
 from slurm.journal import known_submissions
-from tests.helpers.fault_plan import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
+from tests.helpers.faults.plan import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
 from tests.helpers.tiny_run import quiet, run, series_of
 from tests.inr.training.test_fit import StopAfter
 

@@ -1,9 +1,9 @@
 """Train small sweeps on a file system that fails, and see what is left of them.
 
-``LD_PRELOAD=faults.so python -m tests.helpers.faults SWEEPS SEED DIRECTORY`` prints a line. Every
-sweep is launched twice, by processes forked from this one, which has loaded torch already: first
-with faults at random instants (see ``faults.c``), then without. Two workers at a time want all of
-its runs, so that locks are fought over.
+``LD_PRELOAD=faults.so python -m tests.helpers.faults.sweeps SWEEPS SEED DIRECTORY`` prints a line.
+Every sweep is launched twice, by processes forked from this one, which has loaded torch already:
+first with faults at random instants (see ``faults.c``), then without. Two workers at a time want
+all of its runs, so that locks are fought over.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from jobs.launching.plan import launching, make_plan
 from jobs.sweeps.sweep_file import load_sweep
 from jobs.worker.attempt import RunAttempt, one_line
 from jobs.worker.train import train_runs
-from tests.helpers.fault_plan import FLUSHES, READS, WRITES, Fault, draw_faults
+from tests.helpers.faults.plan import FLUSHES, READS, WRITES, Fault, draw_faults
 
 SWEEP = """
 base:

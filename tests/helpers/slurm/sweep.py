@@ -23,7 +23,7 @@ from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.sweeps.yaml_file import write
 from jobs.worker.train import train_runs
-from tests.helpers.slurm_commands import ask, wait_for
+from tests.helpers.slurm.commands import ask, wait_for
 
 sys.path.insert(0, str(ROOT / "slurm" / "testbed"))
 
