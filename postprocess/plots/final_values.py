@@ -5,41 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import (
-    Drawings,
-    Panels,
-    add_legend,
-    draw_intervals,
-    handle,
-    interval_entries,
-    make_role_panels,
-    name_axes,
-    role_sections,
-    wrap,
-)
+from postprocess.plots import layout, style
+from postprocess.plots.overview import draw_ranking
 from postprocess.plots.plot_variable import MEASURES, Measure
 from postprocess.stats.factors import RATE, ROLES, SCHEDULE, Axis, Roles, Variation
 
-_RANKED = 25  # combinations shown where there are too many for panels
 _POSITIONS = 16  # most levels along x
 _COMFORTABLE = 12  # points beside each other in a narrow panel
 _LETTER = 0.055  # inches, of a text along x
 _Y_LABEL = 0.6  # inches
 _STEP = 0.12  # between groups that stand side by side, in positions along x
 _SPREAD = 0.6  # at most, over all groups of one position
-_ESTIMATE = {"marker": "_", "markersize": 9, "markeredgewidth": 1.6}
+_DASH: dict[str, Any] = {"marker": "_", "s": 81, "linewidths": 1.6}
+_ESTIMATE = {"marker": "_", "markersize": 9, "markeredgewidth": 1.6}  # the dash, in a legend
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """Every metric, for every sweep."""
     runs = merged.readable
     return {f"final_{m.column}": partial(draw_finals, m, runs, variation) for m in MEASURES}
@@ -64,7 +53,7 @@ def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> F
     along = _axis_along_x(variation)
     roles = variation.assign(reserved=along)
     if roles.pooled:
-        return _draw_ranking(measure, runs, variation)
+        return draw_ranking(measure, runs, variation)
     return _draw_positions(measure, runs, variation, along, roles)
 
 
@@ -84,7 +73,7 @@ def _draw_positions(
     levels = along.levels if along else ("",)
     beside = [axis.levels if axis else ("",) for axis in (roles.hue, roles.style)]
     crowded = len(levels) * math.prod(map(len, beside)) > _COMFORTABLE
-    figure, panels = make_role_panels(roles, crowded=crowded)
+    figure, panels = layout.make_role_panels(roles, crowded=crowded)
     table = variation.places(roles)
     table["final"] = runs[measure.column].astype(float)
     table["y"] = measure.drawable(table["final"].to_numpy())
@@ -108,15 +97,15 @@ def _draw_positions(
         panel.set_xlim(-0.6, len(levels) - 0.4)
         panel.grid(visible=False, axis="x")
     _turn_crowded(ticks, figure, list(panels.values()))
-    name_axes(panels.values(), along.label if along else "", f"final {measure.label}")
-    marks: list[tuple[Artist, str]] = []
+    layout.name_axes(panels.values(), along.label if along else "", f"final {measure.label}")
+    marks: layout.Entries = []
     if table.duplicated([*ROLES, "x"]).any():
-        marks.append((handle(**style.POINT), "one run"))
-        marks += interval_entries(variation.seeds, **_ESTIMATE)
+        marks.append((layout.handle(**style.POINT), "one run"))
+        marks += layout.interval_entries(variation.seeds, **_ESTIMATE)
     if table["y"].isna().any():
         _mark_diverged(panels, table[table["y"].isna()])
-        marks.append((handle(**style.DIVERGED), "no finite value (diverged)"))
-    add_legend(figure, [*role_sections(roles, points=True), ("marks", marks)])
+        marks.append((layout.handle(**style.DIVERGED), "no finite value (diverged)"))
+    layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("marks", marks)])
     return figure
 
 
@@ -146,12 +135,12 @@ def _draw_points(
         panel.plot(shown.index, shown, color=color, linewidth=0.7, alpha=0.6)
     look = style.POINT | {"marker": marker, "markersize": 5}
     if len(summary) < len(runs):
-        draw_intervals(panel, summary.index, summary, color, marker="_", s=81, linewidths=1.6)
+        layout.draw_intervals(panel, summary.index, summary, color, **_DASH)
         look |= {"markersize": 3.5, "alpha": 0.7}
     panel.plot(runs["x"], runs["y"], **look, color=color)
 
 
-def _mark_diverged(panels: Panels, gone: pd.DataFrame) -> None:
+def _mark_diverged(panels: layout.Panels, gone: pd.DataFrame) -> None:
     """Crosses at the upper edge, where nothing else lies, for runs that have no final value."""
     panel = next(iter(panels.values()))  # they share the axis
     to_axes = panel.transData + panel.transAxes.inverted()
@@ -160,32 +149,3 @@ def _mark_diverged(panels: Panels, gone: pd.DataFrame) -> None:
         panel = panels[key]
         top = np.full(len(group), 0.96)
         panel.plot(group["x"], top, transform=panel.get_xaxis_transform(), **style.DIVERGED)
-
-
-def _draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
-    """The best combinations of settings from best to worst, one line each."""
-    hue = style.color_axis(variation)
-    named = [axis for axis in variation.axes if axis != hue]
-    keys = [axis.key for axis in variation.axes]
-    ranking = measure.summaries(runs[measure.column], [variation.levels[key] for key in keys])
-    finite = ranking.rename_axis(keys).dropna()
-    finite = finite.sort_values("estimate", ascending=not measure.higher_is_better, kind="stable")
-    best = finite.head(_RANKED).iloc[::-1].reset_index()
-    palette = style.colors(hue)
-    colors = [palette[level] for level in (best[hue.key] if hue else [""] * len(best))]
-    figure = Figure(figsize=(style.COLUMN_WIDTH, 0.6 + 0.15 * len(best)))
-    panel = figure.subplots()
-    draw_intervals(panel, best.index, best, colors, across=True)
-    names = best[[axis.key for axis in named]].to_numpy()
-    panel.set_yticks(best.index, [", ".join(name) for name in names])
-    measure.finish(panel, "x")
-    gone = len(ranking) - len(finite)
-    title = f"best {len(best)} of {len(ranking)} combinations"
-    panel.set_title(title + (f", {gone} without a finite value" if gone else ""), loc="right")
-    panel.set_xlabel(f"final\n{wrap(measure.label)}")
-    panel.set_ylabel(wrap("\n".join(axis.label for axis in named)))
-    sections = role_sections(Roles(hue=hue), points=True)
-    if len(ranking) < len(runs):
-        sections.append(("runs", interval_entries(variation.seeds, marker="o")))
-    add_legend(figure, sections)
-    return figure

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from inr.quantities import QUANTITIES
 from postprocess.dataset.read import MergedSweep
 from postprocess.intervals import Interval, probability_of_improvement
-from postprocess.plots import style
-from postprocess.plots.layout import Drawings, draw_table
-from postprocess.plots.plot_variable import ERRORS
+from postprocess.plots import layout, style
 from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Variation
-from postprocess.stats.loss_weightings import NAMES
+from postprocess.stats.ranking import ERRORS, OVERALL, add_scores
 
 _MOST = 13  # levels that a matrix can show
 _CELL = 0.55, 0.34  # inches
@@ -24,20 +23,19 @@ _MARGIN = 1.3
 _LETTERS_PER_INCH = 16
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """One over all and one for each error, where seeds differ and there is an axis to compare."""
     factor = find_factor(variation)
     if factor is None:
         return {}
-    errors = merged.readable[[measure.column for measure in ERRORS]].astype(float)
-    errors = errors.where(np.isfinite(errors))
-    overall = errors.prod(axis=1, skipna=False)  # ranks as the geometric mean does
-    what = "mean of the four log errors"
-    return {"improvement": partial(draw_improvement, overall, what, factor)} | {
-        f"improvement_{quantity}": partial(
-            draw_improvement, errors[f"nmse_{quantity}"], f"{name} error", factor
-        )
-        for quantity, name in NAMES.items()
+    runs = add_scores(merged.readable)
+    whats = {"improvement": (OVERALL, "mean of the four log errors")} | {
+        f"improvement_{quantity}": (error, f"{error.label} error")
+        for quantity, error in zip(QUANTITIES, ERRORS, strict=True)
+    }
+    return {
+        name: partial(draw_improvement, runs[score.column], what, factor)
+        for name, (score, what) in whats.items()
     }
 
 
@@ -51,10 +49,8 @@ def find_factor(variation: Variation) -> Variation | None:
     if not variation.levels.duplicated().any() or not variation.axes:
         return None
     keys = [axis.key for axis in variation.axes]
-    rates = [key for key in (SCHEDULE, RATE) if key in keys]
-    main = [group for group in ([ACTIVATION] if ACTIVATION in keys else [], rates) if group]
-    for groups in (main, [[key] for key in keys]):
-        factors = [variation.together(*group) for group in groups]
+    for groups in ([(ACTIVATION,), (SCHEDULE, RATE)], [(key,) for key in keys]):
+        factors = [variation.together(*group) for group in groups if {*group} & {*keys}]
         fitting = [factor for factor in factors if len(factor.axes[0].levels) <= _MOST]
         if fitting:
             return max(fitting, key=lambda factor: len(factor.axes[0].levels))
@@ -68,7 +64,7 @@ def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Inter
     levels of all other axes, in which both were run. Pairs without one are left out.
 
     Args:
-        scores: Errors by run; NaN where a run failed.
+        scores: Errors by run; not finite where a run failed.
         factor: The first axis has the levels to compare.
     """
     levels = [factor.levels[axis.key] for axis in factor.axes]
@@ -94,7 +90,7 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     """A matrix of the probabilities that the level of a row beats that of a column.
 
     Args:
-        scores: Errors by run; NaN where a run failed, which loses against any that did not.
+        scores: Errors by run; not finite where a run failed: it loses against any that did not.
         what: The error, for people.
         factor: The first axis has the levels to compare.
     """
@@ -110,7 +106,7 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     width = float(np.clip(_MARGIN + _CELL[0] * size, style.COLUMN_WIDTH, style.PAGE_WIDTH))
     figure = Figure(figsize=(width, _MARGIN + _CELL[1] * size))
     panel = figure.subplots()
-    draw_table(panel, values, texts, rows=axis.levels, columns=axis.levels, colors="RdBu")
+    layout.draw_table(panel, values, texts, rows=axis.levels, columns=axis.levels, colors="RdBu")
     if size > 3:
         panel.tick_params(axis="x", labelrotation=90)
     panel.set_ylabel(f"{axis.label}: this one ...")

@@ -24,6 +24,7 @@ from postprocess.stats.factors import PROTOCOL, SEED, Roles
 
 Drawings = Mapping[str, Callable[[], Figure]]  # file name without suffix -> draws the figure
 Panels = dict[tuple[str, str], Axes]  # (row level, column level); "" where there is no axis
+Entries = list[tuple[Artist, str]]
 Section = tuple[str, Sequence[tuple[Artist, str]]]  # a titled column of a legend: its entries
 
 _LABEL = 24  # letters in a line beside a panel
@@ -217,7 +218,7 @@ def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
     return sections
 
 
-def interval_entries(seeds: int, **estimate: Any) -> list[tuple[Artist, str]]:
+def interval_entries(seeds: int, **estimate: Any) -> Entries:
     """Legend entries for what `Measure.summarise` gives of ``seeds`` runs: a marker on a line."""
     few = " (the range)" if seeds <= FEW else ""
     bar = handle(linestyle="-", linewidth=1)

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import (
-    Drawings,
-    add_legend,
-    handle,
-    make_role_panels,
-    name_axes,
-    role_sections,
-)
+from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import LOSS, MEASURES, RATE, Measure
-from postprocess.stats.factors import ROLES, Axis, Variation, find_variation
+from postprocess.stats.factors import ROLES, Variation, find_variation
 from postprocess.stats.learning_rates import distinct_schedules, rate_curves
 
 _GRID_POINTS = 300  # of a summarised curve
@@ -33,7 +23,7 @@ _SMALL_GROUP = 10  # up to here a band spans all runs, above it the central 80 %
 _BEST = 4  # curves shown one by one where an axis has too many levels for a role
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """Every metric, the loss and the learning rate, for every sweep."""
 
     def draw(measure: Measure) -> Figure:
@@ -65,29 +55,30 @@ def draw_curves(measure: Measure, series: pd.DataFrame, variation: Variation) ->
     palette, linestyles = style.colors(roles.hue), style.linestyles(roles.style)
     if roles.pooled and not roles.hue:
         palette = {"": style.NEUTRAL}  # colours are for the best runs
-    figure, panels = make_role_panels(roles)
+    figure, panels = layout.make_role_panels(roles)
     most = 1
     for (row, column, hue, mark), members in places.groupby(list(ROLES), sort=False):
         rows = series[series["run"].isin(members.index)]
         most = max(most, rows["run"].nunique())
         _draw_group(panels[row, column], rows, palette[hue], linestyles[mark])
-    best: list[tuple[Artist, str]] = []
+    best: layout.Entries = []
     if roles.pooled and not roles.hue and len(panels) == 1 and measure.ranked:
-        best = _draw_best(panels["", ""], series, variation.levels, roles.pooled, measure)
+        names = variation.levels[[axis.key for axis in roles.pooled]].agg(", ".join, axis=1)
+        best = _draw_best(panels["", ""], series, names, measure)
     for panel in panels.values():
         measure.finish(panel)
     ends = _broken_ends(series)
     for key, group in ends.groupby([ends["run"].map(places[role]) for role in ("row", "column")]):
         panels[key].plot(group["step"], group["value"], **style.DIVERGED)
-    name_axes(panels.values(), "optimiser steps", measure.label)
-    marks: list[tuple[Artist, str]] = []
+    layout.name_axes(panels.values(), "optimiser steps", measure.label)
+    marks: layout.Entries = []
     if most > 1:
         band = Patch(color=style.NEUTRAL, alpha=0.25, linewidth=0)
-        marks.append((handle(linestyle="-"), f"median of up to {most} runs"))
+        marks.append((layout.handle(linestyle="-"), f"median of up to {most} runs"))
         marks.append((band, "range" if most <= _SMALL_GROUP else "10 to 90 %"))
     if len(ends):
-        marks.append((handle(**style.DIVERGED), "run diverged"))
-    add_legend(figure, [*role_sections(roles), ("best runs", best), ("marks", marks)])
+        marks.append((layout.handle(**style.DIVERGED), "run diverged"))
+    layout.add_legend(figure, [*layout.role_sections(roles), ("best runs", best), ("marks", marks)])
     return figure
 
 
@@ -110,20 +101,16 @@ def _draw_group(panel: Axes, rows: pd.DataFrame, color: str, linestyle: Any) -> 
 
 
 def _draw_best(
-    panel: Axes,
-    series: pd.DataFrame,
-    levels: pd.DataFrame,
-    pooled: Sequence[Axis],
-    measure: Measure,
-) -> list[tuple[Artist, str]]:
+    panel: Axes, series: pd.DataFrame, names: pd.Series, measure: Measure
+) -> layout.Entries:
     """Draw the best runs by themselves, where one panel summarises many; their legend entries."""
     last = series.groupby("run")[measure.column].last(skipna=False)
     finite = last[np.isfinite(last)].sort_values(ascending=not measure.higher_is_better)
-    entries: list[tuple[Artist, str]] = []
+    entries: layout.Entries = []
     for run, color in zip(finite.index[:_BEST], sns.color_palette("colorblind"), strict=False):
         rows = series[series["run"] == run]
         (line,) = panel.plot(rows["step"], rows["value"], color=color, linewidth=0.9)
-        entries.append((line, ", ".join(levels.loc[run, [axis.key for axis in pooled]])))
+        entries.append((line, names[run]))
     return entries
 
 

@@ -11,8 +11,7 @@ from matplotlib.patches import Patch
 
 from inr.quantities import QUANTITIES
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import Drawings, add_legend, make_panels, name_axes
+from postprocess.plots import layout, style
 from postprocess.stats.factors import PROTOCOL, WEIGHTS, Variation
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.stats.ranking import OVERALL, add_scores
@@ -24,7 +23,7 @@ _NORMALIZATION = "training.loss_normalization"
 _BALANCING = "training.loss_balancing"
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """One, where a loss has several terms."""
     runs = composed(merged.readable)
     if runs.empty:
@@ -67,7 +66,8 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
     """
     chosen = _choose(runs, variation)
     width = style.PAGE_WIDTH if len(chosen) > 1 else style.COLUMN_WIDTH
-    figure, panels = make_panels(len(chosen), height=1.9, width=width, sharex=True, sharey=True)
+    shared = {"sharex": True, "sharey": True}
+    figure, panels = layout.make_panels(len(chosen), height=1.9, width=width, **shared)
     shades = style.COLORS[: len(QUANTITIES)]
     for panel, (run, title) in zip(panels, chosen.items(), strict=True):
         rows = series[series["run"] == run]
@@ -76,13 +76,13 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
         panel.set(title=title, ylim=(0, 1))
         panel.margins(x=0)
         panel.grid(visible=False)
-    name_axes(panels, "optimiser steps", "share of the loss")
+    layout.name_axes(panels, "optimiser steps", "share of the loss")
     patches = [Patch(color=shade, linewidth=0) for shade in shades]
     names = {**NAMES}
     # the original protocol does not train the Laplacian
     if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
         names["laplacian"] += " (counted, but without effect)"
-    add_legend(figure, [("term", list(zip(patches, names.values(), strict=True)))])
+    layout.add_legend(figure, [("term", list(zip(patches, names.values(), strict=True)))])
     return figure
 
 

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 from inr.quantities import QUANTITIES
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import Drawings, Section, add_legend, draw_table, handle, wrap
+from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import ERRORS
 from postprocess.stats.factors import Variation
 from postprocess.stats.loss_weightings import (
@@ -41,7 +40,7 @@ _KEY_COLUMNS = 3
 _CLOSE = (0.13, 0.06)  # parts of a panel within which numbers would touch
 
 
-def figures(merged: MergedSweep, _variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, _variation: Variation) -> layout.Drawings:
     """What only a sweep over many weightings can show."""
     weightings = find_weightings(merged.readable)
     if len(weightings) < MANY:
@@ -60,7 +59,7 @@ def draw_ranking(weightings: Weightings) -> Figure:
     for panel, (error, title) in zip(figure.subplots(2, 1), titles.items(), strict=True):
         rows = weightings.best(error, _TOP)
         panel.set_title(f"{title}: best {len(rows)} of {len(weightings)}", loc="left")
-        draw_table(
+        layout.draw_table(
             panel,
             weightings.ranks[rows] / len(weightings),
             [
@@ -93,12 +92,12 @@ def draw_ranks(weightings: Weightings) -> Figure:
     panel.set_ylabel(f"rank among {len(weightings)} weightings (1 is best)")
     panel.grid(visible=False, axis="y")
     names = [(line, weightings.names[i]) for line, i in zip(lines, best, strict=True)]
-    other = handle(color=style.PALE, linestyle="-", linewidth=0.8)
-    sections: list[Section] = [
+    other = layout.handle(color=style.PALE, linestyle="-", linewidth=0.8)
+    sections: list[layout.Section] = [
         (f"lowest value error, weights: {_ORDER}", names),
         ("other lines", [(other, "all other weightings")]),
     ]
-    add_legend(figure, sections)
+    layout.add_legend(figure, sections)
     return figure
 
 
@@ -116,23 +115,23 @@ def draw_pareto(weightings: Weightings) -> Figure:
         panel.margins(x=0.2, y=0.12)
         ERRORS[_VALUE].finish(panel, "x")
         ERRORS[error].finish(panel, "y")
-        panel.set(xlabel=wrap(ERRORS[_VALUE].label), ylabel=wrap(ERRORS[error].label))
+        panel.set(xlabel=layout.wrap(ERRORS[_VALUE].label), ylabel=layout.wrap(ERRORS[error].label))
         _number(panel, errors, front, numbers)
-    keys = [(handle(), f"{number}  {weightings.names[i]}") for i, number in numbers.items()]
+    keys = [(layout.handle(), f"{number}  {weightings.names[i]}") for i, number in numbers.items()]
     height = -(-len(keys) // _KEY_COLUMNS) or 1  # columns of equal length
-    sections: list[Section] = [
+    sections: list[layout.Section] = [
         (
             "marks",
             [
-                (handle(linestyle="-", linewidth=0.8, **_FRONT), "Pareto front"),
-                (handle(**_OTHER), "other weightings"),
+                (layout.handle(linestyle="-", linewidth=0.8, **_FRONT), "Pareto front"),
+                (layout.handle(**_OTHER), "other weightings"),
             ],
         )
     ]
     for start in range(0, len(keys), height):
         title = "" if start else "value, gradient, Laplacian, time"
         sections.append((title, keys[start : start + height]))
-    add_legend(figure, sections)
+    layout.add_legend(figure, sections)
     return figure
 
 
@@ -179,7 +178,7 @@ def draw_influence(weightings: Weightings) -> Figure:
     cells = [[found[weight, error] for error in range(len(_ERRORS))] for weight in varied]
     figure = Figure(figsize=(style.PAGE_WIDTH * 0.75, 0.9 + 0.45 * len(varied)))
     panel = figure.subplots()
-    draw_table(
+    layout.draw_table(
         panel,
         np.array([[cell.estimate for cell in row] for row in cells]),
         [[f"{c.estimate:+.2f}\n{c.low:+.2f} to {c.high:+.2f}" for c in row] for row in cells],

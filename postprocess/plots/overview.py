@@ -1,4 +1,4 @@
-"""The whole sweep at a glance: final errors of all four quantities, side by side."""
+"""Settings from best to worst, a line each: by all four errors at a glance, or by one metric."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import (
-    Drawings,
-    Section,
-    add_legend,
-    draw_intervals,
-    handle,
-    interval_entries,
-    role_sections,
-)
-from postprocess.plots.plot_variable import ERRORS
-from postprocess.stats.factors import Roles, Variation
+from postprocess.plots import layout, style
+from postprocess.plots.plot_variable import ERRORS, Measure
+from postprocess.stats.factors import Axis, Roles, Variation
 
 _MOST_ROWS = 16
+_RANKED = 25  # combinations in the ranking by one metric
 _ROW, _COLOR = 0.24, 0.05  # inches: a row of one colour, and each further colour
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """One figure, for every sweep."""
     return {"overview": lambda: draw_overview(merged.readable, variation)}
 
@@ -40,31 +32,25 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
         runs: Rows of ``/runs`` that have results.
         variation: The settings that differ between them.
     """
-    hue = style.color_axis(variation)
-    palette = style.colors(hue)
-    named = [axis for axis in variation.axes if axis != hue]
-    names = variation.levels[[axis.key for axis in named]].agg(", ".join, axis=1) if named else ""
-    keys = variation.places(Roles(hue=hue)).assign(name=names)
-    errors = {m.column: m.summaries(runs[m.column], [keys["name"], keys["hue"]]) for m in ERRORS}
-    order = _order(errors)
+    roles, named, keys = _lines(variation)
+    palette = style.colors(roles.hue)
+    errors = {measure: measure.summaries(runs[measure.column], keys) for measure in ERRORS}
+    estimates = pd.DataFrame({m.column: table["estimate"] for m, table in errors.items()})
+    score = np.log(estimates).mean(axis=1, skipna=False)
+    best = score.groupby(level=0, sort=False).min()  # without finite errors last
+    order = best.sort_values(na_position="last", kind="stable").index
     shown = order[:_MOST_ROWS]
     lines = pd.MultiIndex.from_product([shown, palette])
     row = _ROW + _COLOR * (len(palette) - 1)
     shifts = (np.arange(len(palette)) - (len(palette) - 1) / 2) * _COLOR / row
+    places = np.add.outer(np.arange(len(shown)), shifts).ravel()
     figure = Figure(figsize=(style.PAGE_WIDTH, 1.0 + row * len(shown)))
     panels = figure.subplots(1, len(ERRORS), sharey=True)
-    for panel, measure in zip(panels, ERRORS, strict=True):
+    for panel, (measure, table) in zip(panels, errors.items(), strict=True):
         fenced = measure.fenced(runs[measure.column].to_numpy(float))
-        table = errors[measure.column].reindex(lines)
-        table[:] = fenced.drawable(table.to_numpy())
-        draw_intervals(
-            panel,
-            np.add.outer(np.arange(len(shown)), shifts).ravel(),
-            table,
-            [*palette.values()] * len(shown),
-            across=True,
-            s=20,
-        )
+        drawn = table.reindex(lines).apply(fenced.drawable)
+        colors = [*palette.values()] * len(shown)
+        layout.draw_intervals(panel, places, drawn, colors, across=True, s=20)
         panel.axvline(1, **style.REFERENCE)
         fenced.finish(panel, "x")
         panel.set_title(measure.label.partition(" MSE")[0])
@@ -76,20 +62,48 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
         which = "" if len(order) == len(shown) else f"; {len(shown)} of {len(order)}"
         heading += f"\nbest first, by the mean of the four logarithms{which}"
     figure.suptitle(heading, x=0.01, ha="left")
-    reference: Section = ("line", [(handle(**style.REFERENCE), "predicting the mean")])
-    sections = [*role_sections(Roles(hue=hue), points=True), reference]
+    reference = layout.handle(**style.REFERENCE)
+    sections = layout.role_sections(roles, points=True)
+    sections.append(("line", [(reference, "predicting the mean")]))
     if variation.seeds > 1:
-        entries = interval_entries(variation.seeds, marker="o")
-        if any((each["estimate"].isna() & each["low"].notna()).any() for each in errors.values()):
-            entries.append((handle(), "bar alone: too many runs diverged"))
+        entries = layout.interval_entries(variation.seeds, marker="o")
+        if any(table["low"].count() > table["estimate"].count() for table in errors.values()):
+            entries.append((layout.handle(), "bar alone: too many runs diverged"))
         sections.append(("seeds", entries))
-    add_legend(figure, sections)
+    layout.add_legend(figure, sections)
     return figure
 
 
-def _order(errors: dict[str, pd.DataFrame]) -> list[str]:
-    """Names of the combinations, best first; those without finite errors last."""
-    estimates = pd.DataFrame({column: table["estimate"] for column, table in errors.items()})
-    score = np.log(estimates).mean(axis=1, skipna=False)
-    best = score.groupby(level=0, sort=False).min()
-    return [str(name) for name in best.sort_values(na_position="last", kind="stable").index]
+def draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
+    """The best combinations by one metric, for a sweep with too many to show all of them."""
+    roles, named, keys = _lines(variation)
+    ranking = measure.summaries(runs[measure.column], keys)
+    finite = ranking.dropna()
+    finite = finite.sort_values("estimate", ascending=not measure.higher_is_better, kind="stable")
+    best = finite.head(_RANKED).iloc[::-1]
+    palette = style.colors(roles.hue)
+    figure = Figure(figsize=(style.COLUMN_WIDTH, 0.6 + 0.15 * len(best)))
+    panel = figure.subplots()
+    colors = [palette[hue] for _, hue in best.index]
+    layout.draw_intervals(panel, range(len(best)), best, colors, across=True)
+    panel.set_yticks(range(len(best)), [name for name, _ in best.index])
+    measure.finish(panel, "x")
+    gone = len(ranking) - len(finite)
+    title = f"best {len(best)} of {len(ranking)} combinations"
+    panel.set_title(title + (f", {gone} without a finite value" if gone else ""), loc="right")
+    panel.set_xlabel(f"final\n{layout.wrap(measure.label)}")
+    panel.set_ylabel(layout.wrap("\n".join(axis.label for axis in named)))
+    sections = layout.role_sections(roles, points=True)
+    if len(ranking) < len(runs):
+        sections.append(("runs", layout.interval_entries(variation.seeds, marker="o")))
+    layout.add_legend(figure, sections)
+    return figure
+
+
+def _lines(variation: Variation) -> tuple[Roles, list[Axis], list[pd.Series]]:
+    """The colour, the axes that name a line, and the name and the colour's level of each run."""
+    roles = Roles(hue=style.color_axis(variation))
+    named = [axis for axis in variation.axes if axis != roles.hue]
+    places = variation.places(roles)
+    names = variation.levels[[axis.key for axis in named]].agg(", ".join, axis=1) if named else ""
+    return roles, named, [places.assign(name=names)["name"], places["hue"]]

@@ -13,23 +13,25 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from inr.quantities import METRICS, QUANTITIES
-from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean
+from postprocess.intervals import Interval
+from postprocess.stats.ranking import Score
 
 _FAR_OUT = 3.0  # interquartile ranges
 _NEVER_FAR_OUT = 2.0  # powers of ten
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One column of the series, or of the final values."""
+class Measure(Score):
+    """A column of the series or of the final values, on the scale that it is drawn on."""
 
-    column: str
-    label: str
-    log_scale: bool
-    higher_is_better: bool = False
     ranked: bool = True  # False: its size does not say which run is better
     floor: float = -math.inf  # smaller values are drawn there
     ceiling: float = math.inf  # larger values are drawn there
+
+    @property
+    def log_scale(self) -> bool:
+        """True for errors and rates, which span decades."""
+        return not self.higher_is_better
 
     def drawable(self, values: np.ndarray) -> np.ndarray:
         """``values`` within floor and ceiling, NaN for everything that the scale cannot show."""
@@ -52,28 +54,18 @@ class Measure:
         return replace(self, ceiling=fence) if usable.max() > fence else self
 
     def summarise(self, values: np.ndarray) -> Interval:
-        """Interquartile mean over runs and its 95 % bootstrap interval, as the scale shows them.
+        """`Score.interval` of runs, as the scale shows it.
 
-        On a logarithmic scale it is that of the logarithms. A run without a finite value counts
-        as worse than any other: the estimate is NaN when it rests on such runs, and a limit that
-        does so ends where there are runs. A single run has an interval without width.
+        The estimate is NaN when it rests on runs without a finite value, and a limit that does so
+        ends where there are runs. A single run has an interval without width.
         """
         shown = self.drawable(values)
         if len(shown) == 1 or np.isnan(shown).all():
-            return Interval(shown[0], shown[0], shown[0])
-        sign = -1.0 if self.higher_is_better else 1.0
-        finite = np.where(np.isfinite(values), values, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores = sign * (np.log10(finite) if self.log_scale else finite)
-        found = bootstrap_interval([scores], interquartile_mean).map(
-            lambda score: 10.0 ** (sign * score) if self.log_scale else sign * score
-        )
+            return Interval(*shown[[0, 0, 0]])
+        found = self.interval(values)
         estimate, low, high = self.drawable(np.array([found.estimate, found.low, found.high]))
-        return Interval(
-            estimate=float(estimate),
-            low=float(np.nanmin(shown) if np.isnan(low) else low),
-            high=float(np.nanmax(shown) if np.isnan(high) else high),
-        )
+        low = np.nanmin(shown) if np.isnan(low) else low
+        return Interval(estimate, low, np.nanmax(shown) if np.isnan(high) else high)
 
     def summaries(self, values: pd.Series, by: Any) -> pd.DataFrame:
         """`summarise` for each group of ``values``: columns estimate, low and high."""
@@ -140,12 +132,12 @@ def _plain(value: float) -> str:
 def metric(name: str) -> Measure:
     """The measure for a metric of the results contract."""
     found = METRICS[name]
-    return Measure(name, found.label, not found.higher_is_better, found.higher_is_better)
+    return Measure(name, found.label, higher_is_better=found.higher_is_better)
 
 
 # squared errors in units say the same as normalised ones, with less to compare
 MEASURES = [metric(name) for name in METRICS if not name.startswith("mse_")]
 ERRORS = [metric(f"nmse_{quantity}") for quantity in QUANTITIES]
-LOSS = Measure("loss", "training loss", log_scale=True, ranked=False)
+LOSS = Measure("loss", "training loss", ranked=False)
 # a smaller rate moves no weight: adding it changes no digit of a single-precision number
-RATE = Measure("lr", "learning rate", log_scale=True, ranked=False, floor=1e-12)
+RATE = Measure("lr", "learning rate", ranked=False, floor=1e-12)

@@ -11,21 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from postprocess.dataset.read import MergedSweep
-from postprocess.plots import style
-from postprocess.plots.layout import Drawings, add_legend, handle, make_panels, role_sections, wrap
+from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import ERRORS, Measure, metric
 from postprocess.stats.factors import PROTOCOL, Roles, Variation
 from postprocess.stats.learning_rates import distinct_schedules, integrated_rates
 
 Pair = tuple[Measure, Measure]  # horizontal, vertical
 
-_INTEGRATED = Measure(
-    "integrated_rate", "integrated learning rate (steps at 1e-4)", log_scale=True, ranked=False
-)
+_INTEGRATED = Measure("integrated_rate", "integrated learning rate (steps at 1e-4)", ranked=False)
 _MANY_RATES = 3  # distinct ones, from which on errors can be seen to follow them
 
 
-def figures(merged: MergedSweep, variation: Variation) -> Drawings:
+def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     """Two for every sweep, and one for several learning rates or schedules."""
     runs = merged.readable
     value, *derivatives = ERRORS
@@ -86,7 +83,7 @@ def draw_pairs(
     few = (a for a in variation.axes if a != hue and len(a.levels) <= len(style.MARKERS))
     roles = Roles(hue=hue, style=next(few, None))
     palette, markers = style.colors(roles.hue), style.markers(roles.style)
-    figure, panels = make_panels(len(pairs), height=2.3)
+    figure, panels = layout.make_panels(len(pairs), height=2.3)
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     for panel, pair in zip(panels, pairs, strict=True):
         x, y = _fence(pair, runs, together=diagonal)
@@ -101,9 +98,9 @@ def draw_pairs(
         y.finish(panel, "y")
         if diagonal:
             _draw_diagonal(panel)
-        panel.set(xlabel=wrap(x.label), ylabel=wrap(y.label))
-    marks = [(handle(**style.REFERENCE), "both equal")] if diagonal else []
-    add_legend(figure, [*role_sections(roles, points=True), ("line", marks)])
+        panel.set(xlabel=layout.wrap(x.label), ylabel=layout.wrap(y.label))
+    marks = [(layout.handle(**style.REFERENCE), "both equal")] if diagonal else []
+    layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("line", marks)])
     return figure
 
 

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
 from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
+from postprocess.stats.factors import weights_text
 from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
 
 Verdict = Literal["holds", "does not hold", "cannot be decided"]
@@ -22,11 +23,11 @@ Ranking = dict[Any, Interval]
 
 _BEST = 10  # weightings that count as best on an error
 
-# what tells the settings of each experiment apart; a weight is called as its quantity
+# what tells the settings of each experiment apart; weights are one text
 VARIED: dict[str, list[str]] = {
     "learning_rate": ["activation", "schedule", "learning_rate"],
-    "activation": ["activation", *QUANTITIES],
-    "loss_weights": [*QUANTITIES],
+    "activation": ["activation", "weights"],
+    "loss_weights": ["weights"],
 }
 
 
@@ -72,14 +73,19 @@ def place(ranking: Ranking, key: Any) -> int:
     return [each.estimate for each in ranking.values()].index(ranking[key].estimate) + 1
 
 
+def places(ranking: Ranking, keys: Iterable[Any]) -> str:
+    """Places of several settings: ``1, 5, 12``."""
+    return ", ".join(str(place(ranking, key)) for key in keys)
+
+
 class Numbers:
     """Everything that the text asks of the tables."""
 
     def __init__(self, study: Study) -> None:
-        self._study = {
-            sweep: add_scores(runs).rename(columns=lambda column: column.rpartition(".")[2])
-            for sweep, runs in study.items()
-        }
+        self._study = {}
+        for sweep, table in study.items():
+            runs = add_scores(table).rename(columns=lambda column: column.rpartition(".")[2])
+            self._study[sweep] = runs.assign(weights=runs[[*QUANTITIES]].agg(weights_text, axis=1))
         self.all_runs = pd.concat(self._study.values(), ignore_index=True)
 
     def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:
@@ -101,45 +107,32 @@ class Numbers:
         ranking = self.rank("learning_rate", protocol, metric, activation=activation)
         return {key: ranking[key] for key in ranking if not among or key in among}
 
-    def activations(self, protocol: str, metric: str, weights: Sequence[float]) -> Ranking:
-        """Activations trained with these weights, from best to worst."""
-        settings = dict(zip(QUANTITIES, weights, strict=True))
-        return self.rank("activation", protocol, metric, **settings)
-
     def best_weightings(self, protocol: str, metric: str, *activations: str) -> Ranking:
         """Some activations, each trained with the weights that are its best, best first."""
         best: Ranking = {}
-        for (activation, *_), interval in self.rank("activation", protocol, metric).items():
+        for (activation, _), interval in self.rank("activation", protocol, metric).items():
             if activation in activations:
                 best.setdefault(activation, interval)
         return best
 
-    def weightings(self, protocol: str, metric: str) -> Ranking:
-        """Weightings from best to worst."""
-        return self.rank("loss_weights", protocol, metric)
-
     def best_setting(self, protocol: str, *experiments: str) -> pd.DataFrame:
         """Runs of the best setting of some experiments, or all, over all four held-out errors."""
-        _, experiment, key = min(
-            (interval.estimate, experiment, key)
+        settings = (
+            runs
             for experiment in experiments or EXPERIMENTS
-            for key, interval in self.rank(experiment, protocol, HELDOUT.column).items()
+            for _, runs in self.runs(experiment, protocol).groupby(VARIED[experiment])
         )
-        return self.runs(experiment, protocol, **dict(zip(VARIED[experiment], key, strict=True)))
-
-    def places(self, ranking: Ranking, keys: Iterable[Any]) -> str:
-        """Places of several settings: ``1, 5, 12``."""
-        return ", ".join(str(place(ranking, key)) for key in keys)
+        return min(settings, key=lambda runs: typical(runs, HELDOUT.column).estimate)
 
     def top_verdict(self, protocol: str, claimed: Sequence[Any]) -> str:
         """Whether these weightings have the lowest value errors, and how many of them do."""
-        top = list(self.weightings(protocol, "mse_value"))[: len(claimed)]
+        top = list(self.rank("loss_weights", protocol, "mse_value"))[: len(claimed)]
         among = sum(key in top for key in claimed)
         return "holds" if top == list(claimed) else f"does not hold ({among} of the four)"
 
     def best_verdict(self, protocol: str, claimed: Any) -> str:
         """Whether a weighting is the best over all four errors."""
-        found = place(self.weightings(protocol, OVERALL.column), claimed)
+        found = place(self.rank("loss_weights", protocol, OVERALL.column), claimed)
         return "holds" if found == 1 else f"does not hold (place {found})"
 
     def conflict_verdict(self, protocol: str) -> str:
@@ -148,8 +141,8 @@ class Numbers:
         Or whether, among weightings without the time derivative, one error rises as the other
         falls.
         """
-        best = list(self.weightings(protocol, "mse_value"))[:_BEST]
-        gradient = self.weightings(protocol, "mse_gradient")
+        best = list(self.rank("loss_weights", protocol, "mse_value"))[:_BEST]
+        gradient = self.rank("loss_weights", protocol, "mse_gradient")
         worst = max(place(gradient, key) for key in best)
         if worst > 0.75 * len(gradient):
             return f"holds (place {worst} at worst)"

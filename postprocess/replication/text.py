@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from inr.config import format_rate
 from inr.errors import UserError
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
 from postprocess.replication.data import Study, sweep_names
-from postprocess.replication.numbers import Numbers, Ranking, is_best, place, typical
-from postprocess.stats.factors import weights_text
+from postprocess.replication.numbers import Numbers, is_best, place, places, typical
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.stats.ranking import HELDOUT
 
@@ -27,11 +27,11 @@ PUBLISHED_RATES: list[tuple[str, float]] = [
     ("exponential", 1e-4),
     ("multi_step", 1e-4),
 ]
-PUBLISHED_WEIGHTINGS: list[tuple[float, ...]] = [
-    (0.1, 0, 0.01, 0),
-    (1, 0.01, 0.001, 0),
-    (0.01, 0.001, 0.1, 0),
-    (1, 0.001, 0.01, 0.001),
+PUBLISHED_WEIGHTINGS = [
+    "(0.1, 0, 0.01, 0)",
+    "(1, 0.01, 0.001, 0)",
+    "(0.01, 0.001, 0.1, 0)",
+    "(1, 0.001, 0.01, 0.001)",
 ]
 _TITLES = {
     **{f"heldout_nmse_{quantity}": name for quantity, name in NAMES.items()},
@@ -63,7 +63,7 @@ def render(study: Study) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701, Markdown
     )
-    tools = (show, figure, level, place, require, by_setting, by_place, influences)
+    tools = (show, figure, level, place, places, require, by_setting, by_place, influences)
     environment.globals.update({tool.__name__: tool for tool in (*tools, best_of_each, comparison)})
     environment.globals.update(
         n=Numbers(study),
@@ -100,11 +100,7 @@ def show(score: Interval) -> str:
 def level(key: Any) -> str:
     """A setting in words: ``uniform 1e-4``, ``sine (1, 0.01, 0.001, 0)``."""
     parts = key if isinstance(key, tuple) else (key,)
-    words = [part for part in parts if isinstance(part, str)]
-    numbers = [part for part in parts if not isinstance(part, str)]
-    if len(numbers) == len(QUANTITIES):
-        return " ".join([*words, weights_text(numbers)])
-    return " ".join([*words, *(f"{number:.0e}".replace("e-0", "e-") for number in numbers)])
+    return " ".join(part if isinstance(part, str) else format_rate(float(part)) for part in parts)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -113,25 +109,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def by_setting(first: str, rank: Callable[..., Ranking], protocol: str, *what: Any) -> str:
+def by_setting(numbers: Numbers, first: str, experiment: str, protocol: str, **given: Any) -> str:
     """Settings from best to worst on the first measure; the best on each in bold.
 
-    ``rank(protocol, metric, *what)`` ranks them; ``first`` says what they are.
+    ``first`` says what they are, ``given`` what they share.
     """
-    found = {metric: rank(protocol, metric, *what) for metric in MEASURES[protocol]}
+    found = [numbers.rank(experiment, protocol, m, **given) for m in MEASURES[protocol]]
     rows = []
-    for key in next(iter(found.values())):
-        cells = [
-            f"**{show(ranking[key])}**" if key == next(iter(ranking)) else show(ranking[key])
-            for ranking in found.values()
-        ]
+    for key in found[0]:
+        cells = [f"**{show(r[key])}**" if key == next(iter(r)) else show(r[key]) for r in found]
         rows.append([level(key), *cells])
-    return _by_metric(first, found, rows)
+    return _by_metric(first, MEASURES[protocol], rows)
 
 
-def by_place(rank: Callable[[str, str], Ranking], protocol: str) -> str:
-    """The best few settings on each measure."""
-    found = [rank(protocol, metric) for metric in MEASURES[protocol]]
+def by_place(numbers: Numbers, protocol: str) -> str:
+    """The best few weightings on each measure."""
+    found = [numbers.rank("loss_weights", protocol, metric) for metric in MEASURES[protocol]]
     best = [[_named(*entry) for entry in ranking.items()][:_TOP] for ranking in found]
     rows = [[str(place), *row] for place, row in enumerate(zip(*best, strict=True), start=1)]
     return _by_metric("place", MEASURES[protocol], rows)
@@ -172,9 +165,9 @@ def _by_metric(corner: str, metrics: Iterable[str], rows: Sequence[Sequence[str]
 def _origin(runs: pd.DataFrame) -> str:
     """What ``runs`` have in common: protocol, steps, activation, schedule, rate and weights."""
     one = runs.iloc[0]
-    rate, weights = level((one["schedule"], one["learning_rate"])), weights_text(one[[*QUANTITIES]])
+    rate = level((one["schedule"], one["learning_rate"]))
     trained = f"{one['protocol']}, {one['steps']} steps"
-    return f"{trained}: {one['activation']}, {rate}, weights {weights}"
+    return f"{trained}: {one['activation']}, {rate}, weights {one['weights']}"
 
 
 def _named(key: Any, score: Interval) -> str:

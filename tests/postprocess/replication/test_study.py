@@ -25,6 +25,7 @@ from postprocess.replication.data import (
     write_tables,
 )
 from postprocess.replication.numbers import Numbers, costs, is_best, rank, typical
+from postprocess.stats.factors import WEIGHT_COLUMNS
 from postprocess.stats.ranking import add_scores
 from tests.helpers.synthetic import make_config, write_index, write_run
 
@@ -75,6 +76,7 @@ def test_overall_is_the_geometric_mean_of_four() -> None:
 
 def test_settings_are_selected_by_the_end_of_their_names() -> None:
     table = runs(**{"model.activation": ["sine", "elu", "tanh"], "mse_value": [1.0, 2.0, 3.0]})
+    table = table.assign(**dict.fromkeys(WEIGHT_COLUMNS, 1))
     numbers = Numbers({"activation": table})
     assert list(numbers.runs("activation", "corrected", activation="elu")["mse_value"]) == [2.0]
 
@@ -112,7 +114,8 @@ def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
     [
         (("uniform", 1e-4), "uniform 1e-4"),
         (("cosine", 0.0003), "cosine 3e-4"),
-        ((1.0, 0.01, 0.001, 0.0), "(1, 0.01, 0.001, 0)"),
+        (("elu", "(1, 0.01, 0.001, 0)"), "elu (1, 0.01, 0.001, 0)"),
+        ("(1, 0.01, 0.001, 0)", "(1, 0.01, 0.001, 0)"),
         ("sine", "sine"),
     ],
 )

@@ -46,9 +46,10 @@ FACTORS = {
 def test_the_main_axis_is_compared(runs, levels):
     factor = find_factor(find_variation(runs))
     assert factor is not None
-    assert len(factor.axis.levels) == levels
-    assert factor.level.nunique() == levels
-    assert factor.level.nunique() * factor.stratum.nunique() * len(SEEDS) == len(runs)
+    axis = factor.axes[0]
+    assert len(axis.levels) == levels
+    assert factor.levels[axis.key].nunique() == levels
+    assert factor.levels.nunique().prod() * len(SEEDS) == len(runs)
 
 
 UNFIT = {
@@ -66,8 +67,9 @@ def test_sweeps_without_a_comparison_have_none(runs):
 def test_schedules_and_rates_are_ordered():
     runs = product(schedule=["uniform", "cosine"], rate=[1e-3, 1e-5], seed=SEEDS)
     factor = find_factor(find_variation(runs))
-    assert factor.axis.levels == ("uniform 1e-5", "uniform 1e-3", "cosine 1e-5", "cosine 1e-3")
-    assert factor.axis.label == "schedule, learning rate"
+    axis = factor.axes[0]
+    assert axis.levels == ("uniform 1e-5", "uniform 1e-3", "cosine 1e-5", "cosine 1e-3")
+    assert axis.label == "schedule, learning rate"
 
 
 def test_like_is_compared_with_like():
