@@ -65,11 +65,8 @@ def write_figures(
 ) -> tuple[list[Path], int]:
     """Draw the figures whose name contains ``only`` and that are older than the merged file.
 
-    Returns:
-        The files written, and how many were up to date.
-
-    Raises:
-        UserError: a file cannot be written.
+    Returns the files written, and how many were up to date. Raises `UserError` if one cannot be
+    written.
     """
     source = merged.path.stat().st_mtime_ns
 
@@ -96,13 +93,9 @@ def write_figures(
 
 
 def draw_figure(job: tuple[Path, str, Sequence[str]]) -> list[Path]:
-    """Draw one figure, in a child process; the paths written.
+    """Draw a figure, given the root of its merged sweep, its name and formats; in a child process.
 
-    Args:
-        job: Root of the sweep, already merged; name of the figure; formats.
-
-    Raises:
-        UserError: a file cannot be written.
+    Returns the paths written. Raises `UserError` if a file cannot be written.
     """
     root, name, formats = job
     return style.save(_plans(root)[name](), SweepLayout(root).figures / name, formats)

@@ -35,16 +35,11 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
 
 
 def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
-    """Draw the final values of ``measure`` by the axes that vary.
+    """Draw the final values of ``measure`` by the axes that vary, for ``runs`` that have results.
 
     Every run is a point. Runs that differ in the seed alone get their interquartile mean and its
     bootstrap interval (`Measure.summarise`). One axis lies along x, the others are colour, marker
     and panels. A sweep with too many combinations for that becomes a ranking of the best ones.
-
-    Args:
-        measure: What is drawn; a column of ``runs``.
-        runs: Rows of ``/runs`` that have results.
-        variation: The settings that differ between them.
     """
     measure = measure.fenced(runs[measure.column].to_numpy(float))
     # uniform rates beside a few schedules that start from one of them would leave panels empty
@@ -85,12 +80,13 @@ def _draw_positions(
         table["x"] += variation.levels[along.key].map(levels.index)
         if not joined and not hue:  # the colours of the learning curves
             hue, table["hue"] = along, variation.levels[along.key]
-    palette, markers = style.colors(hue), style.markers(roles.style)
+    palette, markers = style.colors(hue), style.each_level(roles.style, style.MARKERS)
     for (row, column, level, mark), group in table.groupby(list(ROLES), sort=False):
-        _draw_points(
-            panels[row, column], group, measure, palette[level], markers[mark], joined=joined
-        )
-    ticks = [_in_lines(level) for level in levels] if along and "+" in along.key else levels
+        look = {"color": palette[level], "marker": markers[mark]}
+        _draw_points(panels[row, column], group, measure, joined=joined, **look)
+    ticks: Sequence[str] = levels
+    if along and "+" in along.key:  # a learning rate below the name of its schedule
+        ticks = ["\n".join(level.rsplit(" ", 1)) for level in levels]
     for panel in panels.values():
         measure.finish(panel)
         panel.set_xticks(range(len(levels)) if along else [], ticks if along else [])
@@ -109,11 +105,6 @@ def _draw_positions(
     return figure
 
 
-def _in_lines(level: str) -> str:
-    """A learning rate below the name of its schedule."""
-    return "\n".join(level.rsplit(" ", 1))
-
-
 def _turn_crowded(ticks: Sequence[str], figure: Figure, panels: Sequence[Axes]) -> None:
     """Turn texts along x that would touch each other, in a figure that grows by their length."""
     width, height = figure.get_size_inches()
@@ -126,7 +117,7 @@ def _turn_crowded(ticks: Sequence[str], figure: Figure, panels: Sequence[Axes]) 
 
 
 def _draw_points(
-    panel: Axes, runs: pd.DataFrame, measure: Measure, color: str, marker: str, *, joined: bool
+    panel: Axes, runs: pd.DataFrame, measure: Measure, *, color: str, marker: str, joined: bool
 ) -> None:
     """All runs of one colour and marker, and their estimates joined along a numeric axis."""
     summary = measure.summaries(runs["final"], runs["x"]).sort_index()

@@ -58,14 +58,11 @@ def find_factor(variation: Variation) -> Variation | None:
 
 
 def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Interval]:
-    """Probability that a run of the first level has a smaller score than one of the second.
+    """Probability that a run of one level of the first axis has a smaller score than of another.
 
     Each is compared with its like, and the probability averaged: over the strata, combinations of
-    levels of all other axes, in which both were run. Pairs without one are left out.
-
-    Args:
-        scores: Errors by run; not finite where a run failed.
-        factor: The first axis has the levels to compare.
+    levels of all other axes, in which both were run. Pairs without one are left out. A run that
+    failed, whose score is not finite, loses against any that did not.
     """
     levels = [factor.levels[axis.key] for axis in factor.axes]
     runs: dict[tuple[str, ...], np.ndarray] = {
@@ -87,12 +84,9 @@ def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Inter
 
 
 def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
-    """A matrix of the probabilities that the level of a row beats that of a column.
+    """A matrix of the probabilities that the level of a row beats that of a column (`compare`).
 
-    Args:
-        scores: Errors by run; not finite where a run failed: it loses against any that did not.
-        what: The error, for people.
-        factor: The first axis has the levels to compare.
+    ``what`` the scores are is told in words.
     """
     found = compare(scores, factor)
     axis, *others = factor.axes

@@ -43,14 +43,9 @@ def wrap(label: str) -> str:
 def make_panels(
     count: int, *, height: float, width: float = style.PAGE_WIDTH, wide: int = 0, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels, as many in each row as fit.
+    """A figure with ``count`` panels of one ``height`` (inches), ``wide`` in a row.
 
-    Args:
-        count: How many.
-        height: Of one of them, in inches.
-        width: Of the figure, in inches.
-        wide: How many stand in a row; by default three, or two of four.
-        options: What `Figure.subplots` takes.
+    Three by default, or two of four. ``options`` are those of `Figure.subplots`.
     """
     wide = wide or (2 if count == 4 else min(count, 3))
     high = math.ceil(count / wide)
@@ -120,26 +115,18 @@ def draw_table(
     colors: str,
     limits: tuple[float, float] = (0, 1),
 ) -> None:
-    """Draw ``texts`` on cells coloured by ``values``.
+    """Draw ``texts`` on cells coloured by ``values``, both [row, column]; NaN leaves one white.
 
-    Args:
-        panel: Where to draw.
-        values: [row, column]; NaN leaves the cell white.
-        texts: What each cell says, [row, column].
-        rows: Names of the rows.
-        columns: Names of the columns, written above.
-        colors: Name of a colour map.
-        limits: Values of its first and last colour.
+    ``colors`` names a colour map, ``limits`` are the values of its first and last colour.
     """
     shades = mpl.colormaps[colors].with_extremes(bad="white")(mpl.colors.Normalize(*limits)(values))
     if len(rows):
         panel.imshow(shades, aspect="auto", interpolation="none")
     luminance = shades[..., :3] @ (0.2126, 0.7152, 0.0722)
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": _SMALL}
     for (row, column), light in np.ndenumerate(luminance):
         color = "black" if light > _LIGHT else "white"
-        said = str(np.asarray(texts)[row, column])
-        text = panel.text(column, row, said, color=color, fontsize=_SMALL)
-        text.set(ha="center", va="center")
+        panel.text(column, row, str(np.asarray(texts)[row, column]), color=color, **look)
     panel.set_yticks(range(len(rows)), rows)
     panel.set_xticks(range(len(columns)), columns)
     panel.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -159,13 +146,8 @@ def draw_intervals(
 ) -> None:
     """Draw what `Measure.summaries` gave: a bar for each interval, a marker for each estimate.
 
-    Args:
-        panel: Where to draw.
-        places: Of each row of ``summaries``, along x; along y if bars lie ``across``.
-        summaries: Columns estimate, low and high.
-        color: Of all of them, or of each.
-        across: Whether bars are horizontal.
-        marker: What `Axes.scatter` takes.
+    They have ``places`` along x, or along y if the bars lie ``across``; a ``color`` for each or for
+    all; and a ``marker`` as `Axes.scatter` takes it.
     """
     draw_bars = panel.hlines if across else panel.vlines
     draw_bars(places, summaries["low"], summaries["high"], color, linewidth=1, zorder=2)
@@ -188,16 +170,12 @@ def add_legend(figure: Figure, sections: Iterable[Section]) -> None:
     if not sections:
         return
     height = max(len(entries) for _, entries in sections)
-    handles: list[Artist] = []
-    labels: list[str] = []
+    shown: Entries = []
     for title, entries in sections:
-        heading, blank = (handle(), f"{title}:" if title else ""), (handle(), "")
-        for artist, label in [heading, *entries, *[blank] * (height - len(entries))]:
-            handles.append(artist)
-            labels.append(label)
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(sections), columnspacing=1.5
-    )
+        blanks = [(handle(), "")] * (height - len(entries))
+        shown += [(handle(), f"{title}:" if title else ""), *entries, *blanks]
+    place = {"loc": "outside lower center", "ncols": len(sections), "columnspacing": 1.5}
+    figure.legend(*zip(*shown, strict=True), **place)
     # the panels keep their height: the legend gets its own
     width, panels = figure.get_size_inches()
     figure.set_size_inches(width, panels + 0.16 * (height + 1))
@@ -211,32 +189,27 @@ def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
         hues = style.colors(roles.hue).items()
         sections.append((roles.hue.label, [(handle(color=c, **line), hue) for hue, c in hues]))
     if roles.style:
-        looks = style.markers(roles.style) if points else style.linestyles(roles.style)
-        name = "marker" if points else "linestyle"
-        entries = [(handle(**{name: look}), level) for level, look in looks.items()]
+        name, looks = ("marker", style.MARKERS) if points else ("linestyle", style.LINESTYLES)
+        marks = style.each_level(roles.style, looks).items()
+        entries = [(handle(**{name: mark}), level) for level, mark in marks]
         sections.append((roles.style.label, entries))
     return sections
 
 
 def interval_entries(seeds: int, **estimate: Any) -> Entries:
     """Legend entries for what `Measure.summarise` gives of ``seeds`` runs: a marker on a line."""
-    few = " (the range)" if seeds <= FEW else ""
+    interval = "95 % bootstrap interval" + (" (the range)" if seeds <= FEW else "")
     bar = handle(linestyle="-", linewidth=1)
-    return [
-        (handle(**estimate), "interquartile mean"),
-        (bar, f"95 % bootstrap interval{few}"),
-    ]
+    return [(handle(**estimate), "interquartile mean"), (bar, interval)]
 
 
 def study_scale(runs: pd.DataFrame) -> str:
     """Image, network, length and seeds of ``runs``, as far as all runs share them.
 
     For example ``camera 64 px · 4 hidden layers of 128 · 1,000 steps · 3 seeds``. Settings that
-    differ are left out: figures show them. Runs by the original protocol are called so, since
-    their errors are against its own targets.
-
-    Args:
-        runs: Rows of ``/runs``; the columns are paths of the configuration, any may be missing.
+    differ are left out: figures show them, and so are columns that ``runs`` (rows of ``/runs``)
+    lack. Runs by the original protocol are called so, since their errors are against its own
+    targets.
     """
 
     def say(name: str, text: str) -> str:
@@ -257,10 +230,7 @@ def study_scale(runs: pd.DataFrame) -> str:
 
 
 def state_scale(figure: Figure, scale: str) -> Figure:
-    """Add the line to a finished figure, above its legend; returns the figure.
-
-    It becomes the title of the legend, which has a place of its own below the panels.
-    """
+    """Add the line to a finished figure, as the title of its legend; returns the figure."""
     if not scale:
         return figure
     width, height = figure.get_size_inches()

@@ -29,8 +29,7 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     def draw(measure: Measure) -> Figure:
         return draw_curves(measure, merged.series(measure.column), variation)
 
-    def draw_rates() -> Figure:
-        """One curve for each schedule, not one for each run."""
+    def draw_rates() -> Figure:  # one curve for each schedule, not one for each run
         distinct = distinct_schedules(merged.readable)
         curves = rate_curves(merged.readable.loc[distinct.index])
         return draw_curves(RATE, curves, find_variation(distinct))
@@ -40,19 +39,15 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
 
 
 def draw_curves(measure: Measure, series: pd.DataFrame, variation: Variation) -> Figure:
-    """Draw ``measure`` against steps.
+    """Draw a column of ``series`` against steps; NaN and infinity are where a run diverged.
 
-    Args:
-        measure: What is drawn.
-        series: Columns run, step and ``measure.column``; NaN and infinity where a run diverged.
-        variation: The settings that differ; runs that differ in the seed or in a setting without
-            a role become a median with a band.
+    Runs that differ in the seed, or in a setting without a role, become a median with a band.
     """
     measure = measure.fenced(series.groupby("run")[measure.column].last().to_numpy(float))
     series = series.assign(value=measure.drawable(series[measure.column].to_numpy()))
     roles = variation.assign()
     places = variation.places(roles)
-    palette, linestyles = style.colors(roles.hue), style.linestyles(roles.style)
+    palette, linestyles = style.colors(roles.hue), style.each_level(roles.style, style.LINESTYLES)
     if roles.pooled and not roles.hue:
         palette = {"": style.NEUTRAL}  # colours are for the best runs
     figure, panels = layout.make_role_panels(roles)

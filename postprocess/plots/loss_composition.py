@@ -59,10 +59,7 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
     ranking by the error over all (the geometric mean of the four), the best and the worst among
     them; each is shown by its median run.
 
-    Args:
-        runs: What `composed` gave.
-        series: Columns run, step and those that `loss_columns` names.
-        variation: The settings that differ between all runs of the sweep.
+    ``runs`` is what `composed` gave; ``series`` has the columns run, step and `loss_columns`.
     """
     chosen = _choose(runs, variation)
     width = style.PAGE_WIDTH if len(chosen) > 1 else style.COLUMN_WIDTH

@@ -27,10 +27,6 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     Points are interquartile means over the runs that differ in the seed alone, bars their
     bootstrap intervals (`Measure.summarise`). Combinations are ordered by the geometric mean of
     the four errors of their best colour; a sweep with many shows the best ones.
-
-    Args:
-        runs: Rows of ``/runs`` that have results.
-        variation: The settings that differ between them.
     """
     roles, named, keys = _lines(variation)
     palette = style.colors(roles.hue)

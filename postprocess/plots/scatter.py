@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from postprocess.dataset.read import MergedSweep
@@ -57,13 +56,7 @@ def draw_heldout(runs: pd.DataFrame, variation: Variation) -> Figure:
 
 
 def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:
-    """Final errors of the four quantities against the integrated learning rate.
-
-    Args:
-        runs: Rows of ``/runs`` that have results.
-        rates: What `postprocess.stats.learning_rates.integrated_rates` gave.
-        variation: The settings that differ between the runs.
-    """
+    """Final errors of the four quantities against ``rates``: what `integrated_rates` gave."""
     table = runs.assign(**{_INTEGRATED.column: rates})
     return draw_pairs([(_INTEGRATED, error) for error in ERRORS], table, variation)
 
@@ -71,22 +64,22 @@ def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variat
 def draw_pairs(
     pairs: Sequence[Pair], runs: pd.DataFrame, variation: Variation, *, diagonal: bool = False
 ) -> Figure:
-    """One panel for each pair of measures, one point for each run.
+    """One panel for each pair of measures, one point for each run that has results.
 
-    Args:
-        pairs: Columns of ``runs`` to draw against each other.
-        runs: Rows of ``/runs`` that have results.
-        variation: The settings that differ; the first two of few levels are colour and marker.
-        diagonal: Both measures of a pair are in the same unit: draw the line of equality.
+    The first two settings of few levels are colour and marker. With ``diagonal``, measures of a
+    pair are in the same unit: they get the same ceiling, and the line of equality.
     """
     hue = style.color_axis(variation)
     few = (a for a in variation.axes if a != hue and len(a.levels) <= len(style.MARKERS))
     roles = Roles(hue=hue, style=next(few, None))
-    palette, markers = style.colors(roles.hue), style.markers(roles.style)
+    palette, markers = style.colors(roles.hue), style.each_level(roles.style, style.MARKERS)
     figure, panels = layout.make_panels(len(pairs), height=2.3)
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     for panel, pair in zip(panels, pairs, strict=True):
-        x, y = _fence(pair, runs, together=diagonal)
+        finals = [runs[measure.column].to_numpy(float) for measure in pair]
+        if diagonal:
+            finals = [np.concatenate(finals)] * 2
+        x, y = (measure.fenced(own) for measure, own in zip(pair, finals, strict=True))
         points = variation.places(roles)
         points["x"] = x.drawable(runs[x.column].to_numpy())
         points["y"] = y.drawable(runs[y.column].to_numpy())
@@ -96,26 +89,12 @@ def draw_pairs(
         panel.margins(0.12)
         x.finish(panel, "x")
         y.finish(panel, "y")
-        if diagonal:
-            _draw_diagonal(panel)
+        if diagonal:  # from corner to corner: both axes get the limits of both
+            limits = (*panel.get_xlim(), *panel.get_ylim())
+            ends = min(limits), max(limits)
+            panel.set(xlim=ends, ylim=ends)
+            panel.plot(ends, ends, **style.REFERENCE)
         panel.set(xlabel=layout.wrap(x.label), ylabel=layout.wrap(y.label))
     marks = [(layout.handle(**style.REFERENCE), "both equal")] if diagonal else []
     layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("line", marks)])
     return figure
-
-
-def _fence(pair: Pair, runs: pd.DataFrame, *, together: bool) -> Pair:
-    """Both measures without what lies far out, from the same limit on if ``together``."""
-    finals = [runs[measure.column].to_numpy(float) for measure in pair]
-    if together:
-        finals = [np.concatenate(finals)] * 2
-    x, y = (measure.fenced(own) for measure, own in zip(pair, finals, strict=True))
-    return x, y
-
-
-def _draw_diagonal(panel: Axes) -> None:
-    """The line of equality, from corner to corner: both axes get the limits of both."""
-    limits = (*panel.get_xlim(), *panel.get_ylim())
-    ends = min(limits), max(limits)
-    panel.set(xlim=ends, ylim=ends)
-    panel.plot(ends, ends, **style.REFERENCE)

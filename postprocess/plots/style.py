@@ -26,7 +26,7 @@ PALE = "#999999"
 # Okabe and Ito's colours, which people with any colour vision can tell apart, without the yellow
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-_LINESTYLES: tuple[Any, ...] = (  # dashes in line widths
+LINESTYLES: tuple[Any, ...] = (  # dashes in line widths
     "-",
     (0, (4, 1.5)),
     (0, (1, 1.2)),
@@ -104,20 +104,11 @@ def colors(axis: Axis | None) -> dict[str, str]:
     if axis and axis.numeric and len(axis.levels) > 2:
         shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(axis.levels)))
         return {level: mpl.colors.to_hex(c) for level, c in zip(axis.levels, shades, strict=True)}
-    return _each_level(axis, COLORS)
+    return each_level(axis, COLORS)
 
 
-def linestyles(axis: Axis | None) -> dict[str, Any]:
-    """A line style for each level."""
-    return _each_level(axis, _LINESTYLES)
-
-
-def markers(axis: Axis | None) -> dict[str, str]:
-    """A marker for each level."""
-    return _each_level(axis, MARKERS)
-
-
-def _each_level(axis: Axis | None, looks: Sequence[T]) -> dict[str, T]:
+def each_level(axis: Axis | None, looks: Sequence[T]) -> dict[str, T]:
+    """One of ``looks`` for each level; ``""`` without axis."""
     return dict(zip(axis.levels if axis else ("",), cycle(looks), strict=False))
 
 
