@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from inr.quantities import QUANTITIES
-from postprocess.plots import style
 from postprocess.plots.loss_composition import (
     composed,
     composition,
@@ -18,11 +17,6 @@ from postprocess.plots.scatter import draw_integrated_rate
 from postprocess.stats.factors import WEIGHTS, find_variation
 
 STEPS = 400
-
-
-@pytest.fixture(autouse=True)
-def _style() -> None:
-    style.use_style()
 
 
 def make_runs(weightings, **columns) -> pd.DataFrame:

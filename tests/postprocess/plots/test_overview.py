@@ -1,4 +1,4 @@
-"""The overview ranks combinations by all four errors."""
+"""Combinations are ranked: by all four errors in the overview, or by one metric."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import pandas as pd
 import pytest
 
 from inr.quantities import QUANTITIES
+from postprocess.dataset.read import ensure_merged
+from postprocess.plots import final_values
 from postprocess.plots.overview import draw_overview
+from postprocess.plots.plot_variable import metric
 from postprocess.stats.factors import find_variation
+from tests.helpers.figures import SMALL, WEIGHTINGS, WEIGHTS, write_quickly
+from tests.helpers.synthetic import grid
 
 
 def table(errors: dict[tuple[str, float], float]) -> pd.DataFrame:
@@ -45,3 +50,14 @@ def test_only_the_best_of_many_are_shown(count: int) -> None:
     figure = draw_overview(runs, find_variation(runs))
     assert len(figure.axes[0].get_yticks()) == min(count, 16)
     assert ("16 of 40" in figure.get_suptitle()) == (count == 40)
+
+
+def test_ranking_starts_with_the_best(tmp_path):
+    configs = grid(training__loss_weights=WEIGHTINGS, **SMALL)
+    merged = ensure_merged(write_quickly(tmp_path / "sweep", configs))
+    runs = merged.readable
+    variation = find_variation(runs)
+    (panel,) = final_values.draw_finals(metric("nmse_value"), runs, variation).axes
+    best = variation.levels[WEIGHTS][runs["nmse_value"].idxmin()]
+    assert panel.get_yticklabels()[-1].get_text() == best
+    assert len(panel.get_yticklabels()) == 25

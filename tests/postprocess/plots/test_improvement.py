@@ -8,17 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from postprocess.plots import style
 from postprocess.plots.improvement import compare, draw_improvement, find_factor
 from postprocess.stats.factors import find_variation
 
 ACTIVATION, SCHEDULE = "model.activation", "training.schedule"
 RATE, SEED = "training.learning_rate", "training.seed"
-
-
-@pytest.fixture(autouse=True)
-def _style() -> None:
-    style.use_style()
 
 
 def product(**axes) -> pd.DataFrame:

@@ -1,0 +1,169 @@
+"""Every sweep gets all of its figures, whatever its runs look like."""
+
+from __future__ import annotations
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from inr.errors import UserError
+from inr.quantities import METRICS, QUANTITIES
+from postprocess.dataset.read import ensure_merged
+from postprocess.plots import batch, style
+from postprocess.plots.batch import plan_figures, write_figures
+from postprocess.worker_pool import ChildLostError
+from tests.helpers.figures import RATES, SMALL, WEIGHTINGS, overlaps, write_quickly
+from tests.helpers.synthetic import call, grid, quickstart
+
+ALWAYS = ("overview", "curve_", "final_", "heldout", "tradeoff")  # every sweep gets them
+
+
+def test_quickstart_gets_all_figures_once(eight, capsys):
+    assert call("figures", eight.root, "--format", "png") == 0
+    names = {path.name for path in eight.figures.iterdir()}
+    for name in METRICS:
+        if not name.startswith("mse_"):
+            assert {f"{kind}_{name}.png" for kind in ("curve", "final")} <= names
+    assert {
+        "overview.png",
+        "curve_loss.png",
+        "curve_lr.png",
+        "heldout.png",
+        "tradeoff.png",
+    } <= names
+    assert len(names) == 26
+    assert "wrote 26 files" in capsys.readouterr().out
+    picture = matplotlib.image.imread(eight.figures / "curve_nmse_value.png")
+    assert picture.shape[1] == round(style.PAGE_WIDTH * 200)
+    assert np.unique(picture.reshape(-1, picture.shape[-1]), axis=0).shape[0] > 50  # not blank
+
+    (eight.figures / "heldout.png").unlink()
+    assert call("figures", eight.root, "--format", "png") == 0
+    said = capsys.readouterr().out
+    assert "wrote 1 file in" in said
+    assert "kept 25 up-to-date files" in said
+
+
+def test_same_data_give_the_same_bytes(eight):
+    written, _ = write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
+    assert [path.suffix for path in written] == [".png", ".pdf"]
+    before = [path.read_bytes() for path in written]
+    assert before[1].startswith(b"%PDF")
+    write_figures(eight, ensure_merged(eight), only="tradeoff", force=True)
+    assert [path.read_bytes() for path in written] == before
+
+
+def test_figures_drawn_in_processes_are_the_same(eight, monkeypatch):
+    merged = ensure_merged(eight)
+    several = {"formats": ["png"], "only": "psnr", "force": True}
+    pictures = []
+    monkeypatch.setattr(batch, "_WORTHWHILE", 1)
+    for cores in (1, 2):
+        monkeypatch.setattr(batch, "usable_cores", lambda cores=cores: cores)
+        written, _ = write_figures(eight, merged, **several)
+        pictures.append({path: path.read_bytes() for path in written})
+    assert len(pictures[0]) == 2
+    assert pictures[0] == pictures[1]
+    assert list(pictures[0]) == list(pictures[1])
+
+
+def test_a_figure_that_ends_its_process_is_named(eight, monkeypatch):
+    monkeypatch.setattr(batch, "_WORTHWHILE", 1)
+    monkeypatch.setattr(batch, "usable_cores", lambda: 2)
+    monkeypatch.setattr(batch, "run_isolated", lambda *_, **__: iter([ChildLostError("it died")]))
+    several = {"formats": ["png"], "only": "psnr", "force": True}
+    with pytest.raises(UserError, match=r"curve_psnr_value: cannot be drawn: it died"):
+        write_figures(eight, ensure_merged(eight), **several)
+
+
+def test_unknown_figure_is_refused(eight, capsys):
+    assert call("figures", eight.root, "--only", "nonsense") == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_is_named(tmp_path, capsys):
+    layout = write_quickly(tmp_path / "sweep", grid(**SMALL))
+    layout.figures.write_text("a file where the directory should be")
+    assert call("figures", layout.root, "--only", "heldout") == 1
+    said = capsys.readouterr().err
+    assert "figures" in said
+    assert said.count("\n") == 1
+
+
+def constant(columns) -> None:
+    for name in ("loss", "lr", *METRICS):
+        columns[name][:] = 0.5
+
+
+def zero(columns) -> None:
+    for name in ("loss", *METRICS):
+        columns[name][:] = 0.0
+
+
+def infinite(columns) -> None:
+    for name in ("loss", *METRICS):
+        columns[name][1:] = np.inf
+
+
+def one_row(columns) -> None:
+    for name in columns:
+        columns[name] = columns[name][-1:]
+
+
+TWO = {"model__activation": ["sine", "elu"], **SMALL}
+SWEEPS = {
+    "one-run": (grid(**SMALL), {}),
+    "one-row": (grid(**TWO), {"change": one_row}),
+    "diverged-and-missing": (quickstart(), {"diverged": (0, 3), "missing": (5,)}),
+    "all-diverged": (grid(**TWO), {"diverged": (0, 1)}),
+    "constant": (grid(**TWO, training__seed=[0, 1]), {"change": constant}),
+    "zero": (grid(**TWO), {"change": zero}),
+    "infinite": (grid(**TWO), {"change": infinite}),
+    "other-lengths": (grid(**TWO, training__steps=[100, 200]), {}),
+    "108-runs": (
+        grid(
+            training__loss_weights=WEIGHTINGS,
+            model__activation=["sine", "elu"],
+            training__seed=[0, 1],
+            **SMALL,
+        ),
+        {"diverged": (4,)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("configs", "options"), SWEEPS.values(), ids=SWEEPS)
+def test_every_figure_of_every_sweep_can_be_drawn(tmp_path, configs, options):
+    merged = ensure_merged(write_quickly(tmp_path / "sweep", configs, **options))
+    kinds = ("curve_nmse_value", "curve_ssim_value", "curve_lr", "final_psnr_value", "heldout")
+    for name, draw in plan_figures(merged).items():
+        if name in kinds:
+            draw().draw_without_rendering()
+
+
+PLANNED = {
+    "one-run": (grid(**SMALL), set()),
+    "seeds": (
+        grid(**SMALL, model__activation=["sine", "elu"], training__seed=[0, 1]),
+        {"improvement", *(f"improvement_{q}" for q in QUANTITIES)},
+    ),
+    "rates": (grid(**SMALL, training__learning_rate=RATES), {"integrated_rate"}),
+    "weights": (
+        grid(**SMALL, training__loss_weights=WEIGHTINGS[1:13]),
+        {
+            "loss_shares",
+            *(f"weights_{name}" for name in ("ranking", "ranks", "pareto", "influence")),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("configs", "expected"), PLANNED.values(), ids=PLANNED)
+def test_figures_are_planned_where_they_make_sense(tmp_path, configs, expected):
+    merged = ensure_merged(write_quickly(tmp_path / "sweep", configs))
+    plans = plan_figures(merged)
+    assert {name for name in plans if not name.startswith(ALWAYS)} == expected
+    for name in expected:
+        figure = plans[name]()
+        assert not overlaps(figure), name
+        assert "camera 12 px" in figure.legends[0].get_title().get_text()

@@ -1,0 +1,34 @@
+"""Which settings differ, and how a figure shows them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from postprocess.stats.factors import find_variation
+from tests.helpers.figures import ROLES
+from tests.helpers.synthetic import grid
+
+
+def roles_of(configs) -> dict[str, str]:
+    runs = pd.json_normalize([c.model_dump(mode="json") for c in configs])
+    runs["training.schedule_options.milestones"] = "[]"
+    roles = find_variation(runs).assign()
+    named = {
+        r: getattr(roles, r).key for r in ("hue", "style", "column", "row") if getattr(roles, r)
+    }
+    return named | ({"pooled": roles.pooled[0].key} if roles.pooled else {})
+
+
+@pytest.mark.parametrize(("configs", "expected"), ROLES.values(), ids=ROLES)
+def test_axes_get_the_roles_that_keep_panels_readable(configs, expected):
+    assert roles_of(configs) == expected
+
+
+def test_levels_are_ordered_and_named_for_people():
+    runs = pd.json_normalize(
+        [c.model_dump(mode="json") for c in grid(training__learning_rate=[1e-3, 2.5e-5, 1e-4])]
+    ).drop(columns="training.schedule_options.milestones")
+    (axis,) = find_variation(runs).axes
+    assert axis.levels == ("2.5e-5", "1e-4", "1e-3")
+    assert axis.label == "learning rate"
