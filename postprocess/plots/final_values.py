@@ -126,7 +126,7 @@ def _draw_points(
         panel.plot(shown.index, shown, color=color, linewidth=0.7, alpha=0.6)
     look = style.POINT | {"marker": marker, "markersize": 5}
     if len(summary) < len(runs):
-        layout.draw_intervals(panel, summary.index, summary, color, **_DASH)
+        layout.draw_intervals(panel, summary, color, **_DASH)
         look |= {"markersize": 3.5, "alpha": 0.7}
     panel.plot(runs["x"], runs["y"], **look, color=color)
 

@@ -105,11 +105,9 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
         panel.tick_params(axis="x", labelrotation=90)
     panel.set_ylabel(f"{axis.label}: this one ...")
     panel.set_xlabel("... has a smaller error than this one")
-    alike = f"compared at the same {', '.join(other.label for other in others)}" if others else ""
-    title = [
-        f"{what}: probability of improvement",
-        "with 95 % bootstrap interval over seeds",
-        *textwrap.wrap(alike, int(width * _LETTERS_PER_INCH)),
-    ]
-    figure.suptitle("\n".join(title), x=0.01, ha="left")
+    title = f"{what}: probability of improvement\nwith 95 % bootstrap interval over seeds"
+    if others:
+        alike = f"compared at the same {', '.join(other.label for other in others)}"
+        title += "\n" + textwrap.fill(alike, int(width * _LETTERS_PER_INCH))
+    figure.suptitle(title, x=0.01, ha="left")
     return figure

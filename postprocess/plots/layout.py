@@ -81,13 +81,8 @@ def make_role_panels(
         if row == rows[0]:
             panel.set_title(column)
         if roles.row and column == columns[-1]:
-            panel.annotate(
-                f"{roles.row.label}: {row}",
-                (1.03, 0.5),
-                xycoords="axes fraction",
-                rotation=270,
-                va="center",
-            )
+            text, place = f"{roles.row.label}: {row}", (1.03, 0.5)
+            panel.annotate(text, place, xycoords="axes fraction", rotation=270, va="center")
     if roles.column:
         figure.suptitle(roles.column.label)
     return figure, panels
@@ -136,22 +131,16 @@ def draw_table(
 
 
 def draw_intervals(
-    panel: Axes,
-    places: ArrayLike,
-    summaries: pd.DataFrame,
-    color: str | Sequence[str],
-    *,
-    across: bool = False,
-    **marker: Any,
+    panel: Axes, summaries: pd.DataFrame, color: Any, *, across: bool = False, **marker: Any
 ) -> None:
     """Draw what `Measure.summaries` gave: a bar for each interval, a marker for each estimate.
 
-    They have ``places`` along x, or along y if the bars lie ``across``; a ``color`` for each or for
-    all; and a ``marker`` as `Axes.scatter` takes it.
+    The index is their place along x, or along y if the bars lie ``across``. They have a ``color``
+    each or for all, and a ``marker`` as `Axes.scatter` takes it.
     """
     draw_bars = panel.hlines if across else panel.vlines
-    draw_bars(places, summaries["low"], summaries["high"], color, linewidth=1, zorder=2)
-    points = [places, summaries["estimate"]]
+    draw_bars(summaries.index, summaries["low"], summaries["high"], color, linewidth=1, zorder=2)
+    points = [summaries.index, summaries["estimate"]]
     look = {"s": 16, "linewidths": 1, "zorder": 2} | marker
     panel.scatter(*(reversed(points) if across else points), color=color, **look)
 
@@ -207,9 +196,8 @@ def study_scale(runs: pd.DataFrame) -> str:
     """Image, network, length and seeds of ``runs``, as far as all runs share them.
 
     For example ``camera 64 px · 4 hidden layers of 128 · 1,000 steps · 3 seeds``. Settings that
-    differ are left out: figures show them, and so are columns that ``runs`` (rows of ``/runs``)
-    lack. Runs by the original protocol are called so, since their errors are against its own
-    targets.
+    differ are left out: figures show them. Runs by the original protocol are called so, since
+    their errors are against its own targets.
     """
 
     def say(name: str, text: str) -> str:

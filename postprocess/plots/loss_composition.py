@@ -12,13 +12,13 @@ from matplotlib.patches import Patch
 from inr.quantities import QUANTITIES
 from postprocess.dataset.read import MergedSweep
 from postprocess.plots import layout, style
-from postprocess.stats.factors import PROTOCOL, WEIGHTS, Variation
+from postprocess.stats.factors import PROTOCOL, WEIGHT_COLUMNS, Variation
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.stats.ranking import OVERALL, add_scores
 
 _PANELS = 6
 _TITLE = 36  # letters in a line of a panel's title
-_WEIGHTS = [f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES]
+_WEIGHTS = [*WEIGHT_COLUMNS]
 _NORMALIZATION = "training.loss_normalization"
 _BALANCING = "training.loss_balancing"
 
@@ -37,9 +37,7 @@ def composed(runs: pd.DataFrame) -> pd.DataFrame:
 
     While terms are balanced automatically, their weights change and are not recorded.
     """
-    if not set(_WEIGHTS) <= set(runs.columns):
-        return runs.iloc[:0]
-    known = (runs[_WEIGHTS] > 0).sum(axis=1) > 1
+    known = (runs.reindex(columns=_WEIGHTS) > 0).sum(axis=1) > 1
     if _BALANCING in runs:
         known &= runs[_BALANCING] == "none"
     return runs[known]
@@ -74,12 +72,13 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
         panel.margins(x=0)
         panel.grid(visible=False)
     layout.name_axes(panels, "optimiser steps", "share of the loss")
-    patches = [Patch(color=shade, linewidth=0) for shade in shades]
     names = {**NAMES}
     # the original protocol does not train the Laplacian
     if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
         names["laplacian"] += " (counted, but without effect)"
-    layout.add_legend(figure, [("term", list(zip(patches, names.values(), strict=True)))])
+    terms = zip(shades, names.values(), strict=True)
+    entries = [(Patch(color=shade, linewidth=0), name) for shade, name in terms]
+    layout.add_legend(figure, [("term", entries)])
     return figure
 
 
@@ -88,14 +87,13 @@ def composition(run: pd.Series, rows: pd.DataFrame) -> np.ndarray:
 
     They sum to 1, or are NaN where the loss is not finite.
     """
-    weights = run[_WEIGHTS].to_numpy(float)
-    errors = rows[[f"{_error_kind(run)}_{quantity}" for quantity in QUANTITIES]].to_numpy(float)
+    weights = run[_WEIGHTS].to_numpy(float)[:, None]
+    errors = rows[[f"{_error_kind(run)}_{quantity}" for quantity in QUANTITIES]].to_numpy(float).T
     with np.errstate(invalid="ignore"):
         # without a weight no part of the loss, even if the error is not finite
         terms = np.where(weights > 0, weights * errors, 0.0)
-        total = terms.sum(axis=1, keepdims=True)
-        shares: np.ndarray = terms / np.where(np.isfinite(total) & (total > 0), total, np.nan)
-    return shares.T
+        total = terms.sum(axis=0)
+        return np.asarray(terms / np.where(np.isfinite(total) & (total > 0), total, np.nan))
 
 
 def _choose(runs: pd.DataFrame, variation: Variation) -> dict[int, str]:

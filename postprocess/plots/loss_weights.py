@@ -16,13 +16,7 @@ from postprocess.dataset.read import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import ERRORS
 from postprocess.stats.factors import Variation
-from postprocess.stats.loss_weightings import (
-    MANY,
-    NAMES,
-    OVERALL,
-    Weightings,
-    find_weightings,
-)
+from postprocess.stats.loss_weightings import MANY, NAMES, OVERALL, Weightings, find_weightings
 
 _ORDER = "value, gradient, Laplacian, time derivative"
 _TOP = 4
@@ -58,18 +52,15 @@ def draw_ranking(weightings: Weightings) -> Figure:
     titles = {_VALUE: "lowest value error", _OVERALL: "lowest error over all"}
     for panel, (error, title) in zip(figure.subplots(2, 1), titles.items(), strict=True):
         rows = weightings.best(error, _TOP)
+        names = [weightings.names[row] for row in rows]
+        errors, ranks = weightings.errors[rows], weightings.ranks[rows]
+        texts = [
+            [f"{error:.3g}\n#{rank}" for error, rank in zip(*row, strict=True)]
+            for row in zip(errors, ranks, strict=True)
+        ]
         panel.set_title(f"{title}: best {len(rows)} of {len(weightings)}", loc="left")
-        layout.draw_table(
-            panel,
-            weightings.ranks[rows] / len(weightings),
-            [
-                [f"{e:.3g}\n#{rank}" for e, rank in zip(*row, strict=True)]
-                for row in zip(weightings.errors[rows], weightings.ranks[rows], strict=True)
-            ],
-            rows=[weightings.names[row] for row in rows],
-            columns=_ERRORS,
-            colors="cividis_r",
-        )
+        shades = ranks / len(weightings)
+        layout.draw_table(panel, shades, texts, rows=names, columns=_ERRORS, colors="cividis_r")
     figure.suptitle(
         f"weights: {_ORDER}\nfinal MSE / variance, # rank among {len(weightings)}; dark: worse"
     )
@@ -93,11 +84,8 @@ def draw_ranks(weightings: Weightings) -> Figure:
     panel.grid(visible=False, axis="y")
     names = [(line, weightings.names[i]) for line, i in zip(lines, best, strict=True)]
     other = layout.handle(color=style.PALE, linestyle="-", linewidth=0.8)
-    sections: list[layout.Section] = [
-        (f"lowest value error, weights: {_ORDER}", names),
-        ("other lines", [(other, "all other weightings")]),
-    ]
-    layout.add_legend(figure, sections)
+    rest = ("other lines", [(other, "all other weightings")])
+    layout.add_legend(figure, [(f"lowest value error, weights: {_ORDER}", names), rest])
     return figure
 
 
@@ -119,15 +107,9 @@ def draw_pareto(weightings: Weightings) -> Figure:
         _number(panel, errors, front, numbers)
     keys = [(layout.handle(), f"{number}  {weightings.names[i]}") for i, number in numbers.items()]
     height = -(-len(keys) // _KEY_COLUMNS) or 1  # columns of equal length
-    sections: list[layout.Section] = [
-        (
-            "marks",
-            [
-                (layout.handle(linestyle="-", linewidth=0.8, **_FRONT), "Pareto front"),
-                (layout.handle(**_OTHER), "other weightings"),
-            ],
-        )
-    ]
+    line = layout.handle(linestyle="-", linewidth=0.8, **_FRONT)
+    marks = [(line, "Pareto front"), (layout.handle(**_OTHER), "other weightings")]
+    sections: list[layout.Section] = [("marks", marks)]
     for start in range(0, len(keys), height):
         title = "" if start else "value, gradient, Laplacian, time"
         sections.append((title, keys[start : start + height]))
@@ -140,26 +122,17 @@ def _number(panel: Axes, errors: np.ndarray, front: Sequence[int], numbers: dict
 
     To the lower left of each: nothing can lie there that is not on the front.
     """
-    to_axes = panel.transScale + panel.transLimits
+    places = (panel.transScale + panel.transLimits).transform(errors)
+    look: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 6, "color": _FRONT["color"]}
     groups: list[list[int]] = []
-    for i in sorted(front, key=lambda i: numbers[i]):
-        start = groups[-1][0] if groups else i
-        apart = np.abs(np.subtract(*to_axes.transform(errors[[i, start]])))
-        if groups and (apart < _CLOSE).all():
+    for i in front:
+        if groups and (np.abs(places[i] - places[groups[-1][0]]) < _CLOSE).all():
             groups[-1].append(i)
         else:
             groups.append([i])
     for group in groups:
-        panel.annotate(
-            _ranges([numbers[i] for i in group]),
-            errors[group].min(axis=0),
-            xytext=(4, -3),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=6,
-            color=_FRONT["color"],
-        )
+        text, corner = _ranges([numbers[i] for i in group]), errors[group].min(axis=0)
+        panel.annotate(text, corner, (4, -3), textcoords="offset points", **look)
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -167,8 +140,7 @@ def _ranges(numbers: Sequence[int]) -> str:
     # the number less its place is the same in all of a run
     groups = groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
     runs = [[number for _, number in group] for _, group in groups]
-    words = [f"{run[0]}\N{EN DASH}{run[-1]}" if run[1:] else str(run[0]) for run in runs]
-    return ", ".join(words)
+    return ", ".join(f"{run[0]}\N{EN DASH}{run[-1]}" if run[1:] else str(run[0]) for run in runs)
 
 
 def draw_influence(weightings: Weightings) -> Figure:

@@ -10,6 +10,7 @@ from postprocess.dataset.read import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import ERRORS, Measure
 from postprocess.stats.factors import Axis, Roles, Variation
+from postprocess.stats.ranking import OVERALL, add_scores
 
 _MOST_ROWS = 16
 _RANKED = 25  # combinations in the ranking by one metric
@@ -32,8 +33,8 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     palette = style.colors(roles.hue)
     errors = {measure: measure.summaries(runs[measure.column], keys) for measure in ERRORS}
     estimates = pd.DataFrame({m.column: table["estimate"] for m, table in errors.items()})
-    score = np.log(estimates).mean(axis=1, skipna=False)
-    best = score.groupby(level=0, sort=False).min()  # without finite errors last
+    scores = add_scores(estimates)[OVERALL.column]
+    best = scores.groupby(level=0, sort=False).min()  # without finite errors last
     order = best.sort_values(na_position="last", kind="stable").index
     shown = order[:_MOST_ROWS]
     lines = pd.MultiIndex.from_product([shown, palette])
@@ -44,9 +45,9 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     panels = figure.subplots(1, len(ERRORS), sharey=True)
     for panel, (measure, table) in zip(panels, errors.items(), strict=True):
         fenced = measure.fenced(runs[measure.column].to_numpy(float))
-        drawn = table.reindex(lines).apply(fenced.drawable)
+        drawn = table.reindex(lines).apply(fenced.drawable).set_axis(places)
         colors = [*palette.values()] * len(shown)
-        layout.draw_intervals(panel, places, drawn, colors, across=True, s=20)
+        layout.draw_intervals(panel, drawn, colors, across=True, s=20)
         panel.axvline(1, **style.REFERENCE)
         fenced.finish(panel, "x")
         panel.set_title(measure.label.partition(" MSE")[0])
@@ -81,7 +82,7 @@ def draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> 
     figure = Figure(figsize=(style.COLUMN_WIDTH, 0.6 + 0.15 * len(best)))
     panel = figure.subplots()
     colors = [palette[hue] for _, hue in best.index]
-    layout.draw_intervals(panel, range(len(best)), best, colors, across=True)
+    layout.draw_intervals(panel, best.reset_index(drop=True), colors, across=True)
     panel.set_yticks(range(len(best)), [name for name, _ in best.index])
     measure.finish(panel, "x")
     gone = len(ranking) - len(finite)

@@ -50,9 +50,8 @@ def draw_heldout(runs: pd.DataFrame, variation: Variation) -> Figure:
         for measure in (*ERRORS, metric("psnr_value"), metric("pde_residual"))
     ]
     # a column is missing if no run got as far as measuring it
-    held_out = [held_out.column for _, held_out in pairs]
-    table = runs.reindex(columns=[*runs.columns.union(held_out, sort=False)])
-    return draw_pairs(pairs, table, variation, diagonal=True)
+    columns = runs.columns.union([held_out.column for _, held_out in pairs], sort=False)
+    return draw_pairs(pairs, runs.reindex(columns=columns), variation, diagonal=True)
 
 
 def draw_integrated_rate(runs: pd.DataFrame, rates: pd.Series, variation: Variation) -> Figure:

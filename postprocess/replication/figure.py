@@ -29,24 +29,14 @@ def draw_rates(study: Study) -> Figure:
     numbers = Numbers(study)
     for panel, protocol in zip(panels, reversed(PROTOCOLS), strict=True):
         for activation, (color, marker) in _ACTIVATIONS.items():
-            ranking = numbers.rates(protocol, "nmse_value", activation)
-            uniform = {
-                rate: vars(ranking[kind, rate]) for kind, rate in ranking if kind == "uniform"
-            }
-            found = pd.DataFrame(uniform).T.sort_index()
-            line = found[np.isfinite(found["estimate"])]
-            high = line["high"].where(np.isfinite(line["high"]), line["estimate"])
-            panel.errorbar(
-                line.index,
-                line["estimate"],
-                yerr=[line["estimate"] - line["low"], high - line["estimate"]],
-                color=color,
-                marker=marker,
-                markersize=4,
-                linewidth=1.2,
-                capsize=2,
-                label=activation,
-            )
+            uniform = {"activation": activation, "schedule": "uniform"}
+            ranking = numbers.rank("learning_rate", protocol, "nmse_value", **uniform)
+            found = pd.DataFrame({rate: vars(each) for rate, each in ranking.items()}).T
+            line = found[np.isfinite(found["estimate"])].sort_index()
+            middle = line["estimate"]
+            bars = middle - line["low"], line["high"].where(np.isfinite, middle) - middle
+            look = {"color": color, "marker": marker, "markersize": 4, "label": activation}
+            panel.errorbar(line.index, middle, yerr=bars, linewidth=1.2, capsize=2, **look)
         panel.axhline(1, color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=0)
         panel.set(xscale="log", yscale="log", xlabel="learning rate", title=_TITLES[protocol])
     panels[0].set_ylabel("final value MSE / variance")

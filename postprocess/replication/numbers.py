@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,6 @@ from postprocess.intervals import Interval
 from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
 from postprocess.stats.factors import weights_text
 from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
-
-Verdict = Literal["holds", "does not hold", "cannot be decided"]
 
 # settings from best to worst: values of the compared fields, a single one not wrapped, with the
 # interquartile mean over their runs in the metric's own unit
@@ -53,7 +51,7 @@ def rank(runs: pd.DataFrame, by: list[str], metric: str) -> Ranking:
     return dict(sorted(found.items(), key=lambda item: float(score.costs(item[1].estimate))))
 
 
-def is_best(ranking: Ranking, claimed: Any) -> Verdict:
+def is_best(ranking: Ranking, claimed: Any) -> str:
     """Whether ``claimed`` is the best setting of a ranking.
 
     It holds when the claimed one is best and its interval touches no other; it does not hold when
@@ -61,11 +59,10 @@ def is_best(ranking: Ranking, claimed: Any) -> Verdict:
     cannot decide.
     """
     best, *others = ranking
-    mine = ranking[claimed]
-    if best == claimed:
-        touched = any(mine.overlaps(ranking[other]) for other in others)
-        return "cannot be decided" if touched else "holds"
-    return "cannot be decided" if mine.overlaps(ranking[best]) else "does not hold"
+    rivals = others if best == claimed else [best]
+    if any(ranking[claimed].overlaps(ranking[rival]) for rival in rivals):
+        return "cannot be decided"
+    return "holds" if best == claimed else "does not hold"
 
 
 def place(ranking: Ranking, key: Any) -> int:
@@ -146,19 +143,18 @@ class Numbers:
         worst = max(place(gradient, key) for key in best)
         if worst > 0.75 * len(gradient):
             return f"holds (place {worst} at worst)"
-        if self.agreement(protocol, "mse_value", "mse_gradient", time_derivative=0) < -0.5:
+        if self.correlation(protocol, "mse_value", "mse_gradient", time_derivative=0) < -0.5:
             return "only among weightings without the time derivative"
         return f"does not hold (place {worst} at worst)"
 
-    def agreement(self, protocol: str, first: str, second: str, **settings: Any) -> float:
-        """Spearman's rank correlation of two metrics over the weightings with these settings."""
-        runs = self.runs("loss_weights", protocol, **settings)
-        return float(spearmanr(costs(runs, first), costs(runs, second)).statistic)
+    def correlation(self, protocol: str, first: str, second: str, **settings: Any) -> float:
+        """Spearman's rank correlation over the weightings with these settings.
 
-    def influence(self, protocol: str, metric: str, quantity: str) -> float:
-        """Spearman's rank correlation of the weight of a quantity with a metric."""
-        runs = self.runs("loss_weights", protocol)
-        return float(spearmanr(runs[quantity], costs(runs, metric)).statistic)
+        Of two metrics, or of the weight of a quantity, called as that, with a metric.
+        """
+        runs = self.runs("loss_weights", protocol, **settings)
+        values = [runs[c] if c in QUANTITIES else costs(runs, c) for c in (first, second)]
+        return float(spearmanr(*values).statistic)
 
     def shares(self, runs: pd.DataFrame, kind: str) -> dict[str, float]:
         """Share of each term, weight x error (``mse`` or ``nmse``), in the last loss; mean."""

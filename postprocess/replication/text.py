@@ -34,8 +34,7 @@ PUBLISHED_WEIGHTINGS = [
     "(1, 0.001, 0.01, 0.001)",
 ]
 _TITLES = {
-    **{f"heldout_nmse_{quantity}": name for quantity, name in NAMES.items()},
-    **{f"mse_{quantity}": name for quantity, name in NAMES.items()},
+    **{f"{kind}_{q}": name for kind in ("heldout_nmse", "mse") for q, name in NAMES.items()},
     HELDOUT.column: "all four",
     "heldout_psnr_value": "PSNR, dB",
     "ssim_value": "SSIM of the value",
@@ -92,9 +91,8 @@ def figure(value: float) -> str:
 
 def show(score: Interval) -> str:
     """An estimate with its interval: ``0.012 (0.010 to 0.015)``."""
-    if not score.low < score.high:
-        return figure(score.estimate)
-    return f"{figure(score.estimate)} ({figure(score.low)} to {figure(score.high)})"
+    around = f" ({figure(score.low)} to {figure(score.high)})" if score.low < score.high else ""
+    return figure(score.estimate) + around
 
 
 def level(key: Any) -> str:
@@ -133,10 +131,10 @@ def by_place(numbers: Numbers, protocol: str) -> str:
 def influences(numbers: Numbers, protocol: str) -> str:
     """Rank correlation of each weight with each error."""
     metrics = [metric for metric in MEASURES[protocol] if "mse_" in metric]
-    rows = []
-    for quantity in QUANTITIES:
-        found = [numbers.influence(protocol, metric, quantity) for metric in metrics]
-        rows.append([f"weight of the {NAMES[quantity]}", *(f"{each:+.2f}" for each in found)])
+    rows = [
+        [f"weight of the {name}", *(f"{numbers.correlation(protocol, q, m):+.2f}" for m in metrics)]
+        for q, name in NAMES.items()
+    ]
     return _by_metric("", metrics, rows)
 
 
@@ -145,9 +143,8 @@ def best_of_each(numbers: Numbers) -> str:
     rows = []
     overall, *errors = MEASURES["corrected"]
     for metric in (*errors, overall):
-        found = [numbers.rank(experiment, "corrected", metric) for experiment in _VARIED]
-        best = [next(iter(ranking.items())) for ranking in found]
-        rows.append([_TITLES[metric], *(_named(*entry) for entry in best)])
+        found = (numbers.rank(experiment, "corrected", metric) for experiment in _VARIED)
+        rows.append([_TITLES[metric], *(_named(*next(iter(r.items()))) for r in found)])
     return table(["error", *_VARIED.values()], rows)
 
 

@@ -132,7 +132,7 @@ class Variation:
 
     def places(self, roles: Roles) -> pd.DataFrame:
         """Level of each run in each role, [run, role]; ``""`` where the role is not taken."""
-        axes: dict[str, Axis | None] = {role: getattr(roles, role) for role in ROLES}
+        axes = {role: getattr(roles, role) for role in ROLES}
         levels = {role: self.levels[axis.key] if axis else "" for role, axis in axes.items()}
         return pd.DataFrame(levels, index=self.levels.index)
 

@@ -81,14 +81,12 @@ class Weightings:
 
 def find_weightings(runs: pd.DataFrame) -> Weightings:
     """Gather ``runs`` that have results by their weighting, whatever else differs between them."""
-    there = set(WEIGHT_COLUMNS) <= set(runs.columns)
-    groups = ranking.add_scores(runs).groupby([*WEIGHT_COLUMNS], sort=False) if there else ()
-    weights, errors = [], []
-    for levels, members in groups:
-        weights.append(levels)
-        errors.append([score.middle(members[score.column]) for score in _SCORES])
-    names = tuple(map(weights_text, weights))
-    return Weightings(names, np.array(weights, dtype=float), np.array(errors))
+    if not set(WEIGHT_COLUMNS) <= set(runs.columns):
+        return Weightings((), np.empty((0, len(QUANTITIES))), np.empty((0, len(_SCORES))))
+    groups = ranking.add_scores(runs).groupby([*WEIGHT_COLUMNS], sort=False)
+    errors = groups.agg({score.column: score.middle for score in _SCORES})
+    names = tuple(map(weights_text, errors.index))
+    return Weightings(names, np.array([*errors.index], dtype=float), errors.to_numpy())
 
 
 def _correlate(weights: np.ndarray, errors: np.ndarray) -> np.ndarray:

@@ -66,9 +66,9 @@ SCORES = (*AWARDS, HELDOUT, PSNR)
 
 def score_of(column: str) -> Score:
     """The score in a column of ``/runs``, or of `add_scores`."""
-    for score in (OVERALL, HELDOUT):
-        if column == score.column:
-            return score
+    known = {score.column: score for score in SCORES}
+    if column in known:
+        return known[column]
     metric = METRICS[column.removeprefix("heldout_")]
     return Score(column, metric.label, "", metric.higher_is_better)
 
@@ -162,13 +162,11 @@ def rank(runs: pd.DataFrame) -> Ranking:
     their tasks.
     """
     variation = find_variation(runs)
-    keys = [axis.key for axis in variation.axes]
-    groups = add_scores(runs).groupby(
-        [variation.levels[key] for key in keys] or np.zeros(len(runs)), sort=False
-    )
+    levels = variation.levels  # a column for each axis
+    by = [levels[key] for key in levels] or np.zeros(len(runs))
     settings = [
-        Setting(tuple(variation.levels.loc[members.index[0], keys]), members, _estimates(members))
-        for _, members in groups
+        Setting(tuple(levels.loc[members.index[0]]), members, _estimates(members))
+        for _, members in add_scores(runs).groupby(by, sort=False)
     ]
     settings.sort(key=lambda setting: worst_if_missing(setting.estimates[OVERALL.column].middle))
     return Ranking(settings, variation)
@@ -179,11 +177,10 @@ def _estimates(runs: pd.DataFrame) -> dict[str, Estimate]:
     found = {}
     known = runs[runs["status"].isin(READABLE)]
     for score in SCORES:
-        values = known[score.column].to_numpy(float)
-        finite = values[np.isfinite(values)]
-        middle = score.middle(values) if len(values) else np.nan
-        low, high = (finite.min(), finite.max()) if len(finite) else (np.nan, np.nan)
-        found[score.column] = Estimate(
-            middle if np.isfinite(middle) else np.nan, low, high, len(finite), len(runs)
-        )
+        values = known[score.column].astype(float)
+        finite = values[np.isfinite(values)]  # of none the minimum is NaN
+        middle = score.middle(values) if len(finite) else np.nan
+        middle = middle if np.isfinite(middle) else np.nan
+        ends = finite.min(), finite.max()
+        found[score.column] = Estimate(middle, *ends, len(finite), len(runs))
     return found
