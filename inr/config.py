@@ -77,6 +77,10 @@ class ModelConfig(Group):
     space_scale: Literal["image"] | PositiveFloat = 1.0
     time_scale: PositiveFloat = 1.0  # initial weights of the time input are multiplied by this
 
+    def omega(self, layer: int) -> float:
+        """Frequency of hidden layer ``layer``, counted from 0."""
+        return self.omega_first if layer == 0 else self.omega_hidden
+
 
 def _word(value: Any) -> Any:
     """Files of YAML 1.1 have true and false for the words on and off."""
@@ -119,10 +123,8 @@ class TrainingConfig(Group):
             return self
         if self.schedule not in ORIGINAL_SCHEDULES:
             *others, last = ORIGINAL_SCHEDULES
-            reason = (
-                f"training.schedule {self.schedule} is not part of it. "
-                f"Choose {', '.join(others)} or {last}"
-            )
+            choice = f"Choose {', '.join(others)} or {last}"
+            reason = f"training.schedule {self.schedule} is not part of it. {choice}"
         elif self.schedule_options != ScheduleOptions():
             reason = (
                 "its schedules have fixed numbers. Leave training.schedule_options at its defaults"
@@ -144,8 +146,8 @@ class TrainingConfig(Group):
     def trained_weights(self) -> LossWeights:
         """The weights that reach the gradient; the others only count in the recorded loss.
 
-        All of them, but under the original protocol not the Laplacian's: its error was computed
-        without a graph. They may all be 0 then, and nothing is trained.
+        All, but under the original protocol not the Laplacian's: its error was computed without a
+        graph. They may all be 0 then, and nothing is trained.
         """
         if self.protocol == "corrected":
             return self.loss_weights
@@ -214,9 +216,8 @@ class RunConfig(Group):
         so that none does the work of another.
         """
         training = self.training
-        arithmetic = (training.precision, training.compile)
         order = training.trained_weights.highest_derivative
-        return (self.data, self.model, training.batch, *arithmetic, order)
+        return (self.data, self.model, training.batch, training.precision, training.compile, order)
 
     @property
     def name(self) -> str:

@@ -68,10 +68,8 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
     The temporary lies in the same directory, because a rename is atomic only within one file
     system, and keeps the suffix, from which many writers choose the format. Data and directory
-    entry are on disk before the block returns. On failure ``path`` is untouched.
-
-    Raises:
-        UserError: the file cannot be written: no permission, disk full, ``path`` is a directory.
+    entry are on disk before the block returns. On failure ``path`` is untouched, and `UserError`
+    says why: no permission, disk full, ``path`` is a directory.
     """
     with _replacement(path) as temporary:
         yield temporary

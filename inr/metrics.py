@@ -37,12 +37,10 @@ class TargetStatistics:
 
 def target_statistics(target: Fields) -> TargetStatistics:
     """Variances and ranges over all frames. The gradient's variance sums its two components'."""
-    variance = {
-        quantity: float(np.var(getattr(target, quantity), axis=_spread_axes(quantity)).sum())
-        for quantity in QUANTITIES
-    }
-    data_range = {quantity: float(np.ptp(_picture(target, quantity))) for quantity in QUANTITIES}
-    return TargetStatistics(variance, data_range)
+    return TargetStatistics(
+        {q: float(np.var(getattr(target, q), axis=_spread_axes(q)).sum()) for q in QUANTITIES},
+        {q: float(np.ptp(_picture(target, q))) for q in QUANTITIES},
+    )
 
 
 def true_range_similarity(wanted: np.ndarray, predicted: np.ndarray, data_range: float) -> float:

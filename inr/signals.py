@@ -34,14 +34,9 @@ def is_ignored(number: signal.Signals) -> bool:
 class StopRequest:
     """False until a signal asks to stop, then true for good. A context manager.
 
-    Handlers only set a flag, so further signals, and signals during a write, change nothing.
-
-    Args:
-        last: the process ends after this: signals are ignored from the end of the block on, so that
-            a late one does not kill what has been saved and is about to say so.
-
-    Attributes:
-        received: the first signal, or None.
+    Handlers only set a flag, so further signals, and signals during a write, change nothing. The
+    first is ``received``. If the process ends after this (``last``), signals are ignored from the
+    end of the block on: a late one does not kill what has been saved and is about to say so.
     """
 
     def __init__(self, *, last: bool = False) -> None:

@@ -1,3 +1,3 @@
 """What learns: a network, its derivatives in closed form, and a trained one read back."""
 
-__all__ = ["activations", "adjoint", "matmul", "model", "passes", "predict", "trained_network"]
+__all__ = ["activations", "adjoint", "matmul", "model", "trained_network"]

@@ -30,13 +30,78 @@ All arrays are [*model, unit, point], points last: no product then needs a trans
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from inr.config import Activation as Name
 from inr.network.activations import ACTIVATIONS, Activation
 from inr.network.matmul import product
-from inr.network.passes import Adjoint, Gradients, Layer, Parameters, Passes, Tile
+from inr.network.model import Parameters
+
+# Numbers in one [unit, point] array of a tile; a layer has about ten such arrays. On a CPU they
+# should stay in the cache (1 MB each; not a power of two, whose strides share cache lines); a GPU
+# wants much work at once and has the memory.
+TILE_NUMBERS = {"cpu": 240_000, "cuda": 2**24}
+TILE_MULTIPLE = 16  # points: whole vector registers
+
+
+class Tile(NamedTuple):
+    """Points of one tile, and what is wanted there. Rows: value, d/dx, d/dy, d/dtau, Laplacian."""
+
+    points: Tensor  # [*model, 3, point]
+    targets: Tensor  # [*model, row, point]; 1, 4 or 5 rows for order 0, 1 or 2
+    mask: Tensor  # [1, point], 1, or 0 for points that only fill up the last tile
+
+
+class Layer(NamedTuple):
+    """What the first pass keeps of a hidden layer, [*model, unit, point]."""
+
+    phase: Tensor  # z
+    value: Tensor  # f(z)
+    slope: Tensor  # f'(z)
+    tangents: Tensor  # dz/dx and dz/dy, [*model, unit, 2, point or 1]
+    outputs: Tensor  # f and the tangents of f side by side, as the next layer took them
+
+
+class Adjoint(NamedTuple):
+    """What the second and third pass keep of a hidden layer, [*model, unit, point]."""
+
+    adjoint: Tensor  # lambda; the same at every point of the last layer
+    pulled: Tensor  # q = lambda f'
+    bend: Tensor  # lambda f''
+    speed: Tensor | None  # |zdot|^2; None without the Laplacian
+
+
+class Gradients(NamedTuple):
+    """Sums over the points of a tile: gradients of the shapes in `Parameters`."""
+
+    squares: Tensor  # squared errors, [*model, row]
+    weights: list[Tensor]
+    biases: list[Tensor]
+
+
+class Passes(NamedTuple):
+    """The first pass, and the other three; as written here, or compiled.
+
+    They are two functions because what passes between them is then computed once: a compiler
+    that sees both would compute sines again instead of reading them.
+    """
+
+    first: Callable[[Parameters, Tensor, Name, int], tuple[list[Layer], Tensor]]
+    others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Name, int], Gradients]
+
+
+def tile_points(width: int, models: int, count: int, device_type: str) -> int:
+    """Points in a tile: all tiles have one size, so that one compiled function serves them."""
+    most = max(TILE_NUMBERS.get(device_type, TILE_NUMBERS["cuda"]) // (width * models), 1)
+    tiles = -(-count // most)
+    if tiles == 1:
+        return count
+    even = -(-count // tiles)
+    return -(-even // TILE_MULTIPLE) * TILE_MULTIPLE
 
 
 def first_pass(
@@ -79,18 +144,14 @@ def other_passes(
     scale 0 have no influence, whatever their targets.
     """
     activation = ACTIVATIONS[name]
-    found: list[Tensor] = [value]
-    kept: list[Adjoint] = []
-    if order > 0:
-        kept, *derivatives = second_pass(parameters, activation, layers, order)
-        found += [each for each in derivatives if each is not None]
-    error = (torch.cat(found, dim=-2) - tile.targets) * tile.mask
+    kept, derivatives = second_pass(parameters, activation, layers, order) if order else ([], [])
+    error = (torch.cat([value, *derivatives], dim=-2) - tile.targets) * tile.mask
     squares = error.square().sum(-1)
     # not a product alone: 0 times a broken target would be NaN
     cotangent = torch.where(scale > 0, scale * error, 0.0)
     gradients: list[Tensor | None] = [None] * len(parameters.weights)
     partial: list[Tensor] = []
-    if order > 0:
+    if order:
         partial = _third_pass(
             parameters, activation, layers, kept, cotangent[..., 1:, :], gradients
         )
@@ -102,11 +163,11 @@ def other_passes(
 
 def second_pass(
     parameters: Parameters, activation: Activation, layers: list[Layer], order: int
-) -> tuple[list[Adjoint], Tensor, Tensor | None]:
+) -> tuple[list[Adjoint], list[Tensor]]:
     """Adjoints from the output down; gradient [*model, 3, point] and, of order 2, Laplacian."""
     adjoint = parameters.transposed[-1]  # the same at every point
     kept: list[Adjoint] = []
-    laplacian: Tensor | None = None
+    laplacian: list[Tensor] = []
     for index in reversed(range(len(layers))):
         layer = layers[index]
         pulled = adjoint * layer.slope
@@ -116,12 +177,12 @@ def second_pass(
             along_x, along_y = layer.tangents.unbind(-2)
             speed = torch.addcmul(along_x * along_x, along_y, along_y)
             term = (bend * speed).sum(-2, keepdim=True)
-            laplacian = term if laplacian is None else laplacian + term
+            laplacian = [laplacian[0] + term if laplacian else term]
         kept.append(Adjoint(adjoint, pulled, bend, speed))
         if index:
             adjoint = product(parameters.transposed[index], pulled)
     gradient = torch.matmul(parameters.transposed[0], kept[-1].pulled)
-    return kept[::-1], gradient, laplacian
+    return kept[::-1], [gradient, *laplacian]
 
 
 def _third_pass(
@@ -179,7 +240,9 @@ def _fourth_pass(
         if kept and kept[index].speed is not None:
             if by_tangents:
                 second = activation.second(layer.phase, layer.value, layer.slope)
-                by_phase = torch.addcmul(by_phase, second, _inner(by_tangents, layer.tangents))
+                along_x, along_y = layer.tangents.unbind(-2)
+                inner = torch.addcmul(by_tangents[0] * along_x, by_tangents[1], along_y)
+                by_phase = torch.addcmul(by_phase, second, inner)
             bent = kept[index].bend * (2 * cotangent[..., 4:, :])
             rows = [bent * each for each in layer.tangents.unbind(-2)]
             for axis, by_tangent in enumerate(by_tangents):
@@ -202,11 +265,6 @@ def _fourth_pass(
 def _add(gradients: list[Tensor | None], index: int, term: Tensor) -> None:
     before = gradients[index]
     gradients[index] = term if before is None else before + term
-
-
-def _inner(by_tangents: tuple[Tensor, ...], tangents: Tensor) -> Tensor:
-    along_x, along_y = tangents.unbind(-2)
-    return torch.addcmul(by_tangents[0] * along_x, by_tangents[1], along_y)
 
 
 def _side_by_side(*parts: Tensor) -> Tensor:

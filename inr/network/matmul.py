@@ -81,13 +81,8 @@ _library.define("product(Tensor left, Tensor right) -> Tensor")
 
 
 def _product_cpu(left: Tensor, right: Tensor) -> Tensor:
-    if left.ndim == 2:
-        return _onednn(left, right)
-    pairs = zip(left, right, strict=True)  # one call a model: torch offers no batched one
-    return torch.stack([_onednn(one, other) for one, other in pairs])
-
-
-def _onednn(left: Tensor, right: Tensor) -> Tensor:
+    if left.ndim == 3:  # one call a model: torch offers no batched one
+        return torch.stack(list(map(_product_cpu, left, right)))
     found: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.mT, None, "none", [], "")
     return found
 

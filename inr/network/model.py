@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,10 +32,6 @@ class Network:
     def parameters(self) -> list[Tensor]:
         """All tensors, weights first."""
         return [*self.weights, *self.biases]
-
-    def omega(self, layer: int) -> float:
-        """Frequency of hidden layer ``layer``, counted from 0."""
-        return self.config.omega_first if layer == 0 else self.config.omega_hidden
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
         """A copy on ``device``, as leaves of the graph that require gradients as these do."""
@@ -67,8 +65,9 @@ def initialize(
     sizes = [INPUTS, *[config.width] * config.depth, 1]
     weights, biases = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        omega = config.omega_first if layer == 0 else config.omega_hidden
-        bound = ACTIVATIONS[config.activation].bound(fan_in, fan_out, omega, layer == 0)
+        bound = ACTIVATIONS[config.activation].bound(
+            fan_in, fan_out, config.omega(layer), layer == 0
+        )
         weights.append(uniform(bound, fan_out, fan_in))
         biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
     weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
@@ -77,3 +76,33 @@ def initialize(
         return numbers.to(dtype).requires_grad_()
 
     return Network(config, tuple(map(parameter, weights)), tuple(map(parameter, biases)))
+
+
+class Parameters(NamedTuple):
+    """A network with the frequencies multiplied in, layer by layer; the last is linear."""
+
+    weights: list[Tensor]  # [*model, fan_out, fan_in]
+    transposed: list[Tensor]  # and contiguous
+    biases: list[Tensor]  # [*model, fan_out, 1]
+
+
+def fold_frequencies(network: Network) -> tuple[Parameters, list[float]]:
+    """The equivalent network without frequencies, and what was multiplied into each layer."""
+    config, frequencies = network.config, [1.0] * len(network.weights)
+    if ACTIVATIONS[config.activation].has_frequency:
+        frequencies[:-1] = map(config.omega, range(config.depth))
+    weights = [w * omega for w, omega in zip(network.weights, frequencies, strict=True)]
+    transposed = [weight.mT.contiguous() for weight in weights]
+    pairs = zip(network.biases, frequencies, strict=True)
+    return Parameters(
+        weights, transposed, [(b * omega).unsqueeze(-1) for b, omega in pairs]
+    ), frequencies
+
+
+@torch.no_grad()
+def stack_networks(networks: Sequence[Network]) -> Network:
+    """Networks of one shape along a leading axis, as copies outside the graph."""
+    together = zip(*(network.parameters for network in networks), strict=True)
+    stacked = tuple(map(torch.stack, together))
+    layers = len(networks[0].weights)
+    return replace(networks[0], weights=stacked[:layers], biases=stacked[layers:])

@@ -1,4 +1,4 @@
-"""A trained network as a file: save it, load it, evaluate it at any resolution and time."""
+"""A trained network: evaluate it at any resolution and time, save it, load it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,60 @@ from pickle import UnpicklingError
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from inr.config import RunConfig
 from inr.errors import UserError
 from inr.files import retried, write_bytes
-from inr.network.model import Network
-from inr.network.predict import predict, predict_points
+from inr.network.activations import ACTIVATIONS
+from inr.network.adjoint import first_pass, second_pass, tile_points
+from inr.network.model import Network, fold_frequencies
 from inr.quantities import Fields
 from inr.targets.sequences import SEQUENCES
 
 SCHEMA = "inr-model/1"
 
 
+def predict(
+    network: Network,
+    x: Float[np.ndarray, " column"],
+    y: Float[np.ndarray, " row"],
+    times: Float[np.ndarray, " frame"],
+) -> Fields:
+    """Value and derivatives of one network on a grid at some times, as float64 fields."""
+    row, column = np.meshgrid(y, x, indexing="ij")
+    frames = []  # one after the other: memory of one
+    for time in times:
+        points = np.stack([column, row, np.full_like(row, time)], axis=-1)
+        frames.append(_rows(network, points.reshape(-1, 3)))
+    value, along_x, along_y, in_time, laplacian = np.stack(frames, axis=1).reshape(
+        5, len(times), len(y), len(x)
+    )
+    return Fields(value, np.stack([along_x, along_y], axis=1), laplacian, in_time)
+
+
+@torch.no_grad()
+def _rows(network: Network, points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "5 point"]:
+    """Value, d/dx, d/dy, d/dtau and Laplacian of one network at points (x, y, time), float64.
+
+    The network computes in its own precision and on its own device, by the first two passes.
+    """
+    given = torch.from_numpy(points).to(network.weights[0])
+    parameters, _ = fold_frequencies(network)
+    name = network.config.activation
+    size = tile_points(network.config.width, 1, len(given), given.device.type)
+    parts = []
+    for tile in given.split(size):
+        layers, value = first_pass(parameters, tile.mT, name, 2)
+        _, derivatives = second_pass(parameters, ACTIVATIONS[name], layers, 2)
+        parts.append(torch.cat([value, *derivatives]))
+    found: np.ndarray = torch.cat(parts, dim=-1).double().cpu().numpy()
+    return found
+
+
 @dataclass(frozen=True)
 class TrainedNetwork:
     """A network together with what it was trained on.
-
-    Attributes:
-        config: configuration of the run.
-        network: the weights.
-        shape: (height, width) of the training image in px.
 
     Example:
         >>> trained = inr.load("outputs/quickstart/runs/1_1_1_1/sine_cosine_1e-3/model.pt")
@@ -40,7 +74,7 @@ class TrainedNetwork:
 
     config: RunConfig
     network: Network = field(repr=False)
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # (height, width) of the training image, px
 
     @property
     def times(self) -> np.ndarray:
@@ -50,16 +84,11 @@ class TrainedNetwork:
     def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
         """Value and derivatives on a grid ``scale`` times as fine as the training image.
 
-        Args:
-            times: network times; -1 is the first frame, +1 the last. Beyond them the network
-                extrapolates. Of a run of the original protocol: diffusion times in px^2, from 0.
-            scale: samples per training pixel along each axis.
+        Network times: -1 is the first frame, +1 the last. Beyond them the network extrapolates.
+        Of a run of the original protocol: diffusion times in px^2, from 0.
 
-        Returns:
-            float64 fields [time, row, column], derivatives in network coordinates.
-
-        Raises:
-            ValueError: no time, or a scale below 1.
+        Returns float64 fields [time, row, column], derivatives in network coordinates. Raises
+        `ValueError` without a time, or for a scale that is no whole number from 1.
         """
         moments = np.atleast_1d(np.asarray(times, dtype=float))
         if not moments.size:
@@ -71,15 +100,12 @@ class TrainedNetwork:
         return predict(self.network, x, y, moments)
 
     def at(self, points: np.ndarray) -> Fields:
-        """Value and derivatives at single points.
+        """Value and derivatives at ``points`` (x, y, time) in network coordinates, [point, 3].
 
-        Args:
-            points: (x, y, time) in network coordinates, [point, 3].
-
-        Returns:
-            float64 fields [point], the gradient [point, 2].
+        Returns float64 fields [point], the gradient [point, 2].
         """
-        return predict_points(self.network, np.asarray(points, dtype=float))
+        value, *gradient, in_time, laplacian = _rows(self.network, np.asarray(points, dtype=float))
+        return Fields(value, np.stack(gradient, axis=-1), laplacian, in_time)
 
 
 def save(path: Path, trained: TrainedNetwork) -> None:

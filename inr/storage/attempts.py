@@ -70,9 +70,9 @@ def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
     return list(attempts.values())
 
 
-def amend(path: Path, number: int, status: EndStatus, reason: str) -> None:
-    """Say of an attempt that has ended, or was killed, how and why it ended."""
-    _append(path, "end", number, status=status, reason=reason)
+def amend(path: Path, number: int, status: EndStatus, reason: str, **costs: Any) -> None:
+    """Say of an attempt that has ended, or was killed, how and why, perhaps after which steps."""
+    _append(path, "end", number, status=status, reason=reason, **costs)
 
 
 def _append(path: Path, event: str, number: int, **record: Any) -> None:
@@ -106,7 +106,11 @@ class AttemptLog:
         if earlier := read_attempts(self.path, strict=True):
             self.number = earlier[-1].number + 1
             if not earlier[-1].status:
-                self._end_killed(earlier[-1])
+                begun = datetime.fromisoformat(earlier[-1].started).timestamp()
+                lived = round(max(0.0, self.last_life - begun), 3) if self.last_life else 0.0
+                why = "ended without a word: killed, out of memory, or its node failed"
+                costs = {"last_step": self.last_step, "wall_seconds": lived}
+                amend(self.path, earlier[-1].number, "killed", why, **costs)
 
     def start(self) -> None:
         """Say that the attempt begins."""
@@ -128,27 +132,10 @@ class AttemptLog:
         """Say how it ended, and the steps it was seen at, first to last."""
         used = cpu_seconds() - self.cpu_before
         first, last = (steps[0], steps[-1]) if steps else (0, 0)
-        _append(
-            self.path,
-            "end",
-            self.number,
-            status=status,
-            reason=reason,
-            first_step=first,
-            last_step=last,
-            wall_seconds=round(time.monotonic() - self._start, 3),
-            cpu_seconds=round(used / self.in_process, 3),
-        )
-
-    def _end_killed(self, attempt: Attempt) -> None:
-        begun = datetime.fromisoformat(attempt.started).timestamp()
-        lived = max(0.0, self.last_life - begun) if self.last_life else 0.0
-        _append(
-            self.path,
-            "end",
-            attempt.number,
-            status="killed",
-            reason="ended without a word: killed, out of memory, or its node failed",
-            last_step=self.last_step,
-            wall_seconds=round(lived, 3),
-        )
+        costs = {
+            "first_step": first,
+            "last_step": last,
+            "wall_seconds": round(time.monotonic() - self._start, 3),
+            "cpu_seconds": round(used / self.in_process, 3),
+        }
+        amend(self.path, self.number, status, reason, **costs)

@@ -41,21 +41,13 @@ class RunLock:
     The process ends at once, with code 1, when another process has the lock, or when for nearly
     `STALE_SECONDS` no heartbeat was possible, after which another may take it.
 
-    Args:
-        path: the lock file, in the directory that it protects.
-        wait: seconds to wait for an owner that lives.
-
-    Attributes:
-        last_life: last heartbeat of a dead owner before us, seconds since the epoch, or None.
-
-    Raises:
-        LockHeldError: another process holds the lock and lives.
-        UserError: the lock cannot be written.
+    Entering waits ``wait`` seconds for an owner that lives, then raises `LockHeldError`, or at once
+    `UserError` if the lock cannot be written.
     """
 
     def __init__(self, path: Path, wait: float = 0.0) -> None:
-        self.path, self.wait = path, wait
-        self.last_life: float | None = None
+        self.path, self.wait = path, wait  # the lock file, in the directory that it protects
+        self.last_life: float | None = None  # of a dead owner before us, seconds since the epoch
         self._left = threading.Event()
         self._lease = SoftFileLease(
             path,

@@ -134,11 +134,7 @@ def import_path(code: Path) -> str:
 def _collect() -> Files:
     if (ROOT / _SOURCE).is_file():  # a snapshot runs: its copy is the same
         return _read(ROOT)
-    files = {
-        path: content
-        for path, content in _read(ROOT, _CODE).items()
-        if not path.startswith(f"{_NO_CODE}/")
-    }
+    files = _read(ROOT, _CODE)
     about = asdict(source()) | {"versions": package_versions()}
     files[_SOURCE] = (json.dumps(about, indent=1, sort_keys=True) + "\n").encode()
     changed = ("diff", "--no-ext-diff", "HEAD", "--", *_CODE, f":!{_NO_CODE}")
@@ -156,6 +152,7 @@ def _read(root: Path, names: Iterable[str] = ("",)) -> Files:
         if (path.suffix in _SUFFIXES or path.name in (_SOURCE, _DIFF))
         and path.is_file()
         and "__pycache__" not in path.parts
+        and not path.is_relative_to(root / _NO_CODE)
     }
 
 

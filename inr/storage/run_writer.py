@@ -19,6 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from inr import results
 from inr.config import RunConfig
@@ -26,23 +27,16 @@ from inr.files import remove_leftovers, write_bytes
 from inr.quantities import METRICS, QUANTITIES, Fields
 from inr.storage.paths import RunLayout
 from inr.storage.provenance import package_versions, slurm_job_id, source
-from inr.storage.tensorboard import add_hyperparameters, add_pictures, add_scalars, open_events
 
 FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
 _CHUNK_ROWS = 65_536  # 512 KiB: nearly every series is one chunk
 
 
 class RunWriter:
-    """Collects the results of one run. Use it as a context manager.
+    """Collects the results of one run, ``name`` in its sweep. A context manager.
 
-    Args:
-        layout: files of the run; its directory is made.
-        config: the run's configuration, stored with the results.
-        name: the run's name in its sweep.
-        attempt: number of this attempt; None: one more than the unfinished file tells of.
-
-    Attributes:
-        device: what it is trained on, to be set.
+    The directory of the run is made. ``attempt`` is the number of this one; None: one more than
+    the unfinished file tells of. ``device`` is what it is trained on, to be set.
     """
 
     def __init__(
@@ -54,7 +48,10 @@ class RunWriter:
         self._series: dict[str, list[float]] = {key: [] for key in (*results.BASE_SERIES, *METRICS)}
         self._flushed = -math.inf  # the first row goes to disk at once
         self._events: SummaryWriter | None = None
-        self._attempts = attempt or 1 + (results.read_if_sound(layout.results, _attempts_of) or 0)
+        self._attempts = attempt or 1 + (
+            results.read_if_sound(layout.results, lambda f: results.read_attribute(f, "attempts"))
+            or 0
+        )
         layout.root.mkdir(parents=True, exist_ok=True)
         for path in (layout.results, layout.checkpoint, layout.model):
             remove_leftovers(path)
@@ -121,14 +118,9 @@ class RunWriter:
         target: Fields,
         heldout: dict[str, float],
     ) -> None:
-        """Write the complete file.
+        """Write the complete file. ``status`` is "complete" or "diverged".
 
-        Args:
-            status: "complete" or "diverged".
-            times: time of each frame, as the network takes it.
-            prediction: the network at the pixels, [frame, row, column].
-            target: what is wanted there.
-            heldout: metrics between the pixels and between the frames; may be empty.
+        ``times`` are those of the frames, as the network takes them; both fields are at the pixels.
         """
         with _replacing(self.layout.results) as file:
             self._write_series(file)
@@ -136,9 +128,8 @@ class RunWriter:
             protocol = self.config.training.protocol
             _write_frames(file, "prediction", prediction, protocol)
             _write_frames(file, "target", target, protocol)
-            if heldout:
-                record = np.array(tuple(heldout[name] for name in METRICS), results.HELDOUT_TYPE)
-                _create_small(file, "heldout", record)
+            record = np.array(tuple(heldout[name] for name in METRICS), results.HELDOUT_TYPE)
+            _create_small(file, "heldout", record)
             _set_attribute(file, "status", status)
             file.attrs["complete"] = True
         if self._events:
@@ -181,18 +172,12 @@ class RunWriter:
             )
 
 
-def _attempts_of(file: h5py.File) -> int:
-    return int(results.read_attribute(file, "attempts"))
-
-
 @contextmanager
 def _replacing(path: Path) -> Iterator[h5py.File]:
     """An empty file in memory, which becomes ``path`` when the block succeeds.
 
-    In memory, because libhdf5 itself crashes when it cannot write to a full disk. It also makes
-    locks, which some network file systems lack, needless.
-
-    The format of HDF5 1.10 has checksums over everything but the data, which get their own.
+    In memory, because libhdf5 itself crashes when it cannot write to a full disk, and needs locks,
+    which some network file systems lack. HDF5 1.10's format has checksums of all but the data.
     """
     version = ("v110", "v110")
     with h5py.File(path.name, "w", driver="core", backing_store=False, libver=version) as file:
@@ -227,3 +212,49 @@ def _write_frames(file: h5py.File, role: results.Role, fields: Fields, protocol:
             f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:]), fletcher32=True
         )
         _set_attribute(dataset, "units", results.frame_units(protocol, role)[quantity])
+
+
+def open_events(directory: Path, step: int) -> SummaryWriter:
+    """A writer of events in a run's directory; an earlier attempt's are hidden after ``step``."""
+    if step == 0:
+        for stale in directory.glob("events.out.tfevents.*"):
+            stale.unlink()
+    return SummaryWriter(str(directory), purge_step=step + 1 if step else None)
+
+
+def add_scalars(events: SummaryWriter, step: int, row: dict[str, float]) -> None:
+    """One row of the series, tagged ``mse/value``, ``ssim/gradient``, ``train/lr``..."""
+    for name, value in row.items():
+        if name != "seconds":
+            tag = name.replace("_", "/", 1) if name in METRICS else f"train/{name}"
+            events.add_scalar(tag, value, step)
+
+
+def add_pictures(events: SummaryWriter, step: int, prediction: Fields, target: Fields) -> None:
+    """First frame of every quantity: target on the left, network on the right."""
+    for quantity in QUANTITIES:
+        wanted, predicted = getattr(target, quantity)[0], getattr(prediction, quantity)[0]
+        if quantity == "gradient":
+            wanted, predicted = np.hypot(*wanted), np.hypot(*predicted)
+        low, high = float(wanted.min()), float(wanted.max())
+        pair = np.concatenate([wanted, np.nan_to_num(predicted, nan=low)], axis=1)
+        grey = np.clip((pair - low) / (high - low), 0, 1)
+        events.add_image(f"target_and_network/{quantity}", grey, step, dataformats="HW")
+
+
+def add_hyperparameters(events: SummaryWriter, config: RunConfig, final: dict[str, float]) -> None:
+    """The run as a row of TensorBoard's HPARAMS table."""
+    training = config.training
+    chosen: dict[str, Any] = {
+        **config.model.model_dump(include={"activation", "width", "depth"}),
+        **training.model_dump(include={"schedule", "learning_rate", "optimizer", "steps", "seed"}),
+        **{f"weight_{name}": weight for name, weight in training.loss_weights},
+        "batch": str(training.batch),
+        "size": config.data.size,
+    }
+    scores = {f"final/{name}": value for name, value in final.items()}
+    # not SummaryWriter.add_hparams: that starts a second run in a subdirectory
+    for summary in hparams(chosen, scores):
+        events._get_file_writer().add_summary(summary)
+    for name, value in scores.items():
+        events.add_scalar(name, value, training.steps)

@@ -1,7 +1,4 @@
-"""``index.json``: every run that belongs to a sweep, and every job that was submitted for it.
-
-Written by the launcher, read by all.
-"""
+"""``index.json``: every run of a sweep, and every job that was submitted for it."""
 
 from __future__ import annotations
 

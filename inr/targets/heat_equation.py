@@ -25,32 +25,28 @@ from inr.metrics import true_range_similarity
 from inr.quantities import Fields
 from inr.targets.image_file import load_image
 
+Columns = Float[np.ndarray, " column"]
+Rows = Float[np.ndarray, " row"]
+Times = Float[np.ndarray, " frame"]
+Image = Float[np.ndarray, "row column"]
+
 # standard deviation over the frames / that of the image. A checkerboard of single pixels keeps
 # less than this at the default blur, in its corners
 _LEAST_CONTRAST = 1 / 40
 _LEAST_RATE = 1e-6  # standard deviation of the time derivative: float32 rounds 1 by 6e-8
 
 
-def frame_times(frames: int) -> Float[np.ndarray, " frame"]:
+def frame_times(frames: int) -> Times:
     """Network times of the frames: evenly spaced over [-1, 1], ends included."""
     return np.linspace(-1.0, 1.0, frames)
 
 
-def pixel_size(shape: tuple[int, int]) -> float:
-    """Side h of a pixel in network coordinates: 2 / (longer side in px)."""
-    return 2.0 / max(shape)
+def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
+    """Coordinates x of the columns and y of the rows of the pixel centres of an (H, W) image.
 
-
-def pixel_coordinates(
-    shape: tuple[int, int], scale: int = 1
-) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " row"]]:
-    """Coordinates x of the columns and y of the rows of the pixel centres.
-
-    Args:
-        shape: (H, W) of the image.
-        scale: samples per pixel and axis; 4 gives the centres of a grid four times as fine.
+    ``scale`` is samples per pixel and axis: 4 gives the centres of a grid four times as fine.
     """
-    h = pixel_size(shape)
+    h = 2 / max(shape)
 
     def centres(count: int) -> np.ndarray:
         return (np.arange(count * scale) + 0.5) * (h / scale) - count * h / 2
@@ -60,12 +56,9 @@ def pixel_coordinates(
 
 
 class Diffusion:
-    """The exact diffusion of one image between two blurs. Its ``kappa`` is that of the equation.
+    """The exact diffusion of one image from no blur. Its ``kappa`` is that of the equation.
 
-    Args:
-        image: at no blur.
-        sigma_start: Gaussian blur at network time -1, px.
-        sigma_end: Gaussian blur at network time +1, px.
+    ``sigma_start`` and ``sigma_end`` are the Gaussian blurs at network times -1 and +1, px.
 
     Example:
         >>> diffusion = Diffusion(load_image("camera", 64), sigma_start=0.7, sigma_end=4.0)
@@ -77,13 +70,11 @@ class Diffusion:
     pixel_coordinates = staticmethod(pixel_coordinates)
     similarity = staticmethod(true_range_similarity)
 
-    def __init__(
-        self, image: Float[np.ndarray, "row column"], sigma_start: float, sigma_end: float
-    ) -> None:
+    def __init__(self, image: Image, sigma_start: float, sigma_end: float) -> None:
         image = np.asarray(image, dtype=np.float64)
         height, width = image.shape
         self.shape = (height, width)
-        self.pixel_size = pixel_size(self.shape)
+        self.pixel_size = 2 / max(self.shape)  # h, in network coordinates
         self._coefficients = dctn(image, type=2, norm="ortho")
         # angular frequencies per px; separable, so exp(-lambda s) is a product of two factors
         self._frequency_x = np.pi * np.arange(width) / width
@@ -115,7 +106,7 @@ class Diffusion:
             )
         return diffusion
 
-    def spread(self, times: Float[np.ndarray, " frame"]) -> tuple[float, float]:
+    def spread(self, times: Times) -> tuple[float, float]:
         """Standard deviations over all pixels of the frames, from the series alone.
 
         Of the value, relative to the image's own, and of the time derivative. Those of the
@@ -137,7 +128,7 @@ class Diffusion:
         fraction = (np.asarray(time) + 1) / 2
         return np.asarray(self._s_start + fraction * (self._s_end - self._s_start))
 
-    def on_pixels(self, times: Float[np.ndarray, " frame"]) -> Fields:
+    def on_pixels(self, times: Times) -> Fields:
         """Fields at the pixel centres, by fast cosine and sine transforms."""
         h = self.pixel_size
         kx, ky = self._frequency_x / h, self._frequency_y[:, None] / h
@@ -154,12 +145,7 @@ class Diffusion:
         )
         return Fields(_cosines(spectrum), gradient, laplacian, self.kappa * laplacian)
 
-    def on_grid(
-        self,
-        x: Float[np.ndarray, " column"],
-        y: Float[np.ndarray, " row"],
-        times: Float[np.ndarray, " frame"],
-    ) -> Fields:
+    def on_grid(self, x: Columns, y: Rows, times: Times) -> Fields:
         """Fields on any rectangular grid at any times: two small matrix products a frame."""
         frames = []
         for s in self.diffusion_time(times):
@@ -179,8 +165,7 @@ class Diffusion:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Damped cosines along one axis and their first two derivatives, each [position, mode]."""
         count = len(frequency)
-        norm = np.full(count, np.sqrt(2 / count))
-        norm[0] = np.sqrt(1 / count)
+        norm = np.sqrt(np.where(np.arange(count), 2, 1) / count)
         k = frequency / self.pixel_size
         # distance from the border, in coordinates: pixel n has its centre at (n + 1/2) h
         phase = np.multiply.outer(position + count * self.pixel_size / 2, k)

@@ -37,15 +37,11 @@ class StackError(ValueError):
 def decode(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Upright luminance, and the picture's full (H, W).
 
-    Args:
-        path: an image file.
-        side: least longer side wanted, px. A picture of at least twice that comes reduced by a
-            whole factor, each pixel the mean of a box (of a JPEG: its low frequencies).
+    A picture of at least twice ``side`` px comes reduced by a whole factor, its longer side at
+    least ``side``, each pixel the mean of a box (of a JPEG: its low frequencies).
 
-    Raises:
-        StackError: an animation, or several pages.
-        Image.DecompressionBombError: more than `MAX_PIXELS`.
-        Exception: whatever decoders raise on damaged files.
+    Raises `StackError` for an animation or several pages, `Image.DecompressionBombError` for more
+    than `MAX_PIXELS`, and whatever decoders raise on damaged files.
     """
     with _quiet():
         with path.open("rb") as file:

@@ -25,15 +25,12 @@ _LEFT = 1e-3  # of the contrast, after resizing: less is what an anti-aliased fi
 def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
     """The image as float64 luminance, longer side ``size`` px, range exactly [-1, 1].
 
-    Args:
-        image: ``"camera"`` (the 512 x 512 photograph that ships with scikit-image) or the path of
-            a still picture: see `inr.targets.image_decoding`. 16 bits and floats are kept, but
-            Pillow reads 16-bit colour PNG at 8 bits; use TIFF to keep all 16.
-        size: longer side after resizing, in px. Shrinking is anti-aliased.
+    ``image`` is ``"camera"`` (the 512 x 512 photograph that ships with scikit-image) or the path of
+    a still picture: see `inr.targets.image_decoding`. 16 bits and floats are kept, but Pillow reads
+    16-bit colour PNG at 8 bits; use TIFF to keep all 16. Shrinking is anti-aliased.
 
-    Raises:
-        UserError: the file is missing, unreadable, empty, too large, too narrow, constant, has
-            nothing left at this size, is an animation, or has NaN or infinite pixels.
+    Raises `UserError` if the file is missing, unreadable, empty, too large, too narrow, constant,
+    has nothing left at this size, is an animation, or has NaN or infinite pixels.
     """
     name = image if image.isprintable() else ascii(image)
     if image == BUILT_IN:
@@ -112,21 +109,18 @@ def _read(image: str, name: str, size: int) -> tuple[np.ndarray, tuple[int, int]
 
 def _check_file(image: str, name: str) -> None:
     """Raise `UserError` unless it is a regular file: a pipe would be waited for."""
-    problem = ""
     try:
         status = os.stat(image)  # noqa: PTH116 - a path with a NUL is a ValueError for both
-        if stat.S_ISDIR(status.st_mode):
-            problem = "is a directory"
-        elif not stat.S_ISREG(status.st_mode):
-            problem = "is not a regular file"
     except (FileNotFoundError, NotADirectoryError):
         problem = "does not exist"
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or str(error)
-    if problem:
-        raise UserError(
-            f"{name}: {problem}. Give the path of an image file, or '{BUILT_IN}' for the "
-            "built-in one"
-        )
-    if status.st_size == 0:
-        raise UserError(f"{name}: empty file. Give an image file")
+    else:
+        if stat.S_ISREG(status.st_mode):
+            if status.st_size == 0:
+                raise UserError(f"{name}: empty file. Give an image file")
+            return
+        problem = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
+    raise UserError(
+        f"{name}: {problem}. Give the path of an image file, or '{BUILT_IN}' for the built-in one"
+    )

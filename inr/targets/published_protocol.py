@@ -23,6 +23,8 @@ meant to learn.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy.ndimage import gaussian_filter, laplace, sobel
@@ -31,8 +33,11 @@ from inr.config import DataConfig
 from inr.errors import UserError
 from inr.quantities import Fields
 from inr.targets import heat_equation
-from inr.targets.heat_equation import Diffusion
+from inr.targets.heat_equation import Columns, Diffusion, Image, Rows, Times
 from inr.targets.image_file import load_image
+
+Levels = UInt8[np.ndarray, "row column"]
+Frames = UInt8[np.ndarray, "frame row column"]
 
 STEP = 1 / 11  # px^2, diffusion time between two frames
 _HALF_RANGE = 127.5  # grey levels in one unit of value
@@ -41,20 +46,16 @@ _SSIM_SIGMA, _SSIM_RADIUS = 1.5, 5  # px; a window of 11 x 11
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1, although values span 2
 
 
-def frame_times(frames: int) -> Float[np.ndarray, " frame"]:
+def frame_times(frames: int) -> Times:
     """Diffusion times of the frames, px^2: k / 11."""
     return np.arange(frames) * STEP
 
 
-def pixel_coordinates(
-    shape: tuple[int, int], scale: int = 1
-) -> tuple[Float[np.ndarray, " column"], Float[np.ndarray, " row"]]:
+def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
     """Coordinates x of the columns and y of the rows: ``linspace(-1, 1, N)`` at scale 1.
 
-    Args:
-        shape: (N, N) of the image.
-        scale: samples per pixel and axis. Those of a finer grid lie inside the same pixels, whose
-            outer edges are at -N / (N - 1) and N / (N - 1).
+    ``scale`` is samples per pixel and axis. Those of a finer grid lie inside the same pixels,
+    whose outer edges are at -N / (N - 1) and N / (N - 1).
     """
     stretch = _stretch(shape)
     x, y = heat_equation.pixel_coordinates(shape, scale)
@@ -66,21 +67,17 @@ def _stretch(shape: tuple[int, int]) -> float:
     return shape[0] / (shape[0] - 1)
 
 
-def to_grey_levels(image: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
+def to_grey_levels(image: Image) -> Levels:
     """Values in [-1, 1] as the nearest of 256 grey levels."""
     return np.rint((image + 1) * _HALF_RANGE).astype(np.uint8)
 
 
-def to_values(
-    levels: UInt8[np.ndarray, "*frame row column"],
-) -> Float[np.ndarray, "*frame row column"]:
+def to_values(levels: Levels | Frames) -> Float[np.ndarray, "*any"]:
     """Grey levels as values in [-1, 1]."""
     return levels / _HALF_RANGE - 1
 
 
-def euler_frames(
-    levels: UInt8[np.ndarray, "row column"], frames: int
-) -> UInt8[np.ndarray, "frame row column"]:
+def euler_frames(levels: Levels, frames: int) -> Frames:
     """Frames of the diffusion of an image by explicit Euler steps, each truncated to uint8.
 
     The state stays in floating point from step to step; only what is stored is truncated (towards
@@ -106,7 +103,7 @@ def euler_frames(
     return np.stack(stored)
 
 
-def targets(levels: UInt8[np.ndarray, "frame row column"]) -> Fields:
+def targets(levels: Frames) -> Fields:
     """What the network was trained on, at the pixels, in the units of the table above."""
     value, whole = to_values(levels), levels.astype(np.int64)
     return Fields(
@@ -123,11 +120,7 @@ def wrap(numbers: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return np.asarray(np.mod(numbers, 256), dtype=np.float64)
 
 
-def similarity(
-    wanted: Float[np.ndarray, "row column"],
-    predicted: Float[np.ndarray, "row column"],
-    data_range: float,
-) -> float:
+def similarity(wanted: Image, predicted: Image, data_range: float) -> float:
     r"""Structural similarity of two pictures as the study had it.
 
     .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
@@ -136,12 +129,7 @@ def similarity(
     averaged over all pixels, with Gaussian means of 1.5 px in a window of 11 x 11 and zeros
     beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``data_range`` is.
     """
-
-    def mean(picture: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            gaussian_filter(picture, _SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
-        )
-
+    mean = partial(gaussian_filter, sigma=_SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
     mean_a, mean_b = mean(wanted), mean(predicted)
     variance_a = mean(wanted**2) - mean_a**2
     variance_b = mean(predicted**2) - mean_b**2
@@ -155,11 +143,7 @@ class PublishedSequence:
     """The sequence of one image: what the study trained on, and the diffusion that it meant.
 
     Its ``kappa`` is that of u_s = kappa (u_xx + u_yy) in these coordinates: h^2, since s is in
-    px^2.
-
-    Args:
-        levels: the image.
-        frames: how many there are.
+    px^2. ``levels`` is the image.
     """
 
     frame_times = staticmethod(frame_times)
@@ -185,16 +169,11 @@ class PublishedSequence:
             )
         return cls(levels, data.frames)
 
-    def on_pixels(self, times: Float[np.ndarray, " frame"]) -> Fields:
+    def on_pixels(self, times: Times) -> Fields:
         """What the study wanted at the pixels of the frames; ``times`` are `frame_times`."""
         return targets(euler_frames(self.levels, len(times)))
 
-    def on_grid(
-        self,
-        x: Float[np.ndarray, " column"],
-        y: Float[np.ndarray, " row"],
-        times: Float[np.ndarray, " frame"],
-    ) -> Fields:
+    def on_grid(self, x: Columns, y: Rows, times: Times) -> Fields:
         """Exact fields: those of `inr.targets.heat_equation.Diffusion` by the chain rule.
 
         With x' = x / stretch its coordinate, u_x = u_x' / stretch, the Laplacian is divided by

@@ -4,8 +4,8 @@ __all__ = [
     "allocator",
     "compilation",
     "fit",
-    "fused_batch",
     "optimizers",
     "schedules",
+    "step",
     "trainer",
 ]

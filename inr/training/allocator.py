@@ -11,23 +11,16 @@ import ctypes
 import os
 import platform
 
-# parameters of mallopt(3)
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
-_LARGEST_FROM_HEAP = 32 * 2**20  # bytes, the most that glibc allows
-_KEPT = 512 * 2**20  # bytes at the end of the heap, more than a step needs
-_TAKEN_AT_ONCE = 16 * 2**20  # bytes
-_USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
+# parameters of mallopt(3), and bytes, by the variables that users set them with
+_SETTINGS = {
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),  # largest from the heap; glibc allows no more
+    "MALLOC_TRIM_THRESHOLD_": (-1, 512 * 2**20),  # kept at its end: more than a step needs
+    "MALLOC_TOP_PAD_": (-2, 16 * 2**20),  # taken at once
+}
 
 
 def keep_freed_memory() -> None:
-    """Ask the C library to keep up to 512 MiB of freed memory for this process.
-
-    Does nothing where the C library is not glibc, or where the user has set one of glibc's own
-    variables (``MALLOC_TRIM_THRESHOLD_`` and its like). Results do not change.
-    """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _USER_SETTINGS):
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_MMAP_THRESHOLD, _LARGEST_FROM_HEAP)
-    mallopt(_TRIM_THRESHOLD, _KEPT)
-    mallopt(_TOP_PAD, _TAKEN_AT_ONCE)
+    """Ask glibc to keep up to 512 MiB of freed memory; nothing where the user has told it else."""
+    if platform.libc_ver()[0] == "glibc" and not _SETTINGS.keys() & os.environ.keys():
+        for parameter, size in _SETTINGS.values():
+            ctypes.CDLL(None).mallopt(parameter, size)

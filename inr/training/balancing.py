@@ -1,7 +1,7 @@
-r"""Balance of the loss terms while training: none, or ReLoBRaLo (Bischof and Kraus 2021).
+r"""Balance of the loss terms: weights over variances, perhaps times those of ReLoBRaLo.
 
-ReLoBRaLo multiplies the configured weight of term i of m by lambda_i. Terms that have made less
-progress get more. With L_i(t) the mean squared errors of step t,
+ReLoBRaLo (Bischof and Kraus 2021) multiplies the configured weight of term i of m by lambda_i.
+Terms that have made less progress get more. With L_i(t) the mean squared errors of step t,
 
 .. math::
    \hat\lambda_i(t, s) = m \, \mathrm{softmax}_i \frac{L_i(t)}{T \, L_i(s)}, \qquad
@@ -16,27 +16,38 @@ No gradient flows through them. They live on the device of the errors: nothing w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inr.config import TrainingConfig
+from inr.config import LossWeights, TrainingConfig
+from inr.quantities import QUANTITIES, Quantity
 
 _TINY = 1e-30  # a term that is exactly 0 has no progress to divide by
+
+
+def loss_coefficients(
+    weights: LossWeights, variances: Mapping[Quantity, float], like: Tensor
+) -> Float[Tensor, " term"]:
+    """Coefficients weight / variance of each term, of the type and on the device of ``like``.
+
+    ``variances`` are those of the targets over the whole sequence, or 1 in the raw form.
+    """
+    pairs = zip(QUANTITIES, weights.as_tuple(), strict=True)
+    return like.new_tensor([weight / variances[quantity] for quantity, weight in pairs])
 
 
 class Balance:
     """What the loss of one run multiplies its mean squared errors by, from seed and step alone.
 
     Vectors of four are in the order of `inr.quantities.QUANTITIES`. Terms of weight 0 take no part.
-
-    Attributes:
-        state: what has to be kept to go on exactly; empty before the first step, and always
-            without balancing.
     """
 
     def __init__(self, training: TrainingConfig) -> None:
+        # what has to be kept to go on exactly; empty before a first step, and without balancing
         self.state: dict[str, Tensor] = {}
         self._training = training
         self._unused = torch.tensor([not w for w in training.loss_weights.as_tuple()])

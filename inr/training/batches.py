@@ -33,47 +33,32 @@ Batches = Callable[[int], tuple[Tensor, Targets]]  # step -> points [point, 3], 
 
 
 def make_batches(training: TrainingConfig, points: Tensor, targets: Targets) -> Batches:
-    """Batches by step, of `sequence_points` and `sequence_targets`."""
-    if training.batch == "frame":
-        return _whole_frames(training.seed, points, targets)
-    return _random_points(training.seed, training.batch, points, targets)
+    """Batches by step, of `sequence_points` and `sequence_targets`.
 
-
-def _whole_frames(seed: int, points: Tensor, targets: Targets) -> Batches:
-    """Every frame once an epoch, in an order drawn anew for each epoch."""
-    frames = len(points)
-
-    @lru_cache(maxsize=1)
-    def order(epoch: int) -> np.ndarray:
-        return np.random.default_rng([seed, epoch]).permutation(frames)
-
-    def batch(step: int) -> tuple[Tensor, Targets]:
-        epoch, position = divmod(step, frames)
-        frame = int(order(epoch)[position])
-        return points[frame], Targets(*(field[frame] for field in targets))
-
-    return batch
-
-
-def _random_points(seed: int, count: int, points: Tensor, targets: Targets) -> Batches:
-    """Points drawn uniformly, with replacement, from all pixels of all frames."""
-    flat_points = points.flatten(0, 1)
-    flat_targets = [field.flatten(0, 1) for field in targets]
-
-    # many steps at once: sending them to a GPU makes it wait
-    steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+    Every frame once an epoch, in an order drawn anew for each; or points drawn uniformly, with
+    replacement, from all pixels of all frames.
+    """
+    count, frames = training.batch, len(points)
+    if count == "frame":
+        steps = frames
+    else:
+        points, targets = points.flatten(0, 1), Targets(*(each.flatten(0, 1) for each in targets))
+        # many steps at once: sending them to a GPU makes it wait
+        steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
 
     @lru_cache(maxsize=1)
-    def indices(block: int) -> Tensor:
+    def drawn(block: int) -> list[int] | Tensor:
         # numpy's generator mixes (seed, block) well; torch's own seeds are not meant for that
-        generator = np.random.default_rng([seed, block])
-        drawn = generator.integers(len(flat_points), size=(steps, count))
-        return torch.from_numpy(drawn).to(points.device)
+        generator = np.random.default_rng([training.seed, block])
+        if count == "frame":
+            return [int(frame) for frame in generator.permutation(frames)]
+        numbers = generator.integers(len(points), size=(steps, count))
+        return torch.from_numpy(numbers).to(points.device)
 
     def batch(step: int) -> tuple[Tensor, Targets]:
         block, position = divmod(step, steps)
-        index = indices(block)[position]
-        return flat_points[index], Targets(*(field[index] for field in flat_targets))
+        index = drawn(block)[position]
+        return points[index], Targets(*(field[index] for field in targets))
 
     return batch
 
@@ -89,12 +74,7 @@ def sequence_points(
 
 def sequence_targets(fields: Fields, device: torch.device, dtype: torch.dtype) -> Targets:
     """Exact fields on a grid as the targets of every pixel of every frame."""
-
-    def flat(array: np.ndarray) -> Tensor:
-        pixels = array.reshape(len(array), -1, *array.shape[3:])
-        return torch.from_numpy(pixels).to(device, dtype)
-
-    gradient = flat(np.moveaxis(fields.gradient, 1, -1))
-    return Targets(
-        flat(fields.value), gradient, flat(fields.laplacian), flat(fields.time_derivative)
-    )
+    components_last = np.moveaxis(fields.gradient, 1, -1)
+    arrays = (fields.value, components_last, fields.laplacian, fields.time_derivative)
+    pixels = (array.reshape(len(array), -1, *array.shape[3:]) for array in arrays)
+    return Targets(*(torch.from_numpy(each).to(device, dtype) for each in pixels))

@@ -40,10 +40,7 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint; a crash leaves the old one or the new one, both complete.
-
-    Raises `UserError` if it cannot be written.
-    """
+    """Replace the checkpoint, or raise `UserError`; a crash leaves a complete one, old or new."""
     buffer = io.BytesIO()
     torch.save({"schema": SCHEMA, **vars(checkpoint)}, buffer)
     write_bytes(path, buffer.getvalue())
@@ -52,9 +49,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def read_checkpoint(path: Path, run_id: str) -> Checkpoint | None:
     """The checkpoint of run ``run_id``, in main memory; None if there is none or it is damaged.
 
-    Raises:
-        UserError: it cannot be read: the file system fails, or access is denied.
-        RuntimeError: too little memory.
+    Raises `UserError` if the file system fails or denies access, `RuntimeError` for lack of memory.
     """
     try:
         content = retried(path.read_bytes)

@@ -17,22 +17,21 @@ import shutil
 import stat
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 
 from inr.config import CompileMode, ModelConfig
-from inr.network.adjoint import EAGER, first_pass, other_passes
-from inr.network.passes import Passes
+from inr.network.adjoint import EAGER, Passes
 from inr.signals import signals_blocked
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 # What the compiler looks at, on x86 and on ARM, of all that /proc/cpuinfo tells.
-_CPU_FACTS = frozenset(
-    {"vendor_id", "cpu family", "model", "model name", "flags"}
-    | {"CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"}
+_CPU_FACTS = (
+    *("vendor_id", "cpu family", "model", "model name", "flags"),
+    *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features"),
 )
 
 COLD_SECONDS = 20.0  # of compiling with an empty cache
@@ -65,10 +64,8 @@ def should_compile(mode: CompileMode, saved: float, earlier: bool | None = None)
 
 @cache
 def _compiled() -> Passes:
-    return Passes(
-        first=torch.compile(first_pass, dynamic=False, fullgraph=True),
-        others=torch.compile(other_passes, dynamic=False, fullgraph=True),
-    )
+    compiled = partial(torch.compile, dynamic=False, fullgraph=True)
+    return Passes(compiled(EAGER.first), compiled(EAGER.others))
 
 
 def prepare_passes(
@@ -103,11 +100,10 @@ def share_cache(directory: Path) -> str | None:
     """Let this process, and those it starts, keep compiled code in ``directory``.
 
     Every kind of processor has a part of its own: code is compiled for the one at hand, and would
-    die on an older one with an illegal instruction.
-
-    Compiled code is run when it is read back, so the directory is the user's alone (mode 700).
-    One that somebody else owns or may write to is not used; the line returned says so. A cache
-    that the user has chosen by the environment variable stays. Call before anything is compiled.
+    die on an older one with an illegal instruction. Compiled code is run when it is read back, so
+    the directory is the user's alone (mode 700): one that somebody else owns or may write to is not
+    used; the line returned says so. A cache that the user has chosen by the environment variable
+    stays. Call before anything is compiled.
     """
     if os.environ.get(CACHE_VARIABLE):
         return None

@@ -5,27 +5,20 @@ from __future__ import annotations
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_statistics
 from inr.network.model import Network
-from inr.network.predict import predict
-from inr.quantities import QUANTITIES, Fields
+from inr.network.trained_network import predict
+from inr.quantities import Fields
 from inr.targets.sequences import SEQUENCES
 
 
 class Evaluator:
-    """Compares what a network makes of the whole sequence with what is wanted.
-
-    Attributes:
-        shape: (H, W) of the image, px.
-        x, y, times: coordinates of columns, rows and frames.
-        target: what is wanted there.
-        statistics: scales of the target.
-    """
+    """Compares what a network makes of the whole sequence with what is wanted."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.sequence = sequence = SEQUENCES[config.training.protocol].from_config(config.data)
-        self.shape = sequence.shape
+        self.shape = sequence.shape  # (H, W) of the image, px
         self.times = sequence.frame_times(config.data.frames)
-        self.x, self.y = sequence.pixel_coordinates(self.shape)
+        self.x, self.y = sequence.pixel_coordinates(self.shape)  # of columns and rows
         self.target = sequence.on_pixels(self.times)
         self.statistics = target_statistics(self.target)
 
@@ -52,9 +45,5 @@ class Evaluator:
         """The training objective over the whole sequence, from its metrics."""
         training = self.config.training
         kind = "nmse" if training.loss_normalization == "variance" else "mse"
-        weights = training.loss_weights.as_tuple()
-        return sum(
-            weight * metrics[f"{kind}_{quantity}"]
-            for quantity, weight in zip(QUANTITIES, weights, strict=True)
-            if weight
-        )
+        terms = ((weight, metrics[f"{kind}_{name}"]) for name, weight in training.loss_weights)
+        return float(sum(weight * error for weight, error in terms if weight))

@@ -1,20 +1,22 @@
-"""Fit networks to diffusing images, and measure them while they learn."""
+"""Fit networks to diffusing images, one or several as one, and measure them while they learn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from inr.network.adjoint import EAGER
-from inr.network.passes import Passes
+from inr.network.adjoint import EAGER, Passes
+from inr.network.matmul import arithmetic
 from inr.progress import Progress
 from inr.storage.run_writer import RunWriter
 from inr.training.allocator import keep_freed_memory
 from inr.training.compilation import prepare_passes, saved_seconds, should_compile
-from inr.training.fused_batch import gradients, train
+from inr.training.step import gradients, take_step
 from inr.training.trainer import Outcome, Run, Trainer
 
 __all__ = ["Outcome", "Run", "fit", "fit_together", "pick_device"]
@@ -27,34 +29,13 @@ def fit(
     device: str = "auto",
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
-    steps_in_all: int | None = None,
 ) -> str:
-    """Train the network that ``config`` describes and record what the contract asks for.
+    """Train the network that ``config`` describes, as `fit_together` does, and raise what ends it.
 
-    One seed on one machine, with one number of threads, gives the same series to the last bit on
-    the CPU, also when the run was cut off and goes on from its checkpoint. (Compiled steps differ
-    from others in their last bits: with ``compile: auto`` the number of steps belongs to that.)
-
-    Args:
-        config: the run.
-        recorder: takes the series, the frames and the trained network.
-        device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
-        on_progress: called at the start, twice a second at most, and at the end.
-        should_stop: asked after every step; True writes a checkpoint and returns.
-        steps_in_all: steps that this process will take for this and other runs of its shape;
-            they all gain if it compiles them. None: those of the run.
-
-    Returns:
-        "complete"; "diverged" when the loss became NaN or infinite, with what was recorded until
-        then; or "stopped", to go on when called again.
-
-    Raises:
-        UserError: the image cannot be used, or a file cannot be written.
-        UsageError: the device does not exist.
+    Returns "complete", "diverged" or "stopped".
     """
-    run = Run(config, recorder, on_progress)
     (outcome,) = fit_together(
-        [run], device=device, should_stop=should_stop, steps_in_all=steps_in_all
+        [Run(config, recorder, on_progress)], device=device, should_stop=should_stop
     )
     if isinstance(outcome, Exception):
         raise outcome
@@ -68,12 +49,26 @@ def fit_together(
     should_stop: Callable[[], bool] = lambda: False,
     steps_in_all: int | None = None,
 ) -> list[Outcome]:
-    """Train runs of one `RunConfig.fusing_key` as one; each as `fit` would, to rounding.
+    """Train runs of one `RunConfig.fusing_key` as one, and record what the contract asks for.
 
-    ``steps_in_all`` is as in `fit`; None: the most steps of a run.
+    Each trains as it would alone, to rounding. One that diverges or fails leaves the others as
+    they are.
+
+    One seed on one machine, with one number of threads, gives the same series to the last bit on
+    the CPU, also when the run was cut off and goes on from its checkpoint. (Compiled steps differ
+    from others in their last bits: with ``compile: auto`` the number of steps belongs to that.)
+
+    Args:
+        runs: what to train, and who is told.
+        device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
+        should_stop: asked after every step; True writes all checkpoints and returns.
+        steps_in_all: steps that this process will take for these and other runs of their shape;
+            they all gain if it compiles them. None: the most steps of a run.
 
     Returns:
-        How each ended, in order: as `fit` says, or the exception that ended this run alone.
+        How each ended, in order: "complete"; "diverged" when the loss became NaN or infinite, with
+        what was recorded until then; "stopped", to go on when called again; or the exception that
+        ended this run alone: `UserError` if its image cannot be used or a file be written.
 
     Raises:
         UsageError: the device does not exist.
@@ -83,30 +78,67 @@ def fit_together(
     where = pick_device(device)
     if len({run.config.fusing_key for run in runs}) > 1:
         raise ValueError("only runs of the same data, network, batch and order fit together")
-    outcomes: dict[int, Outcome] = {}
-    places: dict[Trainer, int] = {}
-
-    def end(place: int, outcome: Outcome) -> None:
-        outcomes[place] = outcome
-        runs[place].on_end(outcome)
+    outcomes: list[Outcome] = [""] * len(runs)
+    left: dict[int, Trainer] = {}  # that still train, by the place of the run
 
     for place, run in enumerate(runs):
         try:
             trainer = Trainer(run, where)
             trainer.begin()
         except Exception as error:  # of this run alone
-            end(place, error)
+            outcomes[place] = error
+            run.on_end(error)
         else:
-            places[trainer] = place
-    if places:
-        passes = _choose_passes(steps_in_all, list(places))
-        for trainer, outcome in train(list(places), passes, should_stop):
-            end(places[trainer], outcome)
-    return [outcomes[place] for place in range(len(runs))]
+            left[place] = trainer
+    passes = _choose_passes(list(left.values()), steps_in_all)
+    while left:
+        _round(list(left.values()), passes, should_stop)
+        for place, trainer in list(left.items()):
+            if trainer.outcome is not None:
+                del left[place]
+                passes = EAGER  # compiled for the shapes of all: with fewer they would be again
+                outcomes[place] = trainer.outcome
+                trainer.run.on_end(trainer.outcome)
+    return outcomes
 
 
-def _choose_passes(steps_in_all: int | None, trainers: Sequence[Trainer]) -> Passes:
+def _round(trainers: list[Trainer], passes: Passes, should_stop: Callable[[], bool]) -> None:
+    """Steps up to the next look of any trainer, and that look."""
+    with _blamed(trainers):
+        looks = [trainer.next_look() for trainer in trainers]
+        steps = min(look - trainer.step for look, trainer in zip(looks, trainers, strict=True))
+        started = time.perf_counter()
+        with arithmetic(trainers[0].config.training.precision):
+            for _ in range(steps):
+                found = take_step(trainers, passes)
+                if stopping := should_stop():  # what is due later is left to the next attempt
+                    break
+        finite = torch.isfinite(found.loss).reshape(-1).tolist()  # waits for the device
+        share = (time.perf_counter() - started) / len(trainers)
+        for trainer, look, healthy in zip(trainers, looks, finite, strict=True):
+            trainer.seconds += share
+            if trainer.step == look:
+                with _blamed([trainer]):
+                    trainer.look(healthy)
+            if stopping and trainer.outcome is None:
+                with _blamed([trainer]):
+                    trainer.stop()
+
+
+@contextmanager
+def _blamed(trainers: Sequence[Trainer]) -> Iterator[None]:
+    """What goes wrong in here is the end of these runs, and of no other."""
+    try:
+        yield
+    except Exception as error:
+        for trainer in trainers:
+            trainer.outcome = error
+
+
+def _choose_passes(trainers: Sequence[Trainer], steps_in_all: int | None) -> Passes:
     """The passes of the step, compiled if that pays, or if it was so when the run began."""
+    if not trainers:
+        return EAGER
     first = trainers[0]
     mode, device = first.config.training.compile, first.device.type
     points = first.batches(first.step)[0].shape[0]

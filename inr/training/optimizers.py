@@ -39,7 +39,7 @@ def _muon(training: TrainingConfig, network: Network) -> list[Optimizer]:
     hidden = network.weights[1:-1]
     others = [network.weights[0], network.weights[-1], *network.biases]
     adam = Adam(others, lr=training.learning_rate)
-    if not hidden:  # a single hidden layer
+    if not hidden:
         return [adam]
     options = training.optimizer_options
     muon = Muon(

@@ -1,20 +1,24 @@
-"""One training step's loss and gradients: tiles over the points, any number of models."""
+"""One training step: loss and gradients of any number of models, in tiles over the points.
+
+Runs that are trained as one, a fused batch, have a leading model axis, one product for all. They
+share the arithmetic of a step and nothing else: each has its own learning rate, schedule, weights,
+seed, optimiser and files, and its own end. Their parameters are stacked anew in every step, which
+costs a copy, and keeps every trainer an ordinary run that can leave, or be resumed alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inr.config import LossWeights
-from inr.network.adjoint import EAGER
-from inr.network.model import INPUTS, Network
-from inr.network.passes import Gradients, Passes, Tile, fold_frequencies, tile_points
-from inr.quantities import QUANTITIES, Quantity
+from inr.network.adjoint import EAGER, Gradients, Passes, Tile, tile_points
+from inr.network.model import INPUTS, Network, fold_frequencies, stack_networks
 from inr.training.batches import Targets
+from inr.training.trainer import Trainer
 
 ROWS = {0: 1, 1: 4, 2: 5}  # of value, d/dx, d/dy, d/dtau and Laplacian, by order
 # which of the four weights a row has
@@ -31,15 +35,35 @@ class Step:
     gradients: list[Tensor]  # of the loss, in the order of `Network.parameters`
 
 
-def loss_coefficients(
-    weights: LossWeights, variances: Mapping[Quantity, float], like: Tensor
-) -> Float[Tensor, " term"]:
-    """Coefficients weight / variance of each term, of the type and on the device of ``like``.
+def take_step(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
+    """One optimiser step of each; returns what it was made from."""
+    found = gradients(trainers, passes)
+    if len(trainers) == 1:
+        trainers[0].update(found.gradients, found.errors)
+        return found
+    by_run = zip(*(gradient.unbind() for gradient in found.gradients), strict=True)
+    for trainer, own, errors in zip(trainers, by_run, found.errors, strict=True):
+        trainer.update(own, errors)
+    return found
 
-    ``variances`` are those of the targets over the whole sequence, or 1 in the raw form.
-    """
-    pairs = zip(QUANTITIES, weights.as_tuple(), strict=True)
-    return like.new_tensor([weight / variances[quantity] for quantity, weight in pairs])
+
+def gradients(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
+    """Loss and gradients of the next step, with a model axis if there are several trainers."""
+    points, targets = zip(*(trainer.batches(trainer.step) for trainer in trainers), strict=True)
+    coefficients = [trainer.balance.scale(trainer.coefficients) for trainer in trainers]
+    first = trainers[0]
+    if len(trainers) == 1:
+        return loss_and_gradients(
+            first.network, points[0], targets[0], coefficients[0], first.order, passes
+        )
+    return loss_and_gradients(
+        stack_networks([trainer.network for trainer in trainers]),
+        torch.stack(points),
+        Targets(*map(torch.stack, zip(*targets, strict=True))),
+        torch.stack(coefficients),
+        first.order,
+        passes,
+    )
 
 
 @torch.no_grad()
@@ -55,10 +79,9 @@ def loss_and_gradients(
 
     .. math:: L = \sum_Q c_Q \, \mathrm{MSE}_Q
 
-    Squares of the gradient are summed over its two components before the mean.
-
-    Each model's loss and gradients are those that it would have alone. A coefficient of 0
-    takes its term out altogether, even if its target is not finite.
+    Squares of the gradient are summed over its two components before the mean. Each model's loss
+    and gradients are those that it would have alone. A coefficient of 0 takes its term out
+    altogether, even if its target is not finite.
 
     Args:
         network: one model, or several along a leading axis.

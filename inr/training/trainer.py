@@ -18,13 +18,12 @@ from inr.network.trained_network import TrainedNetwork, save
 from inr.progress import Progress
 from inr.quantities import QUANTITIES
 from inr.storage.run_writer import RunWriter
-from inr.training.balancing import Balance
+from inr.training.balancing import Balance, loss_coefficients
 from inr.training.batches import make_batches, sequence_points, sequence_targets
 from inr.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
 from inr.training.schedules import rate_factor
-from inr.training.step import loss_coefficients
 
 DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
 PROGRESS_SECONDS = 0.5
@@ -46,10 +45,7 @@ class Run:
 
 
 class Trainer:
-    """Everything of one run that changes from step to step.
-
-    Raises `UserError` if its image cannot be used.
-    """
+    """All of a run that changes from step to step; `UserError` if its image cannot be used."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self.run, self.device = run, device

@@ -26,7 +26,7 @@ import jobs.worker.array_task  # noqa: F401
 from inr.config import DataConfig, RunConfig
 from inr.network.matmul import arithmetic
 from inr.training.allocator import keep_freed_memory
-from inr.training.fused_batch import take_step
+from inr.training.step import take_step
 from inr.training.trainer import Run, Trainer
 from jobs.launching.cost_model import Cost
 

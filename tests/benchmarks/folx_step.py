@@ -27,7 +27,7 @@ def folx_jit(problem: Problem) -> Step:
         hidden = jnp.concatenate([space, time])
         for layer in range(config.depth):
             z = given[layer] @ hidden + given[count + layer]
-            hidden = activation(network.omega(layer) * z if config.activation == "sine" else z)
+            hidden = activation(config.omega(layer) * z if config.activation == "sine" else z)
         return (given[count - 1] @ hidden + given[-1])[0]
 
     def fields(given: list[Any], point: Any) -> tuple[Any, ...]:

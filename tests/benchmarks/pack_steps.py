@@ -25,7 +25,7 @@ from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.allocator import keep_freed_memory
 from inr.training.fit import pick_device
-from inr.training.fused_batch import take_step
+from inr.training.step import take_step
 from inr.training.trainer import Run, Trainer
 from jobs.worker.attempt import Share
 from jobs.worker.devices import THREAD_VARIABLES, children_at_once, given_cpus

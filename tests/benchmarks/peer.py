@@ -50,7 +50,7 @@ def make_module(config: ModelConfig, start: Network) -> nn.Sequential:
         layers.append(linear)
         if number < config.depth:
             sine = config.activation == "sine"
-            layers.append(Sine(start.omega(number)) if sine else nn.ELU())
+            layers.append(Sine(start.config.omega(number)) if sine else nn.ELU())
     return nn.Sequential(*layers)
 
 

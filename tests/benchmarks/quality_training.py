@@ -11,11 +11,11 @@ import torch
 from inr.config import RunConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
-from inr.training.balancing import Balance
+from inr.training.balancing import Balance, loss_coefficients
 from inr.training.batches import make_batches, sequence_points, sequence_targets
 from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
-from inr.training.step import loss_and_gradients, loss_coefficients
+from inr.training.step import loss_and_gradients
 from tests.helpers.reference import differentiate_nested, weighted_loss
 
 FIRST_LOOK = 0.25  # s of training

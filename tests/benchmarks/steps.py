@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from inr.config import Activation, LossWeights, ModelConfig
-from inr.network.adjoint import EAGER
+from inr.network.adjoint import EAGER, Passes, tile_points
 from inr.network.matmul import product
 from inr.network.model import Network, initialize
-from inr.network.passes import Passes, tile_points
 from inr.quantities import Quantity
+from inr.training.balancing import loss_coefficients
 from inr.training.batches import Targets
 from inr.training.compilation import prepare_passes
-from inr.training.step import loss_and_gradients, loss_coefficients
+from inr.training.step import loss_and_gradients
 from tests.helpers.reference import NetworkFields, activate, affine, differentiate, weighted_loss
 
 Answer = tuple[Any, Sequence[Any]]

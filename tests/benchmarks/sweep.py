@@ -43,7 +43,7 @@ from inr.results import outcome
 from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.run_writer import RunWriter
 from inr.storage.sweep_index import read_index
-from inr.training.fused_batch import gradients
+from inr.training.step import gradients
 from inr.training.trainer import Run, Trainer
 from jobs.sweeps.grouping import PACK_MODES, PackMode
 from jobs.sweeps.sweep_file import load_sweep

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 
 from inr.config import ModelConfig
-from inr.network.adjoint import EAGER
+from inr.network.adjoint import EAGER, Passes
 from inr.network.model import initialize
-from inr.network.passes import Passes
 from inr.training.batches import Targets
 from inr.training.compilation import prepare_passes, share_cache
 from inr.training.step import Step, loss_and_gradients

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from inr.config import LossWeights, ModelConfig
 from inr.network.activations import ACTIVATIONS, Activation
-from inr.network.model import Network, initialize
+from inr.network.model import Network, initialize, stack_networks
 from inr.quantities import QUANTITIES, Quantity
 from inr.training.batches import Targets
-from inr.training.fused_batch import stack_networks
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def initialize_together(
 def activate(network: Network, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
     """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
     activation = ACTIVATIONS[network.config.activation]
-    return activation_derivatives(activation, z, network.omega(layer), order)
+    return activation_derivatives(activation, z, network.config.omega(layer), order)
 
 
 def activation_derivatives(

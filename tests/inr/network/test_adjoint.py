@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inr.config import Activation, LossWeights, ModelConfig
+from inr.network.adjoint import tile_points
 from inr.network.model import Network, initialize
-from inr.network.passes import tile_points
 from tests.helpers.networks import (
     NAMES,
     SHAPES,

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from inr.config import ModelConfig
-from inr.network.adjoint import EAGER
-from inr.network.passes import Passes
+from inr.network.adjoint import EAGER, Passes
 from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
 from inr.training.compilation import (

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-import inr.network.passes
+import inr.network.adjoint
 from inr.config import Activation, LossWeights
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES
+from inr.training.balancing import loss_coefficients
 from inr.training.batches import Targets
-from inr.training.step import Step, loss_and_gradients, loss_coefficients
+from inr.training.step import Step, loss_and_gradients
 from tests.helpers.networks import (
     NAMES,
     SHAPES,
@@ -46,7 +47,7 @@ def take_step(
     monkeypatch: pytest.MonkeyPatch,
     tile_numbers: int = WHOLE,
 ) -> Step:
-    monkeypatch.setitem(inr.network.passes.TILE_NUMBERS, "cpu", tile_numbers)
+    monkeypatch.setitem(inr.network.adjoint.TILE_NUMBERS, "cpu", tile_numbers)
     coefficients = loss_coefficients(weights, VARIANCES, points)
     order = weights.highest_derivative
     return loss_and_gradients(network, points, sample_targets(points), coefficients, order)

@@ -202,7 +202,7 @@ def test_a_false_package_on_the_shells_path_is_not_taken(layout, tmp_path, monke
 
 def test_network_that_cannot_be_trained_is_named(layout):
     code = take_snapshot(layout)
-    with (code / "inr" / "training" / "step.py").open("a") as file:
+    with (code / "inr" / "training" / "balancing.py").open("a") as file:
         file.write("\ndef loss_coefficients(*given):\n    raise ArithmeticError('no order')\n")
     with pytest.raises(UserError, match=r"a/b: its network cannot be trained: .*no order"):
         preflight.run_smoke_test({"a/b": tiny()}, code, PROFILE)

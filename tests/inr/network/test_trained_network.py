@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from inr.config import Activation, ModelConfig
-from inr.network import passes
+from inr.config import Activation, ModelConfig, RunConfig
+from inr.network import adjoint
 from inr.network.model import initialize
-from inr.network.predict import predict, predict_points
+from inr.network.trained_network import TrainedNetwork, predict
 from tests.helpers.reference import differentiate_nested
 
 
 @pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("depth", [1, 3])
 def test_points_and_grids_are_evaluated_exactly(activation, depth, monkeypatch):
-    monkeypatch.setitem(passes.TILE_NUMBERS, "cpu", 16 * 8)  # several tiles, the last one short
+    monkeypatch.setitem(adjoint.TILE_NUMBERS, "cpu", 16 * 8)  # several tiles, the last one short
     config = ModelConfig(activation=activation, width=8, depth=depth, omega_first=3, omega_hidden=2)
     network = initialize(config, 3, torch.float64)
     x, y, times = (np.linspace(-1, 1, count) for count in (7, 5, 2))
     grid = predict(network, x, y, times)
     frame, row, column = np.meshgrid(times, y, x, indexing="ij")
     points = np.stack([column, row, frame], axis=-1).reshape(-1, 3)
-    single = predict_points(network, points)
+    single = TrainedNetwork(RunConfig(), network, (5, 7)).at(points)
     wanted = differentiate_nested(network, torch.from_numpy(points))
     assert wanted.gradient is not None
     assert wanted.laplacian is not None
