@@ -20,9 +20,8 @@ from jobs.managing.arguments import parse_options
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default). Returns the exit code.
 
-    Raises:
-        UsageError: the command line is wrong, or there is no such sweep or run.
-        UserError: the sweep's index is broken, or Slurm does not do what it is asked.
+    Raises `UsageError` for a wrong command line or where there is no such sweep or run, `UserError`
+    where the sweep's index is broken, or Slurm does not do what it is asked.
     """
     options = parse_options(arguments)
     layout = find_sweep(options.output)

@@ -3,7 +3,6 @@
 __all__ = [
     "batch_script",
     "commands",
-    "job_map",
     "job_queue",
     "journal",
     "profile",

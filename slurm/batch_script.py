@@ -43,8 +43,7 @@ class BatchScripts:
     def array(self, token: str, count: int, parallelism: int, after: str = "") -> str:
         """The job of the ``count`` tasks of submission ``token``, ``parallelism`` at a time.
 
-        An array, or a plain job for a single task; it starts when job ``after`` has ended, if
-        given.
+        An array, or a plain job for a single task; it starts when job ``after``, if any, has ended.
         """
         profile = self.profile
         parameters = {
@@ -58,14 +57,14 @@ class BatchScripts:
             "mem": profile.memory,
             "array_parallelism": parallelism,
             "dependency": f"afterany:{after}" if after else None,
-            "additional_parameters": self._extra(),
+            "additional_parameters": self._extra,
         }
         return self._script(token, parameters, "jobs.worker.array_task", token, count=count)
 
     def post(self, token: str, after: Sequence[str]) -> str:
         """The job that merges and draws when the jobs ``after`` have ended, however they ended."""
         profile = self.profile
-        extra = {k: v for k, v in self._extra().items() if not _TRAINING_ONLY.fullmatch(k)}
+        extra = {k: v for k, v in self._extra.items() if not _TRAINING_ONLY.fullmatch(k)}
         parameters = {
             "job_name": post_name(self.layout.name),
             "partition": profile.post_partition or profile.partition,
@@ -77,9 +76,9 @@ class BatchScripts:
         }
         return self._script(token, parameters, "jobs.launching.postprocessing")
 
+    @property
     def _extra(self) -> dict[str, Any]:
-        extra = {name: value for name, value in self.profile.extra.items() if value is not False}
-        return extra | {"requeue": True}
+        return {k: v for k, v in self.profile.extra.items() if v is not False} | {"requeue": True}
 
     def _script(
         self, token: str, parameters: dict[str, Any], module: str, *arguments: str, count: int = 1

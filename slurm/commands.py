@@ -61,11 +61,8 @@ def clean_environment() -> dict[str, str]:
 def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0) -> Answer:
     """Run ``program`` and wait for its answer, whatever its exit code.
 
-    It reads ``stdin``, and has ``timeout`` seconds; 0: `TIMEOUT_SECONDS`.
-
-    Raises:
-        SlurmTimeout: it gave no answer in time.
-        SlurmUnavailable: there is no such program here, or it cannot be started.
+    It reads ``stdin``, and has ``timeout`` seconds; 0: `TIMEOUT_SECONDS`. Raises `SlurmTimeout` if
+    it gave no answer in time, `SlurmUnavailable` if there is none here, or it cannot be started.
     """
     command = shutil.which(program)
     if command is None:

@@ -42,11 +42,12 @@ class Journal:
 
     def tasks(self, submission: Submission) -> list[list[str]]:
         """Run ids of each task of ``submission``, in order; none for post-processing."""
-        return tasks_of(self._read(submission))
+        document = _read(self._layout.submission(submission.token))
+        return tasks_of(document) if document else []
 
     def after(self, submission: Submission) -> list[str]:
         """The jobs that post-processing is about."""
-        return list(self._read(submission).get("after", []))
+        return list(_read(self._layout.submission(submission.token)).get("after", []))
 
     def script(self, submission: Submission) -> Path:
         """Where the script of a submission is before its job id is known."""
@@ -62,8 +63,7 @@ class Journal:
     ) -> list[Submission]:
         """Write down submissions that are about to be made, one a batch of tasks.
 
-        They run the snapshot ``code``. Post-processing is about the jobs ``after``. The mode says
-        how a task trains several runs, see `jobs.sweeps.grouping`.
+        They run the snapshot ``code``; post-processing is about the jobs ``after``.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new = [Submission(secrets.token_hex(6), now, profile, len(b), None) for b in batches]
@@ -94,18 +94,12 @@ class Journal:
         self._write([confirmed if s == submission else s for s in self.submissions])
         return confirmed
 
-    def forget(self, submissions: Sequence[Submission]) -> None:
+    def withdraw(self, submissions: Sequence[Submission]) -> None:
         """Take back what was announced. A job of it that appears all the same finds no work."""
-        if not submissions:
-            return
         for submission in submissions:
             self._layout.submission(submission.token).unlink(missing_ok=True)
             self.script(submission).unlink(missing_ok=True)
         self._write([s for s in self.submissions if s not in submissions])
-
-    def _read(self, submission: Submission) -> dict[str, Any]:
-        """Its file; one without work if that is gone."""
-        return _read(self._layout.submission(submission.token)) or {"runs": []}
 
     def _write(self, submissions: list[Submission]) -> None:
         write_text(self._layout.index, index_json(self.sweep, self._entries, submissions))
@@ -114,23 +108,21 @@ class Journal:
 
 def known_submissions(layout: SweepLayout) -> list[Submission]:
     """The submissions in the index, and those of which only the file is left."""
-    listed = read_submissions(layout) if exists(layout.index) else []
-    tokens = {submission.token for submission in listed}
-    files = sorted(layout.submissions.glob("[0-9a-f]*.json"))
-    strays = [_read(path) for path in files if path.stem not in tokens]
-    found = [
-        Submission(d["token"], d["created"], d["profile"], len(tasks_of(d)), None)
-        for d in filter(None, strays)
-    ]
-    return sorted([*listed, *found], key=lambda submission: submission.created)
+    found = read_submissions(layout) if exists(layout.index) else []
+    tokens = {submission.token for submission in found}
+    for path in sorted(layout.submissions.glob("[0-9a-f]*.json")):
+        if path.stem not in tokens and (document := _read(path)):
+            token, created, profile = (document[key] for key in ("token", "created", "profile"))
+            found.append(Submission(token, created, profile, len(tasks_of(document)), None))
+    return sorted(found, key=lambda submission: submission.created)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """A submission file; None if it is missing or broken. Raises `UserError` if unreadable."""
+def _read(path: Path) -> dict[str, Any]:
+    """A submission file; empty if it is missing or broken. Raises `UserError` if unreadable."""
     try:
         document = json.loads(retried(path.read_bytes))
     except (FileNotFoundError, ValueError):
-        return None
+        return {}
     except OSError as error:  # nothing may be taken for not submitted
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+    return document if isinstance(document, dict) and document.get("schema") == SCHEMA else {}

@@ -23,14 +23,10 @@ from jobs.sweeps.yaml_file import find_document, read_document
 DIRECTORY = Path(__file__).resolve().parent / "profiles"
 
 # Why `extra` may not set an option of sbatch, or what to use instead -> options
+_FIELDS = ("partition", "account", "qos", "constraint", "comment", "exclude", "time")
 _REASONS = {
-    **{
-        f"use the field {name}": name
-        for name in ("partition", "account", "qos", "constraint", "comment")
-    },
+    **{f"use the field {name}": name for name in _FIELDS},
     "use the field nodelist": "nodelist nodefile",
-    "use the field exclude": "exclude",
-    "use the field time": "time",
     "use the field memory": "mem mem-per-cpu mem-per-gpu",
     "use the field cpus": "cpus-per-task cpus-per-gpu",
     "use the field gpus": "gpus gpus-per-node gpus-per-task gpus-per-socket",
@@ -152,10 +148,9 @@ class Profile(Block):
 
 
 def load_profile(name_or_path: str) -> Profile:
-    """Read the shipped profile of that name, or the YAML file at that path.
+    """The shipped profile of that name, or that of the YAML file at that path.
 
-    Raises:
-        UsageError: no such profile or file, or a field that is unknown, missing or wrong.
+    Raises `UsageError` for no such file, or a field that is unknown, missing or wrong.
     """
     path = find_document(name_or_path, DIRECTORY, "cluster profile")
     profile = read_document(path).check(Profile)

@@ -45,12 +45,9 @@ _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
 def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bool:
     """Requeue the job of this task, unless its user wants it to end. Returns whether it goes on.
 
-    Args:
-        received: the signal that told it to stop.
-        runs: those that it trains; why the job ends is added to their attempts.
-
-    Raises:
-        UserError: it should, and does not: Slurm refuses or does not answer, or `require_progress`.
+    ``received`` is the signal that told it to stop. Why the job ends is added to the attempts at
+    the ``runs`` that it trains. Raises `UserError` if it should go on, and does not: Slurm refuses
+    or does not answer, or `require_progress`.
     """
     runs = list(runs)
     by = f"asked to by {received.name if received else 'Slurm'}"
@@ -124,8 +121,8 @@ def _requeue() -> None:
 def _attempts_of_job(run: RunLayout) -> list[Attempt]:
     """The attempts of this job at a run. One that was killed came as far as it last said."""
     attempts = read_attempts(run.attempts)
-    if attempts and not attempts[-1].status and (standing := read_progress(run.progress)):
-        attempts[-1] = replace(attempts[-1], last_step=standing.step)
+    if attempts and not attempts[-1].status and (progress := read_progress(run.progress)):
+        attempts[-1] = replace(attempts[-1], last_step=progress.step)
     return [each for each in attempts if each.job == slurm_job_id()]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from inr.errors import UserError
@@ -65,16 +64,6 @@ class RefusedError(UserError):
         self.certain = certain
 
 
-def require_slurm() -> None:
-    """Raise `UserError` where no job can be submitted."""
-    missing = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
-    if missing:
-        raise UserError(
-            f"no {' and no '.join(missing)} here, so nothing can be submitted. Go to a machine of "
-            "the cluster (perhaps `module load slurm` first), or run here with --local"
-        )
-
-
 def send(script: str, path: Path, profile: Profile) -> str:
     """Submit a script, which is written to ``path``. Returns the job id. Raises `RefusedError`."""
     # Slurm shows the path: it tells our job where a site writes over comments
@@ -86,19 +75,16 @@ def send(script: str, path: Path, profile: Profile) -> str:
         raise RefusedError(_with_advice(str(error), profile), certain) from None
     said = f"{answer.out}\n{answer.err}"
     job_id = _read_job_id(answer.out, said)
-    if answer.code == 0 and job_id:
-        return job_id
     if answer.code == 0:
+        if job_id:
+            return job_id
         raise RefusedError(f"sbatch named no job: {' '.join(said.split())[:300]!r}", certain=False)
     certain = job_id is None and not _UNCERTAIN.search(said)
     raise RefusedError(_with_advice(f"Slurm refused: {answer.reason}", profile), certain)
 
 
 def send_test(script: str, profile: Profile) -> str:
-    """Ask whether Slurm would take a job. Returns what keeps it from starting, or "".
-
-    Raises `UserError` if Slurm would refuse it.
-    """
+    """What keeps a job from starting just now, or "". Raises `UserError` for one Slurm refuses."""
     answer = run_slurm("sbatch", "--test-only", stdin=script, timeout=SECONDS)
     if answer.code == 0:
         return ""

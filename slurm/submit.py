@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,11 +19,10 @@ from inr.storage.sweep_index import IndexEntry, Submission
 from jobs.sweeps.grouping import SINGLE, Group, Packing, PackMode
 from slurm.batch_script import BatchScripts
 from slurm.commands import SlurmUnavailable, ask_slurm
-from slurm.job_map import JobMap
-from slurm.job_queue import accounted, find_job
+from slurm.job_queue import JobMap, accounted, find_job
 from slurm.journal import Journal
 from slurm.profile import Profile
-from slurm.sbatch import RefusedError, require_slurm, send
+from slurm.sbatch import RefusedError, send
 
 Task = TypeVar("Task")
 
@@ -66,7 +66,12 @@ def plan_arrays(
 
     Raises `UserError` where there is no cluster, or no answer.
     """
-    require_slurm()
+    missing = [program for program in ("sbatch", "srun") if shutil.which(program) is None]
+    if missing:
+        raise UserError(
+            f"no {' and no '.join(missing)} here, so nothing can be submitted. Go to a machine of "
+            "the cluster (perhaps `module load slurm` first), or run here with --local"
+        )
     limit = _max_array_size(scripts.profile)
     if limit is None:
         raise UserError(
@@ -81,19 +86,17 @@ def preview(
 ) -> str:
     """What `submit` would do: the number of tasks and arrays, and every distinct sbatch script.
 
-    Needs no cluster. Without one, Slurm's default for the size of an array is assumed. The token
-    of a submission is made when it is submitted; here it is called TOKEN.
+    Without a cluster, Slurm's default for the size of an array is assumed. The token of a
+    submission is made when it is submitted; here it is called TOKEN.
     """
-    asked = _max_array_size(profile)
-    limit = _DEFAULT_LIMIT if asked is None else asked
-    source = ", Slurm's default: no cluster answers" if asked is None else ""
+    limit, source = _max_array_size(profile), ""
+    if limit is None:
+        limit, source = _DEFAULT_LIMIT, ", Slurm's default: no cluster answers"
     tasks = packing.groups(runs)
     arrays = JobArrays(BatchScripts(layout, profile, snapshot_folder(layout)), split(tasks, limit))
     packs = "" if packing.size == 1 else f"# {packing.describe(len(runs), len(tasks))}\n"
-    blocks = [
-        f"{packs}# tasks: {len(tasks)}, arrays: {len(arrays.batches)} "
-        f"(an array holds at most {limit}{source})"
-    ]
+    counts = f"# tasks: {len(tasks)}, arrays: {len(arrays.batches)}"
+    blocks = [f"{packs}{counts} (an array holds at most {limit}{source})"]
     kinds: dict[str, list[int]] = {}
     for number in range(len(arrays.batches)):
         after = "" if arrays.before(number) is None else "JOB"
@@ -107,8 +110,7 @@ def preview(
 def split(tasks: Sequence[Task], limit: int) -> list[Sequence[Task]]:
     """Split tasks into as few arrays as allowed, of sizes that differ by at most one.
 
-    Slurm numbers the tasks of an array from 0 to at most ``limit - 1``. Clusters that
-    forbid arrays say 0 or 1: then every task is a job of its own.
+    An array has at most ``limit`` tasks; of clusters that forbid arrays it is 0 or 1.
     """
     arrays = -(-len(tasks) // max(1, limit))
     edges = [number * len(tasks) // max(1, arrays) for number in range(arrays + 1)]
@@ -145,8 +147,15 @@ def submit(arrays: JobArrays) -> list[Submission]:
             accepted.append(_send(journal, submission, script, profile))
         except (RefusedError, KeyboardInterrupt) as error:
             sure = isinstance(error, RefusedError) and error.certain
-            journal.forget(announced[number + (not sure) :])
-            raise UserError(f"{str(error) or 'interrupted'}{_taken(accepted)}") from None
+            journal.withdraw(announced[number + (not sure) :])
+            message = str(error) or "interrupted"
+            if accepted:
+                ids = " ".join(str(each.job_id) for each in accepted)
+                message += (
+                    f". Already submitted: {sum(each.tasks for each in accepted)} tasks as {ids}; "
+                    f"launching again submits the others, `scancel {ids}` takes these back"
+                )
+            raise UserError(message) from None
     return accepted
 
 
@@ -177,43 +186,33 @@ def submit_postprocessing(
         return _send(journal, submission, script, profile)
     except RefusedError as error:
         if error.certain:
-            journal.forget([submission])
+            journal.withdraw([submission])
         raise
 
 
 def find_waiting(layout: SweepLayout, pending: Sequence[IndexEntry]) -> set[str]:
     """Ids of those runs of ``pending`` that wait in Slurm's queue, or run.
 
-    First settles what an earlier launcher left open: a submission of which it did not live to
-    learn the job id is looked up by its token, and forgotten if there is no such job. The index of
-    the sweep must be there. Slurm is not asked for the queue if none of the runs was submitted.
-
-    Raises:
-        SlurmUnavailable: some were submitted, and Slurm cannot say what became of them.
+    The index of the sweep must be there. Slurm is not asked if none of the runs was submitted.
+    Raises `SlurmUnavailable` if some were, and Slurm cannot say what became of them.
     """
     journal = Journal(layout)
     try:
-        _settle(journal)
+        # of which an earlier launcher did not live to learn the job id
+        for submission in [s for s in journal.submissions if s.job_id is None]:
+            if job_id := find_job(submission.token):
+                journal.record_job_id(submission, job_id)
+            else:
+                journal.withdraw([submission])
         jobs = JobMap(journal)
-        if any(jobs.newest(run.run_id) for run in pending):
+        if any(jobs.places(run.run_id) for run in pending):
             _ask_steady_queue(jobs)
     except SlurmUnavailable as error:
         raise SlurmUnavailable(
             f"{layout.root}: tasks of it were submitted, and Slurm does not say whether they "
             f"still wait or run ({error}). Launch again when it answers"
         ) from None
-    return {run.run_id for run in pending if jobs.waiting_or_running(run.run_id)}
-
-
-def _settle(journal: Journal) -> None:
-    """Give every submission its job id, and forget those without a job."""
-    lost = []
-    for submission in [s for s in journal.submissions if s.job_id is None]:
-        if job_id := find_job(submission.token):
-            journal.record_job_id(submission, job_id)
-        else:
-            lost.append(submission)
-    journal.forget(lost)
+    return {run.run_id for run in pending if jobs.newest(run.run_id)[1]}
 
 
 def _ask_steady_queue(jobs: JobMap) -> None:
@@ -231,24 +230,12 @@ def _ask_steady_queue(jobs: JobMap) -> None:
 
 def _send(journal: Journal, submission: Submission, script: str, profile: Profile) -> Submission:
     """Submit, and write down the job id. An answer that got lost is looked for."""
+    job_id = None
     try:
         job_id = send(script, journal.script(submission), profile)
     except RefusedError:
-        found = None
         with suppress(SlurmUnavailable):  # a wrapper's words may hide that it was accepted
-            found = find_job(submission.token)
-        if found is None:
+            job_id = find_job(submission.token)
+        if job_id is None:
             raise
-        job_id = found
     return journal.record_job_id(submission, job_id)
-
-
-def _taken(accepted: Sequence[Submission]) -> str:
-    if not accepted:
-        return ""
-    ids = " ".join(str(submission.job_id) for submission in accepted)
-    count = sum(submission.tasks for submission in accepted)
-    return (
-        f". Already submitted: {count} tasks as {ids}; launching again submits the others, "
-        f"`scancel {ids}` takes these back"
-    )

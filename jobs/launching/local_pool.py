@@ -26,7 +26,7 @@ from inr.storage.provenance import import_path
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.terminal import Display
 from jobs.sweeps.grouping import Group, PackMode, count_of
-from jobs.worker.attempt import forget_last_attempt
+from jobs.worker.attempt import clear_last_attempt
 from jobs.worker.devices import THREAD_VARIABLES, cuda_devices
 from jobs.worker.parent_watchdog import GRACE_SECONDS, ParentWatchdog
 from jobs.worker.train import train_runs
@@ -105,7 +105,7 @@ class LocalPool:
         slot = next(slot for slot in range(self._workers) if slot not in taken)
         device = self._devices[slot % len(self._devices)] if self._devices else None
         for run in runs:
-            forget_last_attempt(self._layout.run(run.name))
+            clear_last_attempt(self._layout.run(run.name))
         work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
         tied: dict[str, Any] = {"watchdog": str(watchdog.path), "cuda_device": device}

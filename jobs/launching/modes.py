@@ -73,7 +73,7 @@ def _debug(plan: Plan) -> None:
     """
     from inr.storage.run_writer import RunWriter
     from inr.training.fit import fit
-    from jobs.worker.attempt import forget_last_attempt
+    from jobs.worker.attempt import clear_last_attempt
 
     (run,) = plan.runs
     files = plan.layout.run(run.name)
@@ -85,7 +85,7 @@ def _debug(plan: Plan) -> None:
 
     with RunLock(files.lock), Display(make_console()) as display:
         plan.write()
-        forget_last_attempt(files)
+        clear_last_attempt(files)
         files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
         config = RunConfig.model_validate(run.config)
         with RunWriter(files, config, run.name) as recorder:

@@ -57,9 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         ("cancel", "stop what runs and take back what waits", _add_cancel),
         ("retry", again, _add_retry),
     ):
-        command = commands.add_parser(
-            name, help=text, description=f"{name}: {text}.", allow_abbrev=False
-        )
+        about = f"{name}: {text}."
+        command = commands.add_parser(name, help=text, description=about, allow_abbrev=False)
         if name != "logs":
             command.add_argument("output", metavar="OUTPUT_DIR", nargs="?", help=_DIRECTORY)
         add_options(command)
@@ -67,15 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_status(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--watch",
-        metavar="SECONDS",
-        nargs="?",
-        type=_seconds,
-        const=5.0,
-        help="look again every SECONDS (5), until nothing runs or waits",
-    )
-    flag = partial(command.add_argument, action="store_true")
+    add, flag = command.add_argument, partial(command.add_argument, action="store_true")
+    watch = "look again every SECONDS (5), until nothing runs or waits"
+    add("--watch", metavar="SECONDS", nargs="?", type=_seconds, const=5.0, help=watch)
     flag("--json", help="print a JSON document instead")
     flag("--all", help="list every run")
     deep = "read the frames of finished runs too, and name those that are damaged"
@@ -120,14 +113,13 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
 
 def _sort_out(words: Sequence[str]) -> tuple[str | None, str]:
     """The directory and the run that ``logs`` is given, in either order."""
-    match list(words):
-        case [run]:
-            return None, run
-        case [run, output] if not SweepLayout(Path(run)).index.is_file():
-            return (output, run) if SweepLayout(Path(output)).index.is_file() else (run, output)
-        case [output, run]:
-            return output, run
-    raise UsageError(f"logs {' '.join(words)}: give one RUN, and the OUTPUT_DIR of its sweep")
+    if len(words) > 2:
+        raise UsageError(f"logs {' '.join(words)}: give one RUN, and the OUTPUT_DIR of its sweep")
+    if len(words) == 1:
+        return None, words[0]
+    first, second = words
+    is_sweep = [SweepLayout(Path(word)).index.is_file() for word in words]
+    return (second, first) if is_sweep == [False, True] else (first, second)
 
 
 def _check_retry(options: argparse.Namespace) -> None:
@@ -158,10 +150,7 @@ def _seconds(text: str) -> float:
 
 
 def find_run(entries: Sequence[IndexEntry], wanted: str) -> IndexEntry:
-    """The run with that name, task number or run id, or the only one whose name contains it.
-
-    Raises `UsageError` if there is none, or more than one.
-    """
+    """The run with that name, task number or id, or the only one whose name contains it."""
     for entry in entries:
         if wanted in (entry.name, str(entry.task), entry.run_id):
             return entry

@@ -19,7 +19,7 @@ from jobs.managing.observation import Observation
 from jobs.managing.run_state import ACTIVE, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
 from slurm.commands import SlurmUnavailable, run_slurm
-from slurm.job_map import Place
+from slurm.job_queue import Place
 
 # What scancel says of jobs that have ended.
 _ENDED = re.compile("already completing|Invalid job id|already completed|exit code")
@@ -48,11 +48,8 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
     """Stop a sweep, or only the runs ``wanted``. Asks first unless ``yes``. Returns the exit code.
 
     A task that trains several runs is stopped only if all of them are wanted, or with
-    ``whole_tasks``.
-
-    Raises:
-        UsageError: no such run, a task trains others too, or nobody is there to be asked.
-        UserError: Slurm does not answer, or refuses.
+    ``whole_tasks``. Raises `UsageError` if there is no such run, a task trains others too, or
+    nobody is there to be asked, `UserError` if Slurm does not answer, or refuses.
     """
     status = read_status(layout)
     if not status.job_map.answers:
@@ -119,7 +116,7 @@ def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -
             targets.processes[owner] = what
         targets.runs.append(run)
     if whole:  # whole jobs, not tasks, so that one just being requeued is not left
-        submissions = [*filter(status.job_map.in_queue, status.job_map.submissions)]
+        submissions = status.job_map.in_queue()
         targets.jobs = {str(each.job_id): None for each in submissions if each.tasks}
         targets.post = [str(each.job_id) for each in submissions if not each.tasks]
     return targets
@@ -130,15 +127,15 @@ def _out_of_reach(status: SweepStatus, run: RunStatus, owner: OwnerRecord, what:
     seen = status.seen[run.name]
     job = seen.last.job if seen.last else ""
     submitted = {submission.job_id for submission in status.job_map.submissions}
-    note = ""
     if seen.owner and job.partition("_")[0] in submitted:
         note = f"Slurm job {job} on {host_of(seen.owner)} left the queue, and is about to end"
-    elif not is_here(owner):
+    elif is_here(owner):
+        return False
+    else:
         where = f"{what} {owner.pid} on {host_of(owner)}"
         note = f"{where} can be stopped only there: kill -INT {owner.pid}"
-    if note:
-        print(f"note: {run.name}: {note}")
-    return bool(note)
+    print(f"note: {run.name}: {note}")
+    return True
 
 
 def _confirmed() -> bool:

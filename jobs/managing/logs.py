@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.managing.arguments import find_run
-from slurm.job_map import JobMap
+from slurm.job_queue import JobMap
 from slurm.journal import Journal
 
 _HEAD = 4096  # bytes at the start of a log, where a task says what it trains
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 # What Slurm writes to the log of a task that it ended -> the state that accounting would tell.
 # It does so also where accounting is off; and only there, without cgroups, for its memory.
@@ -28,39 +27,28 @@ _LOG_STATES = (
     (re.compile(r"DUE TO PREEMPTION"), "PREEMPTED"),
     (re.compile(r"DUE TO NODE FAILURE"), "NODE_FAIL"),
 )
-_LOG_LINES = 50
 _SLURM = ("slurmstepd", "srun:", "slurmd")
 
 
 @dataclass(frozen=True)
 class ExitReason:
-    """Why a task ended, from the end of its log: for tasks that could not say it themselves.
+    """Why a task ended, from the end of its log: for tasks that could not say it themselves."""
 
-    Attributes:
-        state: Slurm's word for how the task ended, or "".
-        line: the last line that is not Slurm's, or "".
-    """
-
-    state: str = ""
-    line: str = ""
+    state: str = ""  # Slurm's word for how the task ended
+    line: str = ""  # the last line that is not Slurm's
 
 
 def show_logs(layout: SweepLayout, wanted: str, lines: int, follow: bool) -> int:
     """Print the last ``lines`` of each log of one run. Returns 1 when there are none yet.
 
-    With ``follow`` it goes on with what is written to them, until Ctrl-C.
-
-    Raises:
-        UsageError: no such run, or several.
-        UserError: the index of the sweep is missing or broken.
+    With ``follow`` it goes on with what is written to them, until Ctrl-C. Raises `UsageError` for
+    no such run, or several, `UserError` if the index of the sweep is missing or broken.
     """
     run = find_run(read_index(layout), wanted)
     ends: dict[Path, int] = {}
-    for path in find_logs(layout, run):
-        print(f"==> {path} <==")
+    for path in _find_logs(layout, run):
         ends[path] = path.stat().st_size
-        for line in tail(path, lines):
-            print(line)
+        print(f"==> {path} <==", *tail(path, lines), sep="\n")
     if not ends:
         print(f"{run.name}: no log yet")
     if follow:
@@ -68,28 +56,21 @@ def show_logs(layout: SweepLayout, wanted: str, lines: int, follow: bool) -> int
     return 0 if ends else 1
 
 
-def find_logs(layout: SweepLayout, run: IndexEntry) -> list[Path]:
+def _find_logs(layout: SweepLayout, run: IndexEntry) -> list[Path]:
     """Log files of a run that are not empty, oldest first, and its traceback last."""
     files = layout.run(run.name)
     jobs = {attempt.job for attempt in read_attempts(files.attempts) if attempt.job}
     places = JobMap(Journal(layout)).places(run.run_id)
     jobs |= {place.task_id for place in places if place.task_id}
     logs = [path for job in jobs for path in layout.submitit.glob(f"{job}_*log.*")]
-    logs += _local_logs(layout, run)
+    mark = f"{run.name} ({run.run_id})".encode()
+    for out in layout.submitit.glob("local-*/*_log.out"):  # of tasks here, called otherwise
+        with out.open("rb") as file:
+            if mark in file.read(_HEAD):
+                logs += [out, out.with_suffix(".err")]
     full = [path for path in logs if path.stat().st_size]
     full.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
     return [*full, files.error] if files.error.is_file() else full
-
-
-def _local_logs(layout: SweepLayout, run: IndexEntry) -> Iterator[Path]:
-    """Logs of this machine's tasks that say they train the run; the files are called otherwise."""
-    mark = f"{run.name} ({run.run_id})".encode()
-    for out in layout.submitit.glob("local-*/*_log.out"):
-        with out.open("rb") as file:
-            found = mark in file.read(_HEAD)
-        if found:
-            yield out
-            yield out.with_suffix(".err")
 
 
 def _follow(layout: SweepLayout, run: IndexEntry, ends: dict[Path, int]) -> None:
@@ -97,8 +78,8 @@ def _follow(layout: SweepLayout, run: IndexEntry, ends: dict[Path, int]) -> None
     last = next(reversed(ends), None)
     try:
         while True:
-            time.sleep(_LOOK_SECONDS)
-            for path in find_logs(layout, run):
+            time.sleep(_POLL_SECONDS)
+            for path in _find_logs(layout, run):
                 text, ends[path] = _read_from(path, ends.get(path, 0))
                 if text and path != last:
                     print(f"\n==> {path} <==")
@@ -133,7 +114,7 @@ def tail(path: Path, lines: int) -> list[str]:
 def read_exit_reason(log: Path) -> ExitReason:
     """The end of a log; nothing if there is none."""
     state = line = ""
-    for text in map(str.strip, reversed(tail(log, _LOG_LINES))):
+    for text in map(str.strip, reversed(tail(log, 50))):
         if not text.startswith(_SLURM):
             line = line or text
         elif not state:

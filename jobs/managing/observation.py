@@ -17,49 +17,29 @@ from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.managing.logs import ExitReason, read_exit_reason, tail
 from jobs.managing.results_cache import Finished
-from slurm.job_map import JobMap, Place
-from slurm.job_queue import TaskState
+from slurm.job_queue import JobMap, Place, TaskState
 
 
 @dataclass
 class Observation:
-    """All that is known of one run; of a finished one, what its results file says.
+    """All that is known of one run; of a finished one, what its results file says."""
 
-    Attributes:
-        finished: what its results file says, when it is finished.
-        damage: what is wrong with the results file, or "".
-        place: where it was last submitted.
-        queued: its task in the queue.
-        answers: whether the queue could be asked.
-        launching: whether a launcher is at work on the sweep.
-        owner: the process that holds the run's lock, or held it last.
-        alive: whether that lives.
-        heartbeat_seconds: age of the lock's last sign of life; None without a lock.
-        standing: how far the last attempt came.
-        silent_seconds: time since the last progress, or since the attempt's start; None without.
-        attempts: all attempts, oldest first.
-        error: last line of the traceback that the last attempt left, or "".
-        task_trains: whether its newest task trains another run of its pack.
-        ended: what accounting says of its newest task.
-        log: the end of the log of its newest task.
-    """
-
-    finished: Finished | None = None
-    damage: str = ""
-    place: Place | None = None
-    queued: TaskState | None = None
-    answers: bool = True
-    launching: bool = False
-    owner: OwnerRecord | None = None
-    alive: bool = False
-    heartbeat_seconds: float | None = None
-    standing: Progress | None = None
-    silent_seconds: float | None = None
-    attempts: Sequence[Attempt] = ()
-    error: str = ""
-    task_trains: bool = False
-    ended: TaskState | None = None
-    log: ExitReason = field(default_factory=ExitReason)
+    finished: Finished | None = None  # what its results file says, when it is finished
+    damage: str = ""  # what is wrong with the results file
+    place: Place | None = None  # where it was last submitted
+    queued: TaskState | None = None  # its task in the queue
+    answers: bool = True  # whether the queue could be asked
+    launching: bool = False  # whether a launcher is at work on the sweep
+    owner: OwnerRecord | None = None  # the process that holds the run's lock, or held it last
+    alive: bool = False  # whether that lives
+    heartbeat_seconds: float | None = None  # age of the lock's last sign of life
+    progress: Progress | None = None  # how far the last attempt came
+    silent_seconds: float | None = None  # since the last progress, or else the attempt's start
+    attempts: Sequence[Attempt] = ()  # oldest first
+    error: str = ""  # last line of the traceback that the last attempt left
+    task_trains: bool = False  # whether its newest task trains another run of its pack
+    ended: TaskState | None = None  # what accounting says of its newest task
+    log: ExitReason = field(default_factory=ExitReason)  # the end of its newest task's log
 
     @property
     def last(self) -> Attempt | None:
@@ -89,27 +69,25 @@ def observe(
 ) -> dict[str, Observation]:
     """What is known of the runs ``entries``, whose files say ``results``; by name."""
     now = clock_of(layout.root)
-    launching = is_launching(layout, now)
+    launching = _is_launching(layout, now)
     seen: dict[str, Observation] = {}
     for entry, (finished, damage) in zip(entries, results, strict=True):
         each = Observation(finished) if finished else read_files(layout.run(entry.name), now)
         seen[entry.name] = each
         if not finished:
             each.damage, each.launching, each.answers = damage, launching, job_map.answers
-            place, each.queued = job_map.waiting_or_running(entry.run_id) or (None, None)
-            each.place = place or job_map.newest(entry.run_id)
+            each.place, each.queued = job_map.newest(entry.run_id)
     at_work = {each.place.task_id for each in seen.values() if each.place and each.alive}
-    over: dict[str, Observation] = {}
-    for entry in entries:
-        each = seen[entry.name]
+    ended: list[Observation] = []
+    for each in seen.values():
         if each.place and each.queued:
             each.task_trains = each.place.task_id in at_work
         elif each.place and not each.alive:
-            over[entry.run_id] = each
+            ended.append(each)
             each.log = read_exit_reason(layout.submitit / f"{each.place.task_id}_0_log.err")
-    ends = job_map.ask_accounting(over)
-    for run_id, each in over.items():
-        each.ended = ends.get(run_id)
+    places = [each.place for each in ended if each.place]
+    for each, task in zip(ended, job_map.ask_accounting(places), strict=True):
+        each.ended = task
     return seen
 
 
@@ -136,14 +114,14 @@ def read_files(run: RunLayout, now: float) -> Observation:
         owner=owner,
         alive=heartbeat is not None and is_alive(owner, heartbeat),
         heartbeat_seconds=heartbeat,
-        standing=read_progress(run.progress) if run.progress.name in files else None,
+        progress=read_progress(run.progress) if run.progress.name in files else None,
         silent_seconds=age(run.attempts) if silent is None else silent,
         attempts=read_attempts(run.attempts) if run.attempts.name in files else (),
         error=next((line.strip() for line in reversed(last_words) if line.strip()), ""),
     )
 
 
-def is_launching(layout: SweepLayout, now: float) -> bool:
+def _is_launching(layout: SweepLayout, now: float) -> bool:
     """Whether another launcher is at work on the sweep at ``now``, the clock of its file system."""
     try:
         silence = now - layout.launch_lock.stat().st_mtime

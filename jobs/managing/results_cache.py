@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -26,7 +26,7 @@ from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry
 
 _SCHEMA = "inr-finished/3"
-_SETTLE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
+_MIN_AGE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
 
 _Stamp = list[int]
 
@@ -43,67 +43,60 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What reading a results file has told.
+class _Entry:
+    """What reading a results file has told."""
 
-    Attributes:
-        stamp: the file as it was; empty when it must be read again.
-        frames: whether the frames were read too.
-        finished: None when the file is damaged, or of an unfinished run.
-        damage: what is wrong with it, or "".
-    """
+    stamp: _Stamp  # the file as it was; empty when it must be read again
+    frames: bool  # whether the frames were read too
+    finished: Finished | None  # None when the file is damaged, or of an unfinished run
+    damage: str  # what is wrong with it, or ""
 
-    stamp: _Stamp
-    frames: bool
-    finished: Finished | None
-    damage: str
+
+_ENTRIES = TypeAdapter(dict[str, _Entry])  # by name of the run
 
 
 class ResultsCache:
-    """Has results files read, or remembers what was in them.
+    """Has results files of a sweep read, or remembers what was in them.
 
-    Args:
-        layout: the sweep.
-        frames: read the frames too, which are most of a file.
+    With ``frames`` these are read too, which are most of a file.
     """
 
     def __init__(self, layout: SweepLayout, *, frames: bool = False) -> None:
-        self._layout = layout
-        self._frames = frames
-        self._known = _load(layout.finished)  # by name of the run
+        self._layout, self._frames = layout, frames
+        self._cached: dict[str, _Entry] = {}
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            document = json.loads(layout.finished.read_text(encoding="utf-8"))
+            if document["schema"] == _SCHEMA:
+                self._cached = _ENTRIES.validate_python(document["runs"])
 
     def read(self, runs: Sequence[IndexEntry]) -> list[tuple[Finished | None, str]]:
         """For each run: what its file says if it is finished, and what is wrong with the file.
 
         Nothing is wrong with a file that is missing, unfinished, or of another configuration.
-
-        Raises:
-            UserError: the files cannot be read in another process.
+        Raises `UserError` if the files cannot be read in another process.
         """
         paths = {run.name: self._layout.run(run.name).results for run in runs}
         stamps = {name: stamp for name, path in paths.items() if (stamp := _stamp(path))}
-        due = {name: stamp for name, stamp in stamps.items() if not self._remembers(name, stamp)}
+        due = {name: stamp for name, stamp in stamps.items() if not self._holds(name, stamp)}
         fresh = self._inspect(due) if due else {}
-        self._remember(fresh)
+        self._save(fresh)
+        known = self._cached | fresh
         answers: list[tuple[Finished | None, str]] = []
         for run in runs:
-            known = fresh.get(run.name) or self._known.get(run.name)
-            if known is None or run.name not in stamps:
-                answers.append((None, ""))
-                continue
-            finished = known.finished
+            entry = known[run.name] if run.name in stamps else None
+            finished = entry.finished if entry else None
             mine = finished if finished and finished.run_id == run.run_id else None
-            answers.append((mine, known.damage))
+            answers.append((mine, entry.damage if entry else ""))
         return answers
 
-    def _remembers(self, name: str, stamp: _Stamp) -> bool:
-        """Whether what is known still holds, and goes as deep as is asked for."""
-        known = self._known.get(name)
-        if known is None or known.stamp != stamp:
+    def _holds(self, name: str, stamp: _Stamp) -> bool:
+        """Whether what was read still holds, and goes as deep as is asked for."""
+        entry = self._cached.get(name)
+        if entry is None or entry.stamp != stamp:
             return False
-        return known.frames or not (self._frames and known.finished)
+        return entry.frames or not (self._frames and entry.finished)
 
-    def _inspect(self, stamps: dict[str, _Stamp]) -> dict[str, _Known]:
+    def _inspect(self, stamps: dict[str, _Stamp]) -> dict[str, _Entry]:
         """What ``postprocess/verify.py`` says of results files; where it fails, it says why."""
         runs = [self._layout.run(name) for name in stamps]
         question = {"runs": [str(run.root) for run in runs], "frames": self._frames}
@@ -124,18 +117,18 @@ class ResultsCache:
             damage = f"{run.results}: {broken}{reason}" if reason else ""
             # what the file system did not let us read may be sound, and is read again next time
             stamp = [] if status == "unreadable" else stamps[name]
-            fresh[name] = _Known(stamp, self._frames, finished, damage)
+            fresh[name] = _Entry(stamp, self._frames, finished, damage)
         return fresh
 
-    def _remember(self, fresh: dict[str, _Known]) -> None:
-        """Keep what was learnt, if the sweep can be written."""
-        settled = time.time() - _SETTLE_SECONDS
-        new = {k: v for k, v in fresh.items() if v.stamp and v.stamp[-1] / 1e9 < settled}
+    def _save(self, fresh: dict[str, _Entry]) -> None:
+        """Remember what was learnt, and keep it if the sweep can be written."""
+        newest = time.time() - _MIN_AGE_SECONDS
+        new = {k: v for k, v in fresh.items() if v.stamp and v.stamp[-1] / 1e9 < newest}
         if new:
-            self._known |= new
-            known = {name: asdict(each) for name, each in self._known.items()}
+            self._cached |= new
+            document = {"schema": _SCHEMA, "runs": _ENTRIES.dump_python(self._cached)}
             with suppress(UserError):  # somebody else's sweep: it is read again the next time
-                write_text(self._layout.finished, json.dumps({"schema": _SCHEMA, "runs": known}))
+                write_text(self._layout.finished, json.dumps(document))
 
 
 def _stamp(path: Path) -> _Stamp:
@@ -145,13 +138,3 @@ def _stamp(path: Path) -> _Stamp:
     except OSError:
         return []
     return [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
-
-
-def _load(path: Path) -> dict[str, _Known]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["schema"] != _SCHEMA:
-            return {}
-        return TypeAdapter(dict[str, _Known]).validate_python(document["runs"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import cache
 
@@ -16,50 +16,51 @@ from inr.storage.lock import LockHeldError, RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import launching
-from jobs.managing.bad_nodes import avoiding, bad_nodes
 from jobs.managing.run_state import ACTIVE, UNFINISHED, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
 from jobs.sweeps.grouping import count_of
+from slurm.commands import SlurmUnavailable, ask_slurm
 from slurm.profile import Profile, load_profile
 
-_DEFAULT_PROFILE = "default"
 # Runs that are submitted together, because they ask for the same.
 Group = tuple[Profile, list[IndexEntry]]
 _MEMORY_LINE = re.compile(r"^#SBATCH --mem=(\S+)$", re.MULTILINE)
+_ENOUGH = 2  # failures on a node, after which it is avoided
+# How errors of a GPU and of its driver read, and what looks like one and is not.
+_OF_NODE = re.compile(
+    r"CUDA.*(error|capable|driver)|NVIDIA driver|NVML|HIP error|no GPU", re.IGNORECASE
+)
+_NOT_OF_NODE = re.compile(
+    r"out of memory|device-side assert|illegal memory|without CUDA", re.IGNORECASE
+)
 
 
 def retry(layout: SweepLayout, options: Namespace) -> int:
     """Start runs of a sweep again, chosen by their state. Returns the exit code.
 
-    Raises:
-        UsageError: a profile or an amount of memory is wrong or missing.
-        UserError: the sweep is being launched, or Slurm refuses or does not answer.
+    Raises `UsageError` for a profile or an amount of memory that is wrong or missing, `UserError`
+    if the sweep is being launched, or Slurm refuses or does not answer.
     """
     status = read_status(layout)
     if options.dry_run or not _choose(status, options):
-        _select(status, options)
-        return 0
+        return _start(status, options, dry_run=True)
     with launching(layout.root):
         return _start(read_status(layout), options)  # anew: now nobody else can change it
 
 
-def _select(status: SweepStatus, options: Namespace) -> tuple[list[RunStatus], list[Group]]:
-    """What is started again: the runs, and groups of them to submit. Prints it."""
+def _start(status: SweepStatus, options: Namespace, dry_run: bool = False) -> int:
+    """Say what is started again, and unless ``dry_run`` do it. Returns the exit code."""
+    from jobs.launching.modes import submit_array, train_here
+
+    layout, total = status.layout, len(status.runs)
     chosen = _choose(status, options)
     print(_describe(status, chosen))
     groups = [] if options.local else _group(status, chosen, options)
     for profile, runs in groups:
         memory = f", {profile.memory} of memory" if profile.memory else ""
         print(f"  profile {profile.source}{memory}: {count_of(len(runs), 'run')}")
-    return chosen, groups
-
-
-def _start(status: SweepStatus, options: Namespace) -> int:
-    """Start runs again, under the lock of launchers. Returns the exit code."""
-    from jobs.launching.modes import submit_array, train_here
-
-    layout, total = status.layout, len(status.runs)
-    chosen, groups = _select(status, options)
+    if dry_run:
+        return 0
     _set_aside_damaged(status, chosen)
     if options.local and chosen:
         runs = [status.entries[run.name] for run in chosen]
@@ -134,22 +135,19 @@ def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace)
         )
     profiles = {name: load(name) for name, _ in groups}
     if not options.all_nodes:
-        bad = bad_nodes(status)
-        profiles = {name: avoiding(profile, bad) for name, profile in profiles.items()}
+        bad = _bad_nodes(status)
+        profiles = {name: _avoiding(profile, bad) for name, profile in profiles.items()}
     return [(_with_memory(profiles[name], memory), runs) for (name, memory), runs in groups.items()]
 
 
 def _asked_before(status: SweepStatus, run: RunStatus) -> tuple[str, str | None]:
-    """Profile and memory that the run, or else the profile that the sweep, last asked for.
-
-    The memory may have been raised before; None if it is not known.
-    """
+    """Profile and memory (None: not known) that the run, or else the sweep, last asked for."""
     place, submissions = status.seen[run.name].place, status.job_map.submissions
     if place is None:
-        return submissions[-1].profile if submissions else _DEFAULT_PROFILE, None
+        return submissions[-1].profile if submissions else "default", None
     script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"
     found = None
-    with suppress(OSError):
+    with suppress(OSError):  # it may have been raised by an earlier retry
         found = _MEMORY_LINE.search(script.read_text(encoding="utf-8"))
     return place.submission.profile, found[1] if found else None
 
@@ -172,3 +170,65 @@ def _with_memory(profile: Profile, memory: str | None) -> Profile:
         allowed = Profile.model_fields["memory"].description
         raise UsageError(f"--memory {memory}: is not allowed: {allowed}") from None
     return profile.model_copy(update={"memory": memory})
+
+
+def _bad_nodes(status: SweepStatus) -> list[str]:
+    """Nodes on which at least two runs of a sweep failed for the node's reasons.
+
+    Slurm says NODE_FAIL, or a run that is not finished failed before its first step, at the GPU.
+    """
+    nodes = _failed_nodes(status)
+    for run in status.in_states(UNFINISHED):
+        for attempt in status.seen[run.name].attempts:
+            at_start = attempt.status == "failed" and attempt.last_step <= attempt.first_step
+            why = attempt.reason
+            if at_start and attempt.node and _OF_NODE.search(why) and not _NOT_OF_NODE.search(why):
+                nodes.append(attempt.node)
+    return sorted(node for node, count in Counter(nodes).items() if count >= _ENOUGH)
+
+
+def _avoiding(profile: Profile, nodes: Collection[str]) -> Profile:
+    """The profile without those of ``nodes`` that it uses. Says so.
+
+    They stay where it insists on nodes, or uses no others: Slurm would refuse the job.
+    """
+    usable = _nodes_of(profile)
+    bad = [node for node in nodes if node in usable] if usable else list(nodes)
+    if not bad:
+        return profile
+    names = ",".join(bad)
+    if profile.nodelist or usable == set(bad):
+        print(f"note: runs failed on {names}, but the profile allows no other node")
+        return profile
+    print(
+        f"note: {names} excluded, where at least {_ENOUGH} runs failed for the node's reasons "
+        "(--all-nodes submits to it all the same)"
+    )
+    return profile.model_copy(update={"exclude": ",".join(filter(None, (profile.exclude, names)))})
+
+
+def _failed_nodes(status: SweepStatus) -> list[str]:
+    """The node of every task that ended by the failure of a node; requeued ones too."""
+    jobs = sorted({each.job_id for each in status.job_map.submissions if each.job_id})
+    if not jobs:
+        return []
+    what = ("--allocations", "--duplicates", "--noheader", "--parsable2")
+    try:
+        told = ask_slurm("sacct", *what, "--jobs", ",".join(jobs), "--format", "State,NodeList")
+    except SlurmUnavailable:
+        return []
+    rows = (line.partition("|") for line in told.splitlines())
+    return [node for state, _, node in rows if state == "NODE_FAIL"]
+
+
+def _nodes_of(profile: Profile) -> set[str]:
+    """Nodes that jobs of a profile may get; none if Slurm does not say."""
+    where = ("--partition", profile.partition) if profile.partition else ()
+    try:
+        told = ask_slurm("sinfo", "--Node", "--noheader", *where, "--format", "%N %P")
+        excluded = ask_slurm("scontrol", "show", "hostnames", profile.exclude or "")
+    except SlurmUnavailable:
+        return set()
+    rows = [row for line in told.splitlines() if len(row := line.split()) == 2]
+    nodes = {node for node, partition in rows if profile.partition or partition.endswith("*")}
+    return nodes - (set(excluded.split()) if profile.exclude else set())

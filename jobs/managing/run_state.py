@@ -51,10 +51,6 @@ ACTIVE = (State.RUNNING, State.HUNG, State.WAITING, State.REQUEUED)
 # What has to be started again to be finished.
 UNFINISHED = tuple(state for state in State if state not in (*FINISHED, *ACTIVE))
 
-
-# How an attempt ends that fails by itself.
-_OWN_FAILURES = ("failed", "disk_full", "out_of_memory")
-
 # Slurm's word for the end of a task -> state and reason.
 _WORDS = {
     "OUT_OF_MEMORY": (State.OUT_OF_MEMORY, "Slurm ended it: it used more memory than asked for"),
@@ -70,20 +66,15 @@ _WORDS = {
 
 def classify(seen: Observation) -> tuple[State, str]:
     """The state of a run, and why."""
-    state, reason = _classify(seen)
-    if state in UNFINISHED and seen.damage not in reason:
-        reason = f"{reason}; {seen.damage}"
-    return state, reason
-
-
-def _classify(seen: Observation) -> tuple[State, str]:
-    """The state, and the reason that goes with it."""
     if seen.finished:
         return (State.DONE if seen.finished.status == "complete" else State.DIVERGED), ""
     if seen.alive:
         hung = _hung(seen)
         return (State.HUNG if hung else State.RUNNING), hung
-    return _classify_queued(seen, seen.queued) if seen.queued else _classify_still(seen)
+    state, reason = _classify_queued(seen, seen.queued) if seen.queued else _classify_still(seen)
+    if state in UNFINISHED and seen.damage not in reason:
+        reason = f"{reason}; {seen.damage}"
+    return state, reason
 
 
 def _classify_still(seen: Observation) -> tuple[State, str]:
@@ -103,12 +94,12 @@ def _classify_still(seen: Observation) -> tuple[State, str]:
 
 def _hung(seen: Observation) -> str:
     """Why a living run must be called hung; "" if it must not."""
-    silent, standing = seen.silent_seconds, seen.standing
+    silent, progress = seen.silent_seconds, seen.progress
     if silent is None:
         return ""
-    if standing is None or standing.step == 0:
+    if progress is None or progress.step == 0:
         return f"not one step in {describe_seconds(silent)}" if silent > START_SECONDS else ""
-    allowed = max(HUNG_SECONDS, HUNG_STEPS * standing.seconds / standing.step)
+    allowed = max(HUNG_SECONDS, HUNG_STEPS * progress.seconds / progress.step)
     return f"no step for {describe_seconds(silent)}" if silent > allowed else ""
 
 
@@ -119,7 +110,7 @@ def _classify_queued(seen: Observation, task: TaskState) -> tuple[State, str]:
         if (seen.heartbeat_seconds or 0.0) > HUNG_SECONDS:
             age = describe_seconds(seen.heartbeat_seconds)
             return State.HUNG, f"no heartbeat for {age}, though Slurm says {task.state}"
-        if last is not None and last.status in _OWN_FAILURES:
+        if last and last.status in ("failed", "disk_full", "out_of_memory"):
             return _classify_attempt(seen, last)  # its task goes on with other runs
         if seen.task_trains and not seen.newest_task_started:
             return State.WAITING, "its task trains other runs first"
@@ -127,7 +118,7 @@ def _classify_queued(seen: Observation, task: TaskState) -> tuple[State, str]:
     why = task.reason or task.state
     if any(word in why.lower() for word in ("held", "hold")):  # it would wait for ever
         return State.WAITING, f"{why}: let it go on with `scontrol release {task.job_id}`"
-    if last is not None:
+    if last:
         return State.REQUEUED, f"{last.reason or 'its node failed, or it was killed'}; {why}"
     return State.WAITING, why
 

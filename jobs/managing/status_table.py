@@ -46,10 +46,7 @@ _WHAT_TO_DO = {
 
 
 def show_status(layout: SweepLayout, options: Namespace) -> int:
-    """Print the state of a sweep, again and again with ``--watch``, until nothing is under way.
-
-    Raises `UserError` if the index of the sweep is missing or broken.
-    """
+    """Print the state of a sweep, again and again with ``--watch``, until nothing is under way."""
     results = ResultsCache(layout, frames=options.verify)
     console = make_console()
     is_live = options.watch is not None and not options.json and console.is_terminal
@@ -73,14 +70,14 @@ def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
     notes = [f"[yellow]note:[/] {escape(note)}" for note in status.job_map.notes]
     parts: list[RenderableType] = [_headline(status), *notes, _counts_table(status)]
     if all_runs:
-        parts += ["", _all_table(status.runs)]
-        return Group(*parts)
+        return Group(*parts, "", _all_table(status.runs))
     running = status.in_states((State.RUNNING, State.HUNG))
-    if running:
-        parts += ["", _running_table(running[:_MOST_ROWS]), *_more(running)]
     wrong = [run for run in status.in_states((*UNFINISHED, State.HUNG)) if run.reason]
-    if wrong:
-        parts += ["", _trouble_table(wrong[:_MOST_ROWS]), *_more(wrong)]
+    for runs, table in ((running, _running_table), (wrong, _trouble_table)):
+        if runs:
+            parts += ["", table(runs[:_MOST_ROWS])]
+        if len(runs) > _MOST_ROWS:
+            parts.append(f"… and {len(runs) - _MOST_ROWS:,} more (--all lists every run)")
     return Group(*parts)
 
 
@@ -116,9 +113,8 @@ def _running_table(runs: Sequence[RunStatus]) -> Table:
     columns = [_folded("running"), *map(_number, ("step", "rate", "left")), host]
     table = _table(*columns, _number("attempt"))
     for run in runs:
-        second = f"\n[dim]{describe_errors(run.errors)}[/]" if run.errors else ""
         table.add_row(
-            escape(run.name) + second,
+            _with_second_line(run.name, describe_errors(run.errors)),
             f"{run.step}/{run.steps}",
             describe_rate(run.steps_per_second),
             describe_seconds(run.remaining_seconds),
@@ -131,7 +127,7 @@ def _running_table(runs: Sequence[RunStatus]) -> Table:
 def _trouble_table(runs: Sequence[RunStatus]) -> Table:
     table = _table(_word("state"), _folded("run, reason"))
     for run in runs:
-        table.add_row(_styled(run.state), _name_and_reason(run))
+        table.add_row(_styled(run.state), _with_second_line(run.name, run.reason))
     return table
 
 
@@ -139,20 +135,15 @@ def _all_table(runs: Sequence[RunStatus]) -> Table:
     columns = [_number("#"), _word("state"), _folded("run, reason")]
     table = _table(*columns, _number("step"), _number("attempts"))
     for run in runs:
-        step, attempts = f"{run.step}/{run.steps}", str(run.attempts)
-        table.add_row(str(run.task), _styled(run.state), _name_and_reason(run), step, attempts)
+        name, step = _with_second_line(run.name, run.reason), f"{run.step}/{run.steps}"
+        table.add_row(str(run.task), _styled(run.state), name, step, str(run.attempts))
     return table
 
 
-def _name_and_reason(run: RunStatus) -> str:
-    return escape(run.name) + (f"\n[dim]{escape(run.reason)}[/]" if run.reason else "")
+def _with_second_line(name: str, second: str) -> str:
+    return escape(name) + (f"\n[dim]{escape(second)}[/]" if second else "")
 
 
 def _styled(state: State) -> str:
     style = _STYLES.get(state)
     return f"[{style}]{state.words}[/]" if style else state.words
-
-
-def _more(runs: Sequence[RunStatus]) -> list[RenderableType]:
-    hidden = len(runs) - _MOST_ROWS
-    return [f"… and {hidden:,} more (--all lists every run)"] if hidden > 0 else []

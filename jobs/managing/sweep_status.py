@@ -15,60 +15,40 @@ from inr.storage.sweep_index import IndexEntry, read_index
 from jobs.managing.observation import Observation, observe
 from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import ACTIVE, State, classify
-from slurm.job_map import JobMap, observe_jobs
+from slurm.job_queue import JobMap, observe_jobs
 
 SCHEMA = "inr-status/1"
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run as ``status`` shows it. The fields of ``--json`` are these, and stay.
-
-    Attributes:
-        run_id, name, task: the run, as in index.json.
-        state: see `State`.
-        reason: one line, or "".
-        step, steps: how far it is.
-        steps_per_second, remaining_seconds: of a running one; None when not known.
-        errors: latest normalised errors of an unfinished run, by metric.
-        host, job: where it runs or ran last; ``job`` as in 123_4, or "" outside Slurm.
-        attempts: how many there were.
-        heartbeat_seconds: age of the last sign of life of a running one.
-    """
+    """One run as ``status`` shows it. The fields of ``--json`` are these, and stay."""
 
     run_id: str
     name: str
-    task: int
+    task: int  # as in index.json
     state: State
-    reason: str = ""
+    reason: str = ""  # one line
     step: int = 0
     steps: int = 0
-    steps_per_second: float | None = None
+    steps_per_second: float | None = None  # of a running one, as the next
     remaining_seconds: float | None = None
-    errors: dict[str, float] = field(default_factory=dict)
-    host: str = ""
-    job: str = ""
+    errors: dict[str, float] = field(default_factory=dict)  # latest of an unfinished run, by metric
+    host: str = ""  # where it runs or ran last
+    job: str = ""  # as in 123_4; "" outside Slurm
     attempts: int = 0
-    heartbeat_seconds: float | None = None
+    heartbeat_seconds: float | None = None  # age of the last sign of life of a running one
 
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """All runs of a sweep at one moment.
-
-    Attributes:
-        layout: the sweep.
-        entries: its runs, by name.
-        seen: what is known of each, by name.
-        runs: their states, in the order of the sweep.
-        job_map: which Slurm task trains which run.
-    """
+    """All runs of a sweep at one moment."""
 
     layout: SweepLayout
-    entries: dict[str, IndexEntry]
-    seen: dict[str, Observation]
-    runs: list[RunStatus]
-    job_map: JobMap
+    entries: dict[str, IndexEntry]  # its runs, by name
+    seen: dict[str, Observation]  # what is known of each, by name
+    runs: list[RunStatus]  # their states, in the order of the sweep
+    job_map: JobMap  # which Slurm task trains which run
 
     def counts(self) -> dict[State, int]:
         """How many runs are in each state."""
@@ -93,7 +73,7 @@ class SweepStatus:
 
 
 def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> SweepStatus:
-    """Look at every run of a sweep; ``results`` is what earlier looks found in results files.
+    """The state of every run of a sweep; ``results`` remembers results files read before.
 
     Raises `UserError` if the index is missing or broken, or results files cannot be read.
     """
@@ -111,15 +91,15 @@ def _run_status(entry: IndexEntry, seen: Observation) -> RunStatus:
     run = RunStatus(entry.run_id, entry.name, entry.task, state, reason, steps, steps)
     if done := seen.finished:
         return replace(run, host=done.host, job=done.slurm_job_id, attempts=done.attempts)
-    last, standing = seen.last, seen.standing
+    last, progress = seen.last, seen.progress
     is_running = state in (State.RUNNING, State.HUNG)
-    running = standing if is_running else None
+    running = progress if is_running else None
     return replace(
         run,
-        step=standing.step if standing else last.last_step if last else 0,
+        step=progress.step if progress else last.last_step if last else 0,
         steps_per_second=running.rate if running else None,
         remaining_seconds=running.remaining_seconds if running else None,
-        errors=standing.errors if standing else {},
+        errors=progress.errors if progress else {},
         host=host_of(seen.owner) if seen.owner else last.host if last else "",
         job=seen.place.task_id if seen.place else last.job if last else "",
         attempts=len(seen.attempts),

@@ -27,11 +27,7 @@ WAIT_FOR_OTHER_WRITER = 900.0
 
 
 def main() -> int:
-    """Do the work of this task. Returns 0 unless a run failed.
-
-    Raises `UserError` when nothing can be trained here, or the task should go on later and does
-    not.
-    """
+    """Do the work of this task. Returns 0 unless a run failed."""
     root, token = sys.argv[1:]
     # signals from here on, also those before training starts, mean: stop and go on later
     with StopRequest() as stop:

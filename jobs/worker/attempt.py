@@ -31,19 +31,12 @@ _RESERVE_BYTES = 32_768
 
 @dataclass(frozen=True)
 class Share:
-    """What an attempt has of its task.
+    """What an attempt has of its task."""
 
-    Attributes:
-        cpus: cores that the task was given.
-        members: runs that the task trains at once.
-        in_process: how many of them this process trains at once.
-        cpu_before: CPU time that this process has spent on other runs before, s.
-    """
-
-    cpus: int
-    members: int = 1
-    in_process: int = 1
-    cpu_before: float = 0.0
+    cpus: int  # cores that the task was given
+    members: int = 1  # runs that the task trains at once
+    in_process: int = 1  # how many of them this process trains at once
+    cpu_before: float = 0.0  # CPU time that this process has spent on other runs before, s
 
     @property
     def threads(self) -> int:
@@ -54,23 +47,9 @@ class Share:
 class RunAttempt(ExitStack):
     """A try at a run that is not finished, and the story of it. A context manager.
 
-    Its `end`, or leaving it, leaves what was entered with ``enter_context``, and gives the lock
-    back last.
-
-    Args:
-        run: files of the run.
-        name: the run's directory below ``runs/``.
-        config: the run.
-        share: what it has of its task.
-        lock: the run's, which is held.
-        stop: says who asked to stop.
-
-    Attributes:
-        number: of the attempt, from 1.
-        ended: how, once it has: "complete", "diverged", "stopped" or "failed".
-
-    Raises:
-        UserError: a file cannot be written.
+    Its `end`, or leaving it, leaves what was entered with ``enter_context``, and gives back the
+    ``lock`` of the run, which is held, last. ``stop`` says who asked to stop. Raises `UserError` if
+    a file cannot be written.
     """
 
     def __init__(
@@ -84,7 +63,8 @@ class RunAttempt(ExitStack):
     ) -> None:
         super().__init__()
         self.run, self.name, self.config, self.share = run, name, config, share
-        self.number, self.ended = 0, ""
+        self.number = 0  # of the attempt, from 1
+        self.ended = ""  # how, once it has: "complete", "diverged", "stopped" or "failed"
         self._lock, self._stop = lock, stop
         self._reserve = run.root / ".reserve"
         self._log: AttemptLog | None = None
@@ -93,7 +73,7 @@ class RunAttempt(ExitStack):
     def __enter__(self) -> Self:
         self.callback(self._lock.release)
         before = read_progress(self.run.progress)
-        forget_last_attempt(self.run)
+        clear_last_attempt(self.run)
         self._log = AttemptLog(
             self.run.attempts,
             slurm_job_id(),
@@ -156,7 +136,7 @@ class RunAttempt(ExitStack):
             self._log = None
 
 
-def forget_last_attempt(run: RunLayout) -> None:
+def clear_last_attempt(run: RunLayout) -> None:
     """Remove what an earlier attempt said about itself, so that it cannot pass for this one."""
     remove(run.progress)
     remove(run.error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import subprocess
 from itertools import takewhile
 
@@ -28,8 +27,7 @@ def default_workers(pack: int) -> int:
 def children_at_once(runs: int) -> int:
     """How many of so many runs train at the same time, in a process each.
 
-    All on a GPU, which shares itself out among processes; on the CPU one a core, and the others
-    wait for their turn.
+    All on a GPU, which shares itself out; on the CPU one a core, and the others wait.
     """
     return runs if cuda_devices() else min(runs, given_cpus())
 
@@ -50,18 +48,16 @@ def cuda_devices() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return visible_devices(visible)
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
     try:
-        listing = subprocess.run(  # noqa: S603, a fixed command
-            [command, "-L"], capture_output=True, text=True, timeout=30, check=False
+        listing = subprocess.check_output(
+            ["nvidia-smi", "-L"],  # noqa: S607
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=30,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):  # there is none, or it fails
         return []
-    if listing.returncode != 0:
-        return []
-    count = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    count = sum(line.startswith("GPU ") for line in listing.splitlines())
     return [str(index) for index in range(count)]
 
 

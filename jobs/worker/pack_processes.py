@@ -28,7 +28,7 @@ from jobs.worker.devices import THREAD_VARIABLES, children_at_once, given_cpus
 from jobs.worker.parent_watchdog import ParentWatchdog, follow
 from jobs.worker.train import NamedConfig, train_together
 
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _STOP_SECONDS = 15.0  # for children to save and end
 _GOES_ON = ("complete", "diverged")  # how a run ends whose process can train the next one
 
@@ -43,10 +43,8 @@ def train_in_processes(
     """Train ``runs`` (name, configuration), `children_at_once` at a time, and wait for all.
 
     A run that fails or is killed takes its process along, and no other run: a new process trains
-    those that wait. The children end when this process does, however it ends.
-
-    Returns:
-        How each ended, by name, as `train_runs` says. A child writes the story of a run.
+    those that wait. The children end when this process does, however it ends. Returns how each run
+    ended, by name, as `train_runs` says.
     """
     at_once = children_at_once(len(runs))
     share = Share(given_cpus(), members=at_once)
@@ -65,7 +63,7 @@ def train_in_processes(
                 children.add(child)
                 busy.append(child)
                 child.begin(*waiting.popleft())
-            ready = wait_for([child.pipe for child in busy], _LOOK_SECONDS)
+            ready = wait_for([child.pipe for child in busy], _POLL_SECONDS)
             for child in [each for each in busy if each.pipe in ready]:
                 busy.remove(child)
                 ends[child.run] = child.end()

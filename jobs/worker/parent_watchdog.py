@@ -19,19 +19,16 @@ from pathlib import Path
 
 from inr.signals import is_ignored
 
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 GRACE_SECONDS = 60.0  # for a task to finish its step and to save
 
 
 class ParentWatchdog(ExitStack):
-    """The launcher's end. Tasks that `follow` its ``path`` end when it is closed.
-
-    Attributes:
-        path: the named pipe, in a directory that only this user can enter.
-    """
+    """The launcher's end. Tasks that `follow` its ``path`` end when it is closed."""
 
     def __init__(self) -> None:
         super().__init__()
+        # only this user can enter it
         directory = self.enter_context(tempfile.TemporaryDirectory(prefix="inr-"))
         self.path = Path(directory) / "watchdog"
         os.mkfifo(self.path, 0o600)
@@ -54,7 +51,7 @@ def follow(path: str) -> None:
 
     def watch() -> None:
         while _is_held(end) and os.getppid() == parent:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         _thread.interrupt_main(signal.SIGTERM if is_ignored(signal.SIGINT) else signal.SIGINT)
         time.sleep(GRACE_SECONDS)
         os._exit(1)

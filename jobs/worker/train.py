@@ -43,8 +43,7 @@ def train_runs(
 
     Args:
         root: directory of the sweep.
-        runs: name (directory below ``runs/``) and configuration as JSON of each, all of one
-            `RunConfig.fusing_key`.
+        runs: name and configuration as JSON of each, all of one `RunConfig.fusing_key`.
         mode: how to train several, see `jobs.sweeps.grouping`.
         watchdog: end this process when the launcher that made this `ParentWatchdog` ends.
         cuda_device: the device to use, as in ``CUDA_VISIBLE_DEVICES``; None: any that is visible.
@@ -52,10 +51,9 @@ def train_runs(
         stop: says when to stop; None: when this process gets one of `SIGNALS`.
 
     Returns:
-        How each ended: "complete" or "diverged"; "stopped" when a signal asked for it: it goes on
-        from its checkpoint when it is started again; or "failed", with the reason in its error.txt
-        and attempts.jsonl and on standard error. A run that another process writes fails alone,
-        and leaves no trace in its files.
+        How each ended: "complete" or "diverged"; "stopped" when a signal asked for it, to go on
+        from its checkpoint; or "failed", with the reason in its files and on standard error. A run
+        that another process writes fails alone, and leaves no trace in its files.
     """
     with nullcontext(stop) if stop else StopRequest() as stop:
         if watchdog is not None:
@@ -156,10 +154,7 @@ def claim(locks: Mapping[str, RunLock], wait: float) -> dict[str, RunLock]:
 
 
 def _fit(
-    layout: SweepLayout,
-    attempts: Sequence[RunAttempt],
-    stop: StopRequest,
-    steps_in_all: int | None,
+    layout: SweepLayout, attempts: Sequence[RunAttempt], stop: StopRequest, steps: int | None
 ) -> None:
     """Train the runs of ``attempts`` as one."""
     if stop() or not attempts:  # asked before anything heavy is loaded
@@ -185,4 +180,4 @@ def _fit(
             continue
         recorder = attempt.enter_context(files)
         runs.append(Run(attempt.config, recorder, attempt.tell, attempt.end))
-    fit_together(runs, should_stop=stop, steps_in_all=steps_in_all)
+    fit_together(runs, should_stop=stop, steps_in_all=steps)

@@ -27,7 +27,7 @@ from tests.helpers.slurm.commands import ask, wait_for
 
 sys.path.insert(0, str(ROOT / "slurm" / "testbed"))
 
-from local_slurm import Cluster, start
+from local_slurm import Cluster
 
 SECONDS_OF_TRAINING = 5  # about, on one free core
 _BASE = {
@@ -66,7 +66,7 @@ def stop_daemon(name: str, number: signal.Signals) -> None:
 
 def start_daemon(name: str) -> None:
     """Bring a daemon back."""
-    start(cluster(), name)
+    cluster().start(name)
 
 
 @contextmanager

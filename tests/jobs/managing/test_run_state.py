@@ -23,8 +23,7 @@ from jobs.managing.run_state import (
     State,
     classify,
 )
-from slurm.job_map import Place
-from slurm.job_queue import TaskState
+from slurm.job_queue import Place, TaskState
 
 PLACE = Place(Submission("abc", "2026-01-01T10:00:00+00:00", "default", 5, "7"), 3)
 
@@ -60,12 +59,12 @@ CASES: dict[str, tuple[Observation, State, str]] = {
     "running, Slurm gone": (seen(KILLED, alive=True, answers=False), State.RUNNING, ""),
     # hung or slow
     "slow, not hung": (
-        seen(KILLED, alive=True, standing=SLOW, silent_seconds=1900.0), State.RUNNING, ""),
+        seen(KILLED, alive=True, progress=SLOW, silent_seconds=1900.0), State.RUNNING, ""),
     "hung": (
-        seen(KILLED, alive=True, standing=SLOW, silent_seconds=2100.0),
+        seen(KILLED, alive=True, progress=SLOW, silent_seconds=2100.0),
         State.HUNG, "no step for 35:00"),
     "fast and hung": (
-        seen(KILLED, alive=True, standing=replace(SLOW, seconds=1.0),
+        seen(KILLED, alive=True, progress=replace(SLOW, seconds=1.0),
              silent_seconds=HUNG_SECONDS + 1), State.HUNG, "no step for 10:01"),
     "still starting": (
         seen(KILLED, alive=True, silent_seconds=START_SECONDS - 1), State.RUNNING, ""),

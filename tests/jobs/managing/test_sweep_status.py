@@ -152,7 +152,7 @@ def test_damage_in_the_series_is_named(layout: SweepLayout) -> None:
 def test_damage_in_the_frames_is_named_when_asked(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(results_cache, "_MIN_AGE_SECONDS", 0.0)
     write_sweep(layout.root, seeds(2), shape=(12, 12))
     first, _ = sorted(layout.runs.rglob("run.h5"))
     overwrite(first, "frames/laplacian/target")
@@ -160,7 +160,7 @@ def test_damage_in_the_frames_is_named_when_asked(
     broken, done = read_status(layout, ResultsCache(layout, frames=True)).runs
     assert (broken.state, done.state) == (State.FAILED, State.DONE)
     assert "frames/laplacian/target" in broken.reason
-    # what was found stays known, without reading anything again
+    # what was found is remembered, without reading anything again
     monkeypatch.setattr(ResultsCache, "_inspect", lambda self, stamps: 1 / 0)
     assert states(layout) == [State.FAILED, State.DONE]
 
@@ -179,7 +179,7 @@ def test_finished_runs_are_remembered_but_never_wrongly(
 ) -> None:
     write_sweep(layout.root, seeds(2))
     first, second = sorted(layout.runs.rglob("run.h5"))
-    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(results_cache, "_MIN_AGE_SECONDS", 0.0)
     assert states(layout) == [State.DONE] * 2
 
     opened: list[Path] = []
@@ -212,7 +212,7 @@ def test_finished_runs_are_remembered_but_never_wrongly(
 def test_young_files_are_not_remembered(
     layout: SweepLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_cache, "_SETTLE_SECONDS", 3600.0)  # however slow this machine is
+    monkeypatch.setattr(results_cache, "_MIN_AGE_SECONDS", 3600.0)  # however slow this machine is
     write_sweep(layout.root, seeds(1))
     assert states(layout) == [State.DONE]
     assert not layout.finished.exists()
