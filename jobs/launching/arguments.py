@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Literal
 
 from inr.errors import ArgumentParser, UsageError
 from inr.storage.paths import OUTPUTS, user_path
 from jobs.sweeps.grouping import PACK_MODES
 
-Mode = Literal["local", "array", "debug"]
-
-_DEFAULT_SWEEP: dict[Mode, str] = {"local": "quickstart", "array": "study", "debug": "quickstart"}
 _EPILOG = """\
 examples:
   python jobs/launch.py --local
@@ -30,25 +26,30 @@ queue or run, goes on with those that were cut off, and adds those that are new.
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line. Raises `UsageError` for a wrong one; ``--help`` exits.
 
-    The result has ``mode`` (a `Mode`), ``overrides`` (with that of ``--compile``), and the other
-    options by their names; ``output`` (a path or None) is still open.
+    The result has ``mode`` (local, array or debug), ``overrides`` (with that of ``--compile``), and
+    the other options by their names; ``output`` (a path or None) is still open.
     """
     given = _parser().parse_args(arguments)
-    mode: Mode | None = given.mode
-    if mode is None:
+    if given.mode is None:
         raise UsageError("choose one of --local, --array and --debug (--help tells what they do)")
-    _check(given, mode)
+    _check(given)
     if given.compile is not None:
         given.overrides = [*given.overrides, f"training.compile={given.compile}"]
-    defaults = {"sweep": _DEFAULT_SWEEP[mode], "profile": "default", "pack_mode": "auto", "pack": 1}
-    for name, default in (defaults | {"run": "0" if mode == "debug" else None}).items():
+    for name, default in (
+        ("sweep", "study" if given.mode == "array" else "quickstart"),
+        ("profile", "default"),
+        ("pack_mode", "auto"),
+        ("pack", 1),
+        ("run", "0" if given.mode == "debug" else None),
+    ):
         if getattr(given, name) is None:
             setattr(given, name, default)
     return given
 
 
-def _check(given: argparse.Namespace, mode: Mode) -> None:
+def _check(given: argparse.Namespace) -> None:
     """Refuse options that do not go together, and numbers that make no sense."""
+    mode = given.mode
     check_counts(given, "workers", "pack")
     if not given.preflight and mode != "array":
         raise UsageError(f"--no-preflight: goes with --array only, not with --{mode}")

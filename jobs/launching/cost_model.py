@@ -19,19 +19,12 @@ _FIXED_BYTES = 100_000  # HDF5's own structures, logs, small files; measured
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run of some shape costs, in seconds; a step is a straight line in its points.
+    """What a run of some shape costs, in seconds; a step is a straight line in its points."""
 
-    Attributes:
-        start: before the first step.
-        fixed: of a training step, whatever its points.
-        point: of a training step, for each point.
-        evaluated: of an evaluation, for each point.
-    """
-
-    start: float
-    fixed: float
-    point: float
-    evaluated: float
+    start: float  # before the first step
+    fixed: float  # of a training step, whatever its points
+    point: float  # of a training step, for each point
+    evaluated: float  # of an evaluation, for each point
 
 
 # activation, width, depth, which terms of the loss count, kind of batch
@@ -60,12 +53,11 @@ def expected_bytes(config: RunConfig) -> int:
     pixels = config.data.size**2
     frames = 2 * _PLANES * config.data.frames * pixels * _FLOAT32  # prediction and target
     rows = _rows(config)
-    columns = len(BASE_SERIES) + len(METRICS)
-    series = rows * columns * _FLOAT64
-    events = 0
+    scalars = rows * (len(BASE_SERIES) + len(METRICS))
+    series, events = scalars * _FLOAT64, 0
     if config.record.tensorboard:
         pictures = config.training.steps // config.record.images_every + 2
-        events = rows * columns * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
+        events = scalars * _EVENT_BYTES + pictures * len(QUANTITIES) * 2 * pixels
     # the network, and a checkpoint: the network again with the two moments of Adam
     parameters = (1 + 3) * parameter_count(shape_of(config)) * _FLOAT32
     return frames + series + events + parameters + _FIXED_BYTES
@@ -91,8 +83,7 @@ def expected_seconds(config: RunConfig, costs: Costs) -> float:
 def describe_time(seconds: Sequence[float], gpus: int) -> str:
     """Total and longest of the tasks' times, with the GPU hours if tasks have GPUs."""
     total, longest = sum(seconds) / 3600, describe_seconds(max(seconds))
-    hours = f"{total:,.3g} task hours"
-    source = "one step measured on this machine's CPU"
+    hours, source = f"{total:,.3g} task hours", "one step measured on this machine's CPU"
     if gpus:
         hours = f"at most {hours}, {total * gpus:.3g} GPU hours"
         source += ", GPUs are faster"

@@ -20,7 +20,7 @@ from inr.cpus import core_count
 from inr.progress import Progress, describe_errors, describe_seconds, read_progress
 from inr.results import outcome
 from inr.signals import signals_blocked
-from inr.storage.attempts import read_attempts
+from inr.storage.attempts import Attempt, read_attempts
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import import_path
 from inr.storage.sweep_index import IndexEntry
@@ -52,22 +52,17 @@ class LocalPool:
     """Runs tasks in processes of their own, never more than ``workers`` at once.
 
     The cores are divided among the workers. Where there are CUDA devices, each worker uses one;
-    if there are more workers than devices they share them evenly.
-
-    They run the snapshot ``code``. ``mode``: how a task trains several runs.
+    if there are more workers than devices they share them evenly. They run the snapshot ``code``.
     """
 
     def __init__(
         self, layout: SweepLayout, workers: int, code: Path, mode: PackMode = "auto"
     ) -> None:
-        self._layout = layout
-        self._workers = workers
-        self._code = code
-        self._mode = mode
-        self._devices = cuda_devices()
+        self._layout, self._workers, self._code, self._mode = layout, workers, code, mode
+        self._devices: list[str | None] = [*cuda_devices()] or [None]
         # a folder for each launch: submitit names its files after process ids, which come again
-        self._folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        self._executor = submitit.LocalExecutor(self._folder)
+        folder = layout.submitit / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._executor = submitit.LocalExecutor(folder)
         self._executor.update_parameters(timeout_min=_NO_TIMEOUT_MINUTES)
         self._running: list[_Running] = []
         self._ended: list[IndexEntry] = []
@@ -101,14 +96,13 @@ class LocalPool:
             time.sleep(_LOOK_SECONDS)
 
     def _start(self, runs: Group, watchdog: ParentWatchdog) -> None:
-        taken = {running.slot for running in self._running}
-        slot = next(slot for slot in range(self._workers) if slot not in taken)
-        device = self._devices[slot % len(self._devices)] if self._devices else None
+        slot = min(set(range(self._workers)) - {running.slot for running in self._running})
         for run in runs:
             clear_last_attempt(self._layout.run(run.name))
-        work = [(run.name, json.dumps(run.config)) for run in runs]
         root = str(self._layout.root.resolve())
-        tied: dict[str, Any] = {"watchdog": str(watchdog.path), "cuda_device": device}
+        work = [(run.name, json.dumps(run.config)) for run in runs]
+        device = self._devices[slot % len(self._devices)]
+        tied = {"watchdog": str(watchdog.path), "cuda_device": device}
         # Ctrl-C in a terminal reaches all processes; submitit's own would end its task unsaved
         with signals_blocked():
             job = self._executor.submit(train_runs, root, work, self._mode, **tied)
@@ -117,24 +111,29 @@ class LocalPool:
     def _collect(self, display: Display, total: int) -> None:
         """Take away the tasks and runs that ended, and say how."""
         for running in list(self._running):
-            over = running.job.done()
-            if over:
+            ended = list(running.runs)
+            if running.job.done():
                 self._running.remove(running)
-            # the last run of a task ends with it
-            ended = [] if len(running.runs) == 1 else filter(self._is_complete, running.runs)
-            for run in list(running.runs if over else ended):
+            elif len(ended) > 1:
+                ended = list(filter(self._is_complete, ended))
+            else:  # the last run of a task ends with it
+                continue
+            for run in ended:
                 running.runs.remove(run)
                 self._ended.append(run)
                 how = self._describe_end(running, run)
                 display.say(f"[{len(self._ended)}/{total}] {run.name}: {how}")
 
+    def _last_attempt(self, run: IndexEntry) -> Attempt | None:
+        return next(reversed(read_attempts(self._layout.run(run.name).attempts)), None)
+
     def _is_complete(self, run: IndexEntry) -> bool:
         """Whether a run is finished, though its task may go on with others."""
-        files = self._layout.run(run.name)
-        report = read_progress(files.progress)
+        report = read_progress(self._layout.run(run.name).progress)
         if report is None or report.step < report.steps:
             return False
-        return [each.status for each in read_attempts(files.attempts)[-1:]] == ["complete"]
+        last = self._last_attempt(run)
+        return last is not None and last.status == "complete"
 
     def _describe_end(self, running: _Running, run: IndexEntry) -> str:
         files = self._layout.run(run.name)
@@ -144,9 +143,8 @@ class LocalPool:
             reason = f"{_reason(files.error, log, run.name)} (log: {log})"
             self._failures.append((run, reason))
             return f"FAILED: {reason}"
-        report = read_progress(files.progress)
-        attempts = read_attempts(files.attempts)  # the run may have waited for others of its task
-        own = attempts[-1].wall_seconds if attempts else 0.0
+        report, last = read_progress(files.progress), self._last_attempt(run)
+        own = last.wall_seconds if last else 0.0  # it may have waited for others of its task
         took = describe_seconds(own or time.monotonic() - running.started)
         return f"{status} in {took}  {describe_errors(report.errors) if report else ''}".rstrip()
 
@@ -171,9 +169,9 @@ class LocalPool:
         """What to know after an interruption: which runs had begun, and did not say they saved."""
         unsaved = []
         for run in (run for running in self._running for run in running.runs):
-            files = self._layout.run(run.name)
-            saved = any(each.status in _SAVED for each in read_attempts(files.attempts)[-1:])
-            if files.progress.exists() and not saved:
+            last = self._last_attempt(run)
+            saved = last is not None and last.status in _SAVED
+            if self._layout.run(run.name).progress.exists() and not saved:
                 unsaved.append(run.name)
         if not unsaved:
             return "what was trained is saved, the same command goes on"
@@ -221,11 +219,12 @@ def _task_environment(code: Path, threads: int) -> Iterator[None]:
     A Slurm job around this process is no job of theirs, and says nothing of what they share.
     """
     before = dict(os.environ)
-    for name in [name for name in before if name.startswith("SLURM_") and name != "SLURM_CONF"]:
-        del os.environ[name]
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    os.environ["PYTHONPATH"] = import_path(code)
-    os.environ["PYTHONSAFEPATH"] = "1"  # what lies in the current directory is not imported
+    for name in before:
+        if name.startswith("SLURM_") and name != "SLURM_CONF":
+            del os.environ[name]
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    # what lies in the current directory is not imported
+    os.environ |= {"PYTHONPATH": import_path(code), "PYTHONSAFEPATH": "1"}
     try:
         yield
     finally:

@@ -42,9 +42,9 @@ def start(options: Namespace, plan: Plan) -> int:
         return train_here(
             plan.layout,
             plan.pending,
+            total=len(plan.runs),
             workers=options.workers,
             post=options.post,
-            total=len(plan.runs),
             packing=packing,
         )
     return 0
@@ -106,17 +106,9 @@ def train_here(
     """Train runs that are not finished on this machine, and say how it went.
 
     For the process that is `jobs.launching.plan.launching`; the index of the sweep must be there.
-
-    Args:
-        layout: the sweep.
-        pending: the runs.
-        total: how many runs there are, finished ones included.
-        workers: how many tasks at a time; None: `jobs.worker.devices.default_workers`.
-        post: merge and draw at the end, unless all runs failed.
-        packing: how runs are put into tasks.
-
-    Returns:
-        The exit code.
+    ``total`` counts the finished runs too. ``workers``: tasks at a time, None for
+    `default_workers`. ``post``: merge and draw at the end, unless all failed. Returns the exit
+    code.
     """
     from inr.storage.provenance import take_snapshot
     from jobs.launching.local_pool import LocalPool
@@ -135,13 +127,10 @@ def train_here(
         say("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
         with Display(make_console()) as display:
             failures = LocalPool(layout, workers, code, packing.mode).train(tasks, display)
-    exit_code = 0
-    if post and len(failures) < total:
-        exit_code = run_postprocessing(layout, code)
+    exit_code = run_postprocessing(layout, code) if post and len(failures) < total else 0
     say(describe_results(layout))
     if failures:
-        reasons = [f"  {run.name}: {reason}" for run, reason in failures]
-        say("\n".join(["failed runs:", *reasons]))
+        say("\n".join(["failed runs:", *(f"  {run.name}: {reason}" for run, reason in failures)]))
     return 1 if failures else exit_code
 
 
@@ -151,14 +140,8 @@ def _array(options: Namespace, plan: Plan, packing: Packing) -> None:
     is_new = not (exists(layout.index) or exists(layout.specification))
     plan.write()
     try:
-        submit_array(
-            layout,
-            plan.pending,
-            profile,
-            preflight=options.preflight,
-            post=options.post,
-            packing=packing,
-        )
+        checks, post = options.preflight, options.post
+        submit_array(layout, plan.pending, profile, preflight=checks, post=post, packing=packing)
     except (UserError, KeyboardInterrupt):
         # keep nothing of a sweep of which no task can have been accepted
         if is_new and not any(layout.submissions.glob("*.json")):
@@ -181,10 +164,8 @@ def submit_array(
     """Submit runs that neither are finished nor wait in Slurm's queue, nor run; and say so.
 
     As for `train_here`. With ``preflight``, what the tasks need is checked first; ``post``: a job
-    merges and draws when all have ended.
-
-    Raises:
-        UserError: Slurm does not answer or refuses, or the preflight found a fault.
+    merges and draws when all have ended. Raises `UserError` if Slurm does not answer or refuses,
+    or the preflight found a fault.
     """
     from inr.storage.provenance import take_snapshot
     from jobs.launching.preflight import check

@@ -23,19 +23,12 @@ from slurm.journal import known_submissions
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of one launch.
-
-    Attributes:
-        layout: where the sweep lies.
-        sweep: the sweep file.
-        runs: the runs of this launch, in the order of the sweep file.
-        listed: runs that the sweep's index already holds.
-    """
+    """The runs of one launch."""
 
     layout: SweepLayout
     sweep: Sweep
-    runs: list[IndexEntry]
-    listed: list[IndexEntry]
+    runs: list[IndexEntry]  # of this launch, in the order of the sweep file
+    listed: list[IndexEntry]  # that the sweep's index already holds
 
     @cached_property
     def pending(self) -> list[IndexEntry]:
@@ -54,14 +47,13 @@ class Plan:
         """How many runs, how many of them are left to train, and where they go."""
         total, pending = len(self.runs), len(self.pending)
         done = (
-            count_of(total, "run") if pending == total else f"{total - pending} of {total} complete"
+            f"{total - pending} of {total} complete" if pending < total else count_of(total, "run")
         )
         todo = f"{pending} to train" if pending else "nothing to train"
         note = ""
         if duplicates := self.sweep.combinations - len(self.sweep.configs):
             note = f" ({duplicates} combinations are the same as another one and run once)"
-        others = {run.run_id for run in self.listed} - {run.run_id for run in self.runs}
-        if others:
+        if others := {run.run_id for run in self.listed} - {run.run_id for run in self.runs}:
             note += (
                 f"\nnote: {count_of(len(others), 'run')} of other settings stay in that directory "
                 "and in its figures; --output keeps them apart"
@@ -85,11 +77,8 @@ def launching(output: Path, dry_run: bool = False) -> Iterator[None]:
     """Hold the exclusive right to launch into a sweep's directory, on all machines that see it.
 
     A directory that is made for it and stays empty is removed. ``dry_run``: only look whether it
-    may be launched into.
-
-    Raises:
-        UsageError: ``output`` is something other than a sweep.
-        UserError: another process launches into it, or it cannot be written.
+    may be launched into. Raises `UsageError` if ``output`` is something other than a sweep,
+    `UserError` if another process launches into it, or it cannot be written.
     """
     layout = SweepLayout(output)
     _check_output(layout)
@@ -109,28 +98,21 @@ def launching(output: Path, dry_run: bool = False) -> Iterator[None]:
 def make_plan(sweep: Sweep, output: Path, only: str | None = None) -> Plan:
     """Name the runs of a sweep. Writes nothing. For the block of `launching`.
 
-    Args:
-        sweep: the sweep.
-        output: its directory.
-        only: the one run to plan, by its name or its position in the sweep from 0; None: all.
-
-    Raises:
-        UsageError: there is no such run.
-        UserError: an image cannot be used, or the index of the sweep is broken.
+    ``only``: the one run to plan, by its name or its position in the sweep from 0. Raises
+    `UsageError` if there is none, `UserError` if an image or the sweep's index cannot be used.
     """
     layout = SweepLayout(output)
     _check_images(sweep.configs)
     listed = read_index(layout) if exists(layout.index) else []
     runs = name_runs(sweep.configs, listed)
     if only is not None:
-        by_key = {run.name: run for run in runs}
-        by_key |= {str(position): run for position, run in enumerate(runs)}
-        if only not in by_key:
+        wanted = [run for n, run in enumerate(runs) if only in (run.name, str(n))]
+        if not wanted:
             raise UsageError(
                 f"--run {only}: no such run. Give a number from 0 to {len(runs) - 1} or a "
                 f"name such as {runs[0].name} (--dry-run lists them)"
             )
-        runs = [by_key[only]]
+        runs = wanted
     return Plan(layout, sweep, runs, listed)
 
 
@@ -163,13 +145,9 @@ def _check_output(layout: SweepLayout) -> None:
 def _check_images(configs: Sequence[RunConfig]) -> None:
     """Refuse an image that cannot be used, or of which no blur leaves anything, before a start."""
     usual = DataConfig()
-    wanted = {
-        (config.data, config.training.protocol): config
-        for config in configs
-        if (config.data.image, config.data.sigma_start, config.data.sigma_end)
-        != (usual.image, usual.sigma_start, usual.sigma_end)
-    }
-    for config in wanted.values():
-        from inr.targets.sequences import SEQUENCES  # only now: it loads scikit-image
+    for data, protocol in dict.fromkeys((c.data, c.training.protocol) for c in configs):
+        given = (data.image, data.sigma_start, data.sigma_end)
+        if given != (usual.image, usual.sigma_start, usual.sigma_end):
+            from inr.targets.sequences import SEQUENCES  # only now: it loads scikit-image
 
-        SEQUENCES[config.training.protocol].from_config(config.data)
+            SEQUENCES[protocol].from_config(data)

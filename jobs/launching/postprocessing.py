@@ -54,19 +54,13 @@ def run_postprocessing(
 ) -> int:
     """Merge the runs, draw figures and videos, write the report. Each fails alone.
 
-    Args:
-        layout: the sweep.
-        code: the snapshot to use; None: the code that runs.
-        stop: whether a step that failed was told to stop, as this process was.
-
-    Returns:
-        0, or the exit code of the first command that failed and is not optional, or was told to
-        stop.
+    They run the snapshot ``code``; None: the code that runs now. ``stop``: whether this process,
+    and so a step that failed, was told to stop. Returns 0, or the exit code of the first step that
+    failed and is not optional, or was told to stop.
     """
-    code = code or ROOT
     exit_code = 0
     for step in _STEPS:
-        script = code / _FOLDER / step.script
+        script = (code or ROOT) / _FOLDER / step.script
         if not script.is_file():
             continue
         if not sys.stdout.isatty():  # on a terminal each has a bar of its own
@@ -88,9 +82,8 @@ def _run(command: list[str]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             process.terminate()
-            raise KeyboardInterrupt(
-                "post-processing; the same command makes what is missing"
-            ) from None
+            said = "post-processing; the same command makes what is missing"
+            raise KeyboardInterrupt(said) from None
 
 
 def describe_results(layout: SweepLayout) -> str:

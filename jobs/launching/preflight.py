@@ -36,16 +36,12 @@ FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint a
 SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
 # Networks of more parameters are not tried: a login node may not have the memory.
 SMOKE_TEST_PARAMETERS = 20_000_000
-# The setup neither reads the questions nor writes among the answers.
-_SETUP = ("exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-")
 
 
 def check(arrays: JobArrays, post: bool) -> list[str]:
     """Check everything that runs need which are about to be submitted, and estimate their cost.
 
-    Args:
-        arrays: at least one. The directory of the sweep exists.
-        post: whether post-processing is submitted too.
+    The directory of the sweep exists; ``post``: post-processing is submitted too.
 
     Returns:
         Disk and time on one line, then what the user should know, and nothing keeps them from.
@@ -78,16 +74,11 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
 def run_smoke_test(
     configs: Mapping[str, RunConfig], code: Path, profile: Profile
 ) -> tuple[Costs, int, str]:
-    """Train every distinct shape of network for a step, as a task would.
+    """Train every distinct shape of network of the runs (by name) for a step, as a task would.
 
     A step has few points, and happens in a process that is started as a task's is: after the
     profile's setup, in its container, without what concerns only this shell. Shapes that are too
     large, and those that are not reached in time, are left out.
-
-    Args:
-        configs: runs by name.
-        code: the snapshot to use.
-        profile: the cluster profile.
 
     Returns:
         The measured costs, how many shapes were left out, and what kept all from being tried, or
@@ -115,11 +106,13 @@ def _ask(
     questions: Sequence[str], code: Path, profile: Profile
 ) -> tuple[list[dict[str, float]], str]:
     """The answers of `smoke_test`, as many as come in time; why it did not start, or ""."""
-    before, after = _SETUP
     threads = min(profile.cpus, core_count())
-    command = f"exec {python_command(code, profile)} -m jobs.launching.smoke_test {threads}"
+    command = f"{python_command(code, profile)} -m jobs.launching.smoke_test {threads}"
+    # the setup neither reads the questions nor writes among the answers
+    before, after = "exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-"
+    script = [before, *guarded(profile.setup), after, f"exec {command}"]
     with subprocess.Popen(  # noqa: S603 - our own command
-        ["bash", "-c", "\n".join([before, *guarded(profile.setup), after, command])],  # noqa: S607
+        ["bash", "-c", "\n".join(script)],  # noqa: S607
         env=clean_environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -140,23 +133,22 @@ def _ask(
     if "Traceback" not in said:  # Python was never reached
         return answers, reason
     raise UserError(
-        f"a task would fail at once: {reason}. It runs {command.removeprefix('exec ')} after the "
+        f"a task would fail at once: {reason}. It runs {command} after the "
         "setup of the profile; install there what is missing, or skip this with --no-preflight"
     )
 
 
 def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
     """Refuse a disk that is too small. Says how much is needed and how much there is."""
-    needed = sum(expected_bytes(config) for config in configs)
-    free = shutil.disk_usage(layout.root).free
-    disk = os.statvfs(layout.root)
-    files = FILES_PER_RUN * len(configs)
+    disk, files = os.statvfs(layout.root), FILES_PER_RUN * len(configs)
     if disk.f_files and disk.f_favail < files:  # some file systems do not count them
         raise UserError(
             f"{layout.root}: {len(configs)} runs write about {files:,} files "
             f"and the file system has room for {disk.f_favail:,}. Choose another --output, fewer "
             "runs, or --no-preflight if there will be room"
         )
+    needed = sum(expected_bytes(config) for config in configs)
+    free = shutil.disk_usage(layout.root).free
     words = f"{decimal(needed)} of disk, {decimal(free)} free"
     if needed > free:
         raise UserError(

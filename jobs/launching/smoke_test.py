@@ -1,6 +1,4 @@
-"""A training step of a few networks with a few points, timed.
-
-It is ``python -P -m jobs.launching.smoke_test THREADS``.
+"""``python -m jobs.launching.smoke_test THREADS``: steps of networks with few points, timed.
 
 Reads configurations from standard input, one JSON object a line, and answers each with a line:
 its `Cost` or an error. Run in the environment that the tasks will have, it also shows that this
@@ -50,10 +48,7 @@ def main() -> int:
 
 
 def measure(config: RunConfig, start: float = 0.0) -> Cost:
-    """Train the network of ``config`` for steps of few points and of more, and evaluate it.
-
-    ``start`` is what a process needs before it can train, in seconds.
-    """
+    """Time steps of few points and of more, and an evaluation; ``start`` counts as it is, s."""
     few, more = (_trainer(config, side) for side in (_FEW, _MORE))
     _step(few)  # the first step of all pays for what is set up once
     seconds, seconds_of_more = (_fastest(partial(_step, trainer)) for trainer in (few, more))

@@ -39,10 +39,7 @@ class _Console(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that does not squeeze tables into 80 columns when it writes to a file.
-
-    Nor into the few that COLUMNS may say.
-    """
+    """A console that squeezes tables neither into the 80 columns of a file, nor into fewer."""
     stream = sys.stderr if stderr else sys.stdout
     console = _Console(stderr=stderr, highlight=False)
     if not stream.isatty() or console.width < _NARROWEST:
@@ -61,7 +58,8 @@ def combinations_table(runs: Sequence[IndexEntry], pending: Mapping[str, str]) -
     ``pending``: of each run that is not complete, by its id, the task that will train it, or "".
     """
     flat = [dict(flatten_config(run.config)) for run in runs]
-    columns = _columns(varying_fields(flat))
+    varying = varying_fields(flat)  # of which the four loss weights share a column
+    columns = list(dict.fromkeys(WEIGHTS if p.startswith(WEIGHTS) else p for p in varying))
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("#", justify="right")
     for column in columns:
@@ -80,11 +78,6 @@ def combinations_table(runs: Sequence[IndexEntry], pending: Mapping[str, str]) -
     return table
 
 
-def _columns(paths: list[str]) -> list[str]:
-    """The four loss weights share a column."""
-    return list(dict.fromkeys(WEIGHTS if path.startswith(WEIGHTS) else path for path in paths))
-
-
 def _cell(column: str, fields: dict[str, Any]) -> str:
     if column == "training.learning_rate":
         return format_rate(fields[column])
@@ -94,11 +87,7 @@ def _cell(column: str, fields: dict[str, Any]) -> str:
 
 
 class Display:
-    """Shows running tasks and a total. Use it as a context manager.
-
-    Args:
-        console: where to write.
-    """
+    """Shows running tasks and a total. Use it as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -123,10 +112,7 @@ class Display:
         total: Progress | None = None,
         finished: str = "",
     ) -> None:
-        """Show the running tasks by name (None: not started yet).
-
-        And ``total``, the steps of all runs since the launch, with how many are ``finished``.
-        """
+        """Show the running tasks by name (None: not started yet), then the steps of all runs."""
         left = f"{finished}, {describe_seconds(total.remaining_seconds)} left" if total else ""
         if self._console.is_terminal:
             self._live.update(_table([*running.items(), *([(left, total)] if total else [])]))
@@ -147,29 +133,23 @@ def _table(lines: list[tuple[str, Progress | None]]) -> Table:
         table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="ellipsis", no_wrap=True)
     for name, report in lines:
-        if report is None:
-            table.add_row(name, ProgressBar(total=None, width=12), "starting")
-            continue
-        table.add_row(
-            name,
-            ProgressBar(total=report.steps, completed=report.step, width=12),
-            f"{report.step}/{report.steps}",
-            describe_rate(report.rate),
-            describe_seconds(report.remaining_seconds),
-            describe_errors(report.errors),
-        )
+        total, done = (report.steps, report.step) if report else (None, 0)
+        table.add_row(name, ProgressBar(total, done, width=12), *_standing(report))
     return table
 
 
+def _standing(report: Progress | None) -> tuple[str, ...]:
+    """Steps, rate, time left and errors."""
+    if report is None:
+        return ("starting",)
+    steps, left = f"{report.step}/{report.steps}", describe_seconds(report.remaining_seconds)
+    return steps, describe_rate(report.rate), left, describe_errors(report.errors)
+
+
 def describe_report(report: Progress | None) -> str:
-    """A task's standing on one line: steps, rate, time left and errors."""
+    """A task's standing on one line."""
     if report is None:
         return "starting"
-    left = report.remaining_seconds
-    parts = [
-        f"step {report.step}/{report.steps}",
-        describe_rate(report.rate),
-        "" if left is None else f"{describe_seconds(left)} left",
-        describe_errors(report.errors),
-    ]
-    return ", ".join(part for part in parts if part)
+    steps, rate, left, errors = _standing(report)
+    left = f"{left} left" if report.step else ""
+    return ", ".join(filter(None, (f"step {steps}", rate, left, errors)))

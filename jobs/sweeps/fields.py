@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -45,48 +45,33 @@ Axis = list[Settings]
 @cache
 def all_fields() -> dict[str, FieldInfo]:
     """Every single field of a run by its dotted path, in the order of declaration."""
-    return {path: info for path, info in _walk(RunConfig) if _group(info) is None}
+    return {path: info for path, info, names in _walk(RunConfig) if not names}
 
 
 @cache
 def all_groups() -> dict[str, list[str]]:
     """What is in each group of fields, by its dotted path, such as ``training.loss_weights``."""
-    return {path: list(group) for path, info in _walk(RunConfig) if (group := _group(info))}
+    return {path: names for path, _, names in _walk(RunConfig) if names}
 
 
-def _walk(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for name, info in model.model_fields.items():
-        yield f"{prefix}{name}", info
-        if _group(info):
-            yield from _walk(info.annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
-
-
-def _group(info: FieldInfo) -> dict[str, FieldInfo] | None:
-    """The fields of a group of fields; None for a single one."""
-    return getattr(info.annotation, "model_fields", None)
+def _walk(kind: Any, prefix: str = "") -> Iterator[tuple[str, FieldInfo, list[str]]]:
+    """All fields and groups below: path, declaration, and of a group what is in it."""
+    for name, info in kind.model_fields.items():
+        names = list(getattr(info.annotation, "model_fields", ()))
+        yield f"{prefix}{name}", info, names
+        if names:
+            yield from _walk(info.annotation, f"{prefix}{name}.")
 
 
 def parse_fields(at: Part) -> Settings:
-    """Read a mapping of fields, or groups of them, to values.
-
-    Raises:
-        UsageError: an unknown field, a wrong value, or a field set twice.
-    """
+    """Read a mapping of fields, or groups of them, to values. Raises `UsageError`."""
     return merge(parse_settings(part.name, part) for part in at)
-
-
-def parse_entries(at: Part) -> Axis:
-    """Read a list of such mappings: one alternative an entry."""
-    return [parse_fields(entry) for entry in at]
 
 
 def parse_choices(at: Part, prefix: str = "") -> list[Axis]:
     """Read a mapping of fields, or groups of them, to lists of values: one axis a list.
 
-    ``prefix``: path of the group that all of it belongs to, with a final dot.
-
-    Raises:
-        UsageError: an unknown field, a wrong value, or something other than lists.
+    ``prefix``: path of the group that all of it belongs to, with a final dot. Raises `UsageError`.
     """
     axes = []
     for part in at:
@@ -108,10 +93,7 @@ def parse_settings(path: str, at: Part) -> Settings:
     """Check the value for the field or group ``path`` and split it into single fields.
 
     A mapping sets the fields it names and leaves the others of its group alone; the loss weights
-    may also be a list of all four.
-
-    Raises:
-        UsageError: no such field, or a value of the wrong type or out of range.
+    may also be a list of all four. Raises `UsageError`.
     """
     require_field(path, at)
     if path in all_fields():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -19,36 +18,27 @@ Group = Sequence[IndexEntry]  # the runs of one task
 
 @dataclass(frozen=True)
 class Packing:
-    """How runs are put into tasks.
+    """How runs are put into tasks."""
 
-    Attributes:
-        size: most runs of a task.
-        mode: how the runs of a task are trained together, see `PackMode`.
-    """
-
-    size: int = 1
-    mode: PackMode = "auto"
+    size: int = 1  # most runs of a task
+    mode: PackMode = "auto"  # how they are trained together
 
     def groups(self, runs: Sequence[IndexEntry]) -> list[list[IndexEntry]]:
-        """Put runs into tasks: those of one `fusing_key`, in order, ``size`` at most.
-
-        A task has the place of its first run.
-        """
+        """Put runs into tasks: those of one `fusing_key`, in order, ``size`` at most."""
         if self.size == 1:
             return [[run] for run in runs]
 
         from inr.config import RunConfig  # only now: --help needs none of it
 
-        by_key: dict[Hashable, list[IndexEntry]] = defaultdict(list)
+        packs: list[list[IndexEntry]] = []
+        newest: dict[Hashable, list[IndexEntry]] = {}  # pack of each key
         for run in runs:
-            by_key[RunConfig.model_validate(run.config).fusing_key].append(run)
-        packs = [
-            same[start : start + self.size]
-            for same in by_key.values()
-            for start in range(0, len(same), self.size)
-        ]
-        order = {run.run_id: number for number, run in enumerate(runs)}
-        return sorted(packs, key=lambda pack: order[pack[0].run_id])
+            key = RunConfig.model_validate(run.config).fusing_key
+            if key not in newest or len(newest[key]) == self.size:
+                newest[key] = []
+                packs.append(newest[key])
+            newest[key].append(run)
+        return packs
 
     def describe(self, runs: int, tasks: int) -> str:
         """As in ``8 runs in 2 tasks (packs of at most 4, mode auto)``, or ``8 tasks``."""

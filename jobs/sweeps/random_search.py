@@ -7,9 +7,9 @@ import math
 import random
 import sys
 from collections.abc import Hashable
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
+from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from inr.errors import UsageError
 from jobs.sweeps.fields import (
@@ -20,7 +20,7 @@ from jobs.sweeps.fields import (
     Settings,
     all_fields,
     parse_choices,
-    parse_entries,
+    parse_fields,
     require_field,
 )
 from jobs.sweeps.yaml_document import Block, Part, show
@@ -41,11 +41,11 @@ class Constraint(Block):
     above: _Limit = Field(-math.inf, description="give a number")
     below: _Limit = Field(math.inf, description="give a number")
 
-
-def _has_a_limit(constraint: Constraint | None) -> Constraint | None:
-    if constraint and not {"above", "below"} & constraint.model_fields_set:
-        raise ValueError(f"sum {constraint.sum} alone. Give above or below, too: its limits")
-    return constraint
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> Constraint:
+        if not {"above", "below"} & self.model_fields_set:
+            raise ValueError(f"sum {self.sum} alone. Give above or below, too: its limits")
+        return self
 
 
 class Random(Block):
@@ -58,7 +58,7 @@ class Random(Block):
         0, description=f"give a whole number from 0 to {MAX_RUNS:,}"
     )
     choices: Fields = Field(min_length=1, description="must map fields to lists of values")
-    constraint: Annotated[Constraint | None, AfterValidator(_has_a_limit)] = Field(
+    constraint: Constraint | None = Field(
         None, description="must be a mapping with sum, above, below"
     )
     include: Entries | None = Field(
@@ -69,10 +69,8 @@ class Random(Block):
 def draw_axis(block: Random, at: Part) -> Axis:
     """``count`` distinct draws, the same for the same ``seed``.
 
-    The combinations of ``include`` come first, count, and need not meet the constraint.
-
-    Raises:
-        UsageError: a mistake in the block, or fewer than ``count`` draws meet the constraint.
+    The combinations of ``include`` come first, count, and need not meet the constraint. Raises
+    `UsageError` for a mistake in the block, or if fewer than ``count`` draws meet the constraint.
     """
     axes = [list(_distinct(axis).values()) for axis in parse_choices(at / "choices")]
     rule = block.constraint
@@ -109,7 +107,7 @@ def draw_axis(block: Random, at: Part) -> Axis:
 
 def _parse_include(count: int, axes: list[Axis], at: Part) -> dict[Hashable, Settings]:
     """The combinations that are wanted whatever is drawn."""
-    parsed = parse_entries(at)
+    parsed = [parse_fields(entry) for entry in at]
     drawn = {path for axis in axes for choice in axis for path in choice}
     for settings, part in zip(parsed, at, strict=True):
         if settings.keys() != drawn:
@@ -131,7 +129,7 @@ def _summed(names: list[str], axes: list[Axis], at: Part) -> set[str]:
     numeric = [
         path
         for path in all_fields()
-        if any(all(_is_number(choice.get(path)) for choice in axis) for axis in axes)
+        if any(all(_sets_number(choice, path) for choice in axis) for axis in axes)
     ]
     summed: set[str] = set()
     for name in names:
@@ -146,8 +144,8 @@ def _summed(names: list[str], axes: list[Axis], at: Part) -> set[str]:
     return summed
 
 
-def _is_number(setting: Any) -> bool:
-    return setting is not None and isinstance(setting.value, (int, float))
+def _sets_number(choice: Settings, path: str) -> bool:
+    return path in choice and isinstance(choice[path].value, (int, float))
 
 
 def _combination(axes: list[Axis], position: int) -> Settings:

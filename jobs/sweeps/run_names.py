@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,45 +24,32 @@ def name_runs(configs: Sequence[RunConfig], listed: Sequence[IndexEntry]) -> lis
     the run id where that is still not unique.
     """
     known = {entry.run_id: entry for entry in listed}
-    flat = [dict(flatten_config(config.model_dump(mode="json"))) for config in configs]
-    old = [dict(flatten_config(entry.config)) for entry in listed]
-    suffix_fields = [
-        path
-        for path in varying_fields([*flat, *old])
-        if path not in _IN_BASE_NAME and not path.startswith(WEIGHTS)
-    ]
-    suffix_fields.sort(key=lambda path: path == SEED)
+    numbers = itertools.count(1 + max((entry.task for entry in listed), default=-1))
     # compared without case: some file systems know no other way
     taken = {entry.name.casefold() for entry in listed}
-    task = max((entry.task for entry in listed), default=-1)
+    dumps = [config.model_dump(mode="json") for config in configs]
+    flat = [dict(flatten_config(dump)) for dump in dumps]
+    varying = varying_fields([*flat, *(dict(flatten_config(entry.config)) for entry in listed)])
+    suffix_fields = [p for p in varying if p not in _IN_BASE_NAME and not p.startswith(WEIGHTS)]
+    suffix_fields.sort(key=lambda path: path == SEED)
     entries = []
-    for config, fields in zip(configs, flat, strict=True):
+    for config, dump, fields in zip(configs, dumps, flat, strict=True):
         entry = known.get(config.run_id)
         if entry is None:
-            task += 1
-            name = _unique_name(config, fields, suffix_fields, taken)
+            parts = (f"_{p.rpartition('.')[2]}{_as_text(p, fields[p])}" for p in suffix_fields)
+            name = config.name + "".join(parts)[:_MAX_SUFFIX]
+            if name.casefold() in taken:
+                name += f"_{config.run_id}"
             taken.add(name.casefold())
-            entry = IndexEntry(config.run_id, name, task, config.model_dump(mode="json"))
+            entry = IndexEntry(config.run_id, name, next(numbers), dump)
         entries.append(entry)
     return entries
 
 
 def varying_fields(runs: Sequence[dict[str, Any]]) -> list[str]:
     """The fields that differ between runs, given as {dotted path: value}."""
-    if not runs:
-        return []
-    first = runs[0]
+    first = runs[0] if runs else {}
     return [path for path in first if any(run.get(path) != first[path] for run in runs)]
-
-
-def _unique_name(
-    config: RunConfig, fields: dict[str, Any], suffix_fields: list[str], taken: set[str]
-) -> str:
-    suffix = "".join(
-        f"_{path.rpartition('.')[2]}{_as_text(path, fields[path])}" for path in suffix_fields
-    )[:_MAX_SUFFIX]
-    name = config.name + suffix
-    return f"{name}_{config.run_id}" if name.casefold() in taken else name
 
 
 def _as_text(path: str, value: Any) -> str:

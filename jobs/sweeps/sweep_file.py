@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +34,6 @@ from jobs.sweeps.fields import (
     make_config,
     merge,
     parse_choices,
-    parse_entries,
     parse_fields,
     parse_settings,
 )
@@ -74,21 +75,13 @@ class SweepFile(Block):
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file, read, checked and expanded.
+    """A sweep file, read, checked and expanded."""
 
-    Attributes:
-        name: name of the sweep, and of its directory below ``outputs/``.
-        description: the question it answers, or "".
-        configs: all different configurations, in order.
-        combinations: how many there were before equal ones were put together.
-        text: a sweep file that gives the same runs again, to be kept beside the results.
-    """
-
-    name: str
-    description: str
-    configs: list[RunConfig]
-    combinations: int
-    text: str
+    name: str  # also of its directory below ``outputs/``
+    description: str  # the question it answers, or ""
+    configs: list[RunConfig]  # all different ones, in order
+    combinations: int  # how many there were before equal ones were put together
+    text: str  # a sweep file that gives the same runs again, to be kept beside the results
 
 
 def find_sweep_file(given: str) -> Path:
@@ -103,14 +96,10 @@ def find_sweep_file(given: str) -> Path:
 
 
 def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
-    """Read, check and expand a sweep file, with the fields fixed that ``overrides`` name.
+    """Read, check and expand a sweep file; its image paths start in the current directory.
 
-    Args:
-        path: the sweep file. Its image paths are taken relative to the current directory.
-        overrides: ``field=value``, as ``--set`` has them; the last one of a field wins.
-
-    Raises:
-        UsageError: naming the file, the place in it, the value and what is allowed.
+    ``overrides``: ``field=value``, as ``--set`` has them; the last one of a field wins. Raises
+    `UsageError`, which names the file, the place in it, the value and what is allowed.
     """
     document = read_document(path)
     kept = _with_absolute_images({"name": path.stem} | document.value)
@@ -129,10 +118,7 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
         )
     configs: dict[str, RunConfig] = {}
     for combination in itertools.product(*axes):
-        settings = dict(base)
-        for part in combination:
-            settings |= part
-        config = make_config(settings | fixed)
+        config = make_config(reduce(operator.or_, (*combination, fixed), base))
         configs.setdefault(config.run_id, config)
     if fixed:
         kept = kept | {"set": {field: setting.value for field, setting in fixed.items()}}
@@ -143,7 +129,7 @@ def _axes(given: SweepFile, document: Part) -> list[Axis]:
     """What varies. Raises `UsageError` also for a field that two axes set."""
     axes = parse_choices(document / "grid") if given.grid else []
     if given.list:
-        axes.append(parse_entries(document / "list"))
+        axes.append([parse_fields(entry) for entry in document / "list"])
     if given.random:
         axes.append(draw_axis(given.random, document / "random"))
     seeds = document / "seeds"

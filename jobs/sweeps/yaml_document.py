@@ -52,18 +52,12 @@ class Part:
     ``part / name`` is a part of it, which may be missing; ``list(part)`` are all of them: the
     values of a mapping, the items of a list. ``str(part)`` is its place, as
     ``file:line: grid.width[1]``.
-
-    Attributes:
-        source: name of the text.
-        value: what stands there; None also where nothing does.
-        lines: of all parts of the text, by path; one that is not listed has none.
-        path: keys and positions, from the top.
     """
 
-    source: str
-    value: Any = None
-    lines: dict[Path_, int] = field(default_factory=dict)
-    path: Path_ = ()
+    source: str  # name of the text
+    value: Any = None  # what stands there; None also where nothing does
+    lines: dict[Path_, int] = field(default_factory=dict)  # of parts of the text that have one
+    path: Path_ = ()  # keys and positions, from the top
 
     def __truediv__(self, name: str | int) -> Part:
         try:

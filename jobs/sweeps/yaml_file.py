@@ -44,11 +44,7 @@ def find_document(given: str, folder: Path, what: str) -> Path:
 
 
 def read_document(path: Path) -> Part:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises:
-        UsageError: the file cannot be read, is too large, is no YAML 1.2, or names a key twice.
-    """
+    """Read a YAML file whose top level is a mapping. Raises `UsageError` for any other file."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -67,8 +63,7 @@ def read_document(path: Path) -> Part:
 def parse(text: str, source: str) -> Part:
     """Read YAML 1.2: true and false are truth values, 1e-4 and 0256 decimal, on and 1:30 text.
 
-    Raises:
-        UsageError: it is no YAML 1.2, names a key twice, or holds more than ``MAX_VALUES``.
+    Raises `UsageError` if it is none, names a key twice, or holds more than ``MAX_VALUES``.
     """
     document = Part(source)
     try:

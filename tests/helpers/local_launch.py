@@ -1,4 +1,4 @@
-"""The launcher with ``--local``, in a process group of its own."""
+"""The launcher with ``--local``, in a process group of its own, and small runs to launch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from inr.config import RunConfig
 from inr.storage.provenance import ROOT
 
 SMALL = {
@@ -16,6 +17,17 @@ SMALL = {
     "model": {"width": 8, "depth": 1},
     "record": {"tensorboard": False},
 }
+TINY = {
+    "data": {"size": 16, "frames": 2},
+    "model": {"width": 8, "depth": 2},
+    "training": {"steps": 20, "batch": 16},
+    "record": {"metrics_every": 5, "images_every": 10},
+}
+
+
+def tiny(**groups: dict[str, object]) -> RunConfig:
+    """The run of TINY, with other fields in some groups."""
+    return RunConfig.model_validate({k: {**v, **groups.get(k, {})} for k, v in TINY.items()})
 
 
 def in_foreground() -> None:

@@ -1,4 +1,4 @@
-"""What is checked before anything is queued, and what a sweep is said to cost."""
+"""What is checked before anything is queued."""
 
 from __future__ import annotations
 
@@ -14,38 +14,20 @@ import pytest
 
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.network.model import initialize
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT, take_snapshot
 from inr.storage.sweep_index import IndexEntry, index_json, read_submissions
 from jobs.launch import main
 from jobs.launching import preflight
-from jobs.launching.cost_model import (
-    Cost,
-    describe_time,
-    expected_bytes,
-    expected_seconds,
-    parameter_count,
-    shape_of,
-)
+from jobs.launching.cost_model import Cost, shape_of
 from jobs.sweeps.grouping import SINGLE, Packing
-from jobs.worker.train import train_runs
 from slurm.batch_script import BatchScripts
 from slurm.profile import Profile
 from slurm.submit import plan_arrays
+from tests.helpers.local_launch import TINY, tiny
 from tests.helpers.slurm.fake_slurm import FakeSlurm, install
 
-TINY = {
-    "data": {"size": 16, "frames": 2},
-    "model": {"width": 8, "depth": 2},
-    "training": {"steps": 20, "batch": 16},
-    "record": {"metrics_every": 5, "images_every": 10},
-}
 PROFILE = Profile.model_validate({"time": 30, "gpus": 1, "cpus": 1})
-
-
-def tiny(**groups: dict[str, object]) -> RunConfig:
-    return RunConfig.model_validate({k: {**v, **groups.get(k, {})} for k, v in TINY.items()})
 
 
 def check(
@@ -78,46 +60,6 @@ def layout(tmp_path: Path) -> SweepLayout:
     layout = SweepLayout(tmp_path / "sweep")
     layout.root.mkdir()
     return layout
-
-
-# --- cost
-
-
-@pytest.mark.parametrize(("width", "depth"), [(8, 1), (8, 2), (5, 4)])
-def test_parameters_are_counted_as_they_are_made(width, depth):
-    config = tiny(model={"width": width, "depth": depth})
-    made = sum(parameter.numel() for parameter in initialize(config.model, 0).parameters)
-    assert parameter_count(shape_of(config)) == made
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        pytest.param(tiny(), id="small"),
-        pytest.param(tiny(data={"size": 96, "frames": 4}), id="frames"),
-        pytest.param(tiny(model={"width": 256, "depth": 3}), id="network"),
-    ],
-)
-def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
-    train_runs(str(tmp_path), [("a", config.canonical_json())])
-    used = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
-    checkpoint = 3 * 4 * parameter_count(shape_of(config))  # removed at the end
-    assert used + checkpoint <= expected_bytes(config) <= 3 * (used + checkpoint)
-
-
-def test_time_is_steps_and_evaluations():
-    config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
-    cost = Cost(start=3, fixed=0.1, point=0.01, evaluated=0.001)
-    # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
-    assert expected_seconds(config, {shape_of(config): cost}) == pytest.approx(
-        3 + 10 * (0.1 + 4) + 5 * 2 * 0.4
-    )
-
-
-def test_words():
-    said = "2 task hours, the longest task 1:30:00 (one step measured on this machine's CPU)"
-    assert describe_time([1800, 5400], 0) == said
-    assert "at most 2 task hours, 4 GPU hours" in describe_time([1800, 5400], 2)
 
 
 # --- networks
