@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -57,15 +58,15 @@ def print_problems(problems: pd.DataFrame, total: int) -> None:
 
 def print_written(written: Sequence[Path], kept: int, where: Path) -> None:
     """Say how many files were written and where, name them, and what was up to date."""
-    suffixes: dict[str, list[str]] = {}
+    suffixes, names = defaultdict(list), defaultdict(list)
     for path in written:
-        name = path.relative_to(where).as_posix().removesuffix(path.suffix)
-        suffixes.setdefault(name, []).append(path.suffix)
+        suffixes[path.relative_to(where).as_posix().removesuffix(path.suffix)].append(path.suffix)
+    for name, found in suffixes.items():
+        names[", ".join(found)].append(name)
     if written:
         print(f"wrote {_files(len(written))} in {where}:")
-    for kind in dict.fromkeys(", ".join(found) for found in suffixes.values()):
-        names = ", ".join(name for name, found in suffixes.items() if ", ".join(found) == kind)
-        text = textwrap.fill(f"{names} ({kind})", width=90, break_on_hyphens=False)
+    for kind, alike in names.items():
+        text = textwrap.fill(f"{', '.join(alike)} ({kind})", width=90, break_on_hyphens=False)
         print(textwrap.indent(text, "  "))
     if kept:
         print(f"kept {_files(kept, 'up-to-date ')} in {where} (--force writes them again)")

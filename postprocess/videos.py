@@ -34,17 +34,15 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout)
     print_problems(merged.problems, len(merged.runs))
-    outcome = write_videos(
-        _plan(layout, merged, arguments),
-        formats=arguments.format or FORMATS,
-        fps=arguments.fps,
-        force=arguments.force,
+    plans, formats = _plan(layout, merged, arguments), arguments.format or FORMATS
+    written, kept, failed = write_videos(
+        plans, formats=formats, fps=arguments.fps, force=arguments.force
     )
-    for line in outcome.failed:
+    for line in failed:
         print(f"  left out {line}")
-    if not outcome.written and not outcome.kept:
+    if not written and not kept:
         raise UserError(f"{layout.root}: no run has frames that can be shown")
-    print_written(outcome.written, outcome.kept, layout.videos)
+    print_written(written, kept, layout.videos)
     return 0
 
 

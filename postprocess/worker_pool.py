@@ -48,17 +48,12 @@ def run_isolated(
 ) -> Generator[Any]:
     """Apply ``work`` to every item in child processes; yield the replies in order.
 
-    When a child dies or hangs, another one does the item again; when that is lost too, a
-    `ChildLostError` takes the place of the reply.
+    When a child dies, or hangs for ``timeout`` seconds, another one does the item again; when that
+    is lost too, a `ChildLostError` takes the place of the reply. ``work`` is a function at the top
+    of a module, imported by name; items and replies are plain data. There are at most ``workers``
+    children (default: the cores that this process may use).
 
-    Args:
-        work: a function at the top of a module; the child imports it by name.
-        items: plain data, as the replies.
-        workers: children at most (default: the cores that this process may use).
-        timeout: seconds without a reply after which a child counts as hung.
-
-    Raises:
-        UserError: what ``work`` raised as one, or a child could not start.
+    Raises `UserError` if ``work`` did, or a child could not start.
     """
     limit = max(1, workers or usable_cores())
     children = [_Child(work, timeout) for _ in range(limit)]
@@ -114,10 +109,10 @@ class _Child:
         return reason
 
     def _start(self) -> None:
-        inherited = os.environ.get("PYTHONPATH")
+        paths = [str(ROOT), os.environ.get("PYTHONPATH")]
         # one thread for numpy: the children are the parallelism
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(ROOT), inherited] if inherited else [str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             # glibc would give HDF5's memory back to the system after each file, and ask again
@@ -135,8 +130,9 @@ class _Child:
         try:
             self._receive(_START)
         except ChildLostError as lost:
-            reason = f"a reading process failed, and no run is to blame: it {lost}"
-            raise UserError(reason) from None
+            raise UserError(
+                f"a reading process failed, and no run is to blame: it {lost}"
+            ) from None
 
     def _receive(self, limit: float) -> Any:
         try:

@@ -22,9 +22,6 @@ from postprocess.video.encoder import FORMATS, add_film_options, between
 from postprocess.video.selection import Plan, plan_zoom, plan_zoom_of_run
 from postprocess.video.zoom_video import write_zoom
 
-_SCALES = (1.01, 1000)  # beyond, single precision shows
-_MOMENTS = (2, 10_000)
-
 
 def main() -> int:
     """Run the command line."""
@@ -59,13 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="TEXT", help="the best run whose name contains TEXT")
     parser.add_argument(
         "--scale",
-        type=between(*_SCALES),
+        type=between(1.01, 1000),  # beyond, single precision shows
         default=8.0,
         help="magnification at the end (default: 8)",
     )
     parser.add_argument(
         "--times",
-        type=between(*_MOMENTS, int),
+        type=between(2, 10_000, int),
         default=40,
         metavar="N",
         help="number of moments, one for each picture of the video (default: 40)",

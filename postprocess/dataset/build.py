@@ -45,7 +45,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_index
 from postprocess.command_line import track
-from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, read_run
+from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, Row, read_run
 from postprocess.dataset.sweep_tables import VERSION, Archive, SeriesTable
 from postprocess.worker_pool import ChildLostError, run_isolated
 
@@ -78,15 +78,11 @@ def fingerprint(inputs: Iterable[str]) -> str:
 def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
     """Write ``merged.h5`` and ``summary.csv`` of a sweep.
 
-    Memory grows by one row of ``/runs`` per run, not with the series of all.
+    Memory grows by one row of ``/runs`` per run, not with the series of all. With ``reuse``, runs
+    that have not changed are copied from the merged file, instead of reading all again.
 
-    Args:
-        layout: the sweep.
-        reuse: copy runs that have not changed from the merged file, instead of reading all again.
-
-    Raises:
-        UserError: the index is broken or empty, the output cannot be written, or another process
-            has been merging the sweep for ten minutes.
+    Raises `UserError` if the index is broken or empty, the output cannot be written, or another
+    process has been merging the sweep for ten minutes.
     """
     with RunLock(layout.merge_lock, wait=_LOCK_SECONDS):
         remove_leftovers(layout.merged)  # of a merge that was killed
@@ -106,8 +102,8 @@ def _write(
 ) -> pd.DataFrame:
     """Write all of a merged file; the frame of its ``/runs``."""
     table = SeriesTable(file)
-    sources: list[tuple[str, int, dict[str, Any]]] = []
-    rows: list[dict[str, Any]] = []
+    sources: list[tuple[str, int, Row]] = []
+    rows: list[Row] = []
     records = _copy_or_read(layout, inputs, reuse)
     for (key, entry), (found, series) in zip(inputs.items(), records, strict=True):
         row = {"run_id": entry.run_id, "name": entry.name, "task": entry.task} | found
@@ -140,7 +136,7 @@ def _copy_or_read(
     layout: SweepLayout, inputs: dict[str, IndexEntry], reuse: bool
 ) -> Iterator[Record]:
     """The row and the series of every run: from the previous merged file, else from the run."""
-    with closing(Archive(layout.merged)) as old:
+    with Archive(layout.merged) as old:
         known = {key for key in inputs if reuse and key in old}
         due = [(layout.run(e.name), e.run_id) for key, e in inputs.items() if key not in known]
         with closing(run_isolated(read_run, due)) as replies:
@@ -164,7 +160,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield path, json.dumps(value) if isinstance(value, list) else value
 
 
-def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _runs_frame(rows: list[Row]) -> pd.DataFrame:
     """All rows as a frame with a fixed order of columns."""
     first = ["run_id", "name", "task", "status", "reason", "seconds", "host", "device"]
     first += [*USAGE, "results", "rows", "step", "loss", *METRICS]
@@ -176,8 +172,7 @@ def _runs_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _write_frame(group: h5py.Group, frame: pd.DataFrame) -> None:
     """One 1-D dataset per column: numbers as they are, everything else as text."""
-    for name in frame.columns:
-        column = frame[name]
+    for name, column in frame.items():
         if pd.api.types.is_numeric_dtype(column):
             group.create_dataset(name, data=column.to_numpy())
         else:

@@ -112,10 +112,8 @@ class RunFrames:
             data: np.ndarray = self._data[quantity, part][frame]
         except (OSError, RuntimeError, ValueError) as error:
             # at once: the writer of the video would take an OSError for its own
-            reason = " ".join(str(error).split())
-            raise ResultsError(
-                f"{self._filename}: frames/{quantity}/{part}: broken: {reason}"
-            ) from error
+            broken = f"broken: {' '.join(str(error).split())}"
+            raise ResultsError(f"{self._filename}: frames/{quantity}/{part}: {broken}") from error
         return data
 
     def _check(self) -> None:
@@ -154,8 +152,7 @@ class RunFrames:
 def blur(time: float, sigma_start: float, sigma_end: float) -> float:
     """Gaussian blur in px at network time ``time`` in [-1, 1].
 
-    Diffusion time s = sigma^2 / 2 is linear in network time, from ``sigma_start`` to
-    ``sigma_end``.
+    Diffusion time s = sigma^2 / 2 is linear in it, from ``sigma_start`` to ``sigma_end``.
     """
     share = (time + 1) / 2
     return math.sqrt((1 - share) * sigma_start**2 + share * sigma_end**2)

@@ -36,6 +36,7 @@ UNREADABLE = "unreadable"  # now: the file may be sound
 PROBLEMS = ("missing", "unfinished", UNREADABLE, "broken")
 # columns of the summary that `account` fills
 USAGE = ("attempts", "hosts", "wall_seconds", "gpu_hours", "cpu_efficiency")
+_SAYS = {"run_id": str, "status": str, "host": str, "slurm_job_id": str, "attempts": int}
 
 Row = dict[str, Any]
 Record = tuple[Row, np.ndarray | None]
@@ -50,9 +51,9 @@ _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8")
 def read_run(asked: tuple[RunLayout, str]) -> Record:
     """The summary row of a run, given with its id, and its series; None if it has none.
 
-    The row holds ``status``, what the attempts at the run used, and, for a run with a problem,
-    ``reason``; or else what was recorded of the run: attributes, last row of the series, held-out
-    metrics. The series are [column of `SERIES`, row].
+    The row holds ``status``, what the attempts at the run used, and ``reason`` if there is a
+    problem; or else what was recorded: attributes, last row of the series, held-out metrics. The
+    series are [column of `SERIES`, row].
     """
     run, run_id = asked
     record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
@@ -92,15 +93,13 @@ def find_verdict(asked: tuple[Path, bool]) -> Row:
 
     They are broken when merging finds them broken or, if the frames are read, when no video can be
     made of them. A verdict has ``status``: complete or diverged; or one of `PROBLEMS`. A broken or
-    unreadable file has a ``reason``. A finished one has what it says of itself: ``run_id``,
-    ``attempts``, ``host``, ``slurm_job_id``.
+    unreadable file has a ``reason``; a finished one has what else it `_SAYS` of itself.
     """
     directory, frames = asked
-    texts = ("run_id", "status", "host", "slurm_job_id")
 
     def read(file: h5py.File) -> Row:
-        says = {name: read_attribute(file, name) for name in (*texts, "attempts")}
-        if not all(isinstance(says[n], int if n == "attempts" else str) for n in says):
+        says = {name: read_attribute(file, name) for name in _SAYS}
+        if not all(isinstance(says[name], kind) for name, kind in _SAYS.items()):
             raise ValueError(f"attributes {says}")
         read_complete(file, says["run_id"])
         if frames:
@@ -149,7 +148,7 @@ def _attributes(file: h5py.File, run_id: str) -> Row:
     return {"status": status} | {n: kind(read_attribute(file, n)) for n, kind in kinds.items()}
 
 
-def _heldout(file: h5py.File) -> dict[str, float]:
+def _heldout(file: h5py.File) -> Row:
     """Held-out metrics as columns; none when the run ended before they were measured."""
     if "heldout" not in file:
         return {}
@@ -168,7 +167,7 @@ def _columns(file: h5py.File) -> list[h5d.DatasetID]:
     """
     group = h5g.open(file.id, b"series")
     columns = [h5d.open(group, name.encode()) for name in SERIES]
-    lengths = set()
+    lengths: set[int] = set()
     for name, column in zip(SERIES, columns, strict=True):
         shape, kind = column.shape, _INTEGER if name == "step" else _FLOAT
         if len(shape) != 1 or column.get_type() != kind:
@@ -178,7 +177,7 @@ def _columns(file: h5py.File) -> list[h5d.DatasetID]:
         if stored < needed:
             raise ValueError(f"series/{name}: {stored} of {needed} bytes are in the file")
         lengths |= set(shape)
-    if len(lengths) != 1:
+    if len(lengths) > 1:
         raise ValueError(f"series of different lengths {sorted(lengths)}")
     if lengths == {0}:
         raise ValueError("the series are empty")
@@ -186,22 +185,16 @@ def _columns(file: h5py.File) -> list[h5d.DatasetID]:
 
 
 def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
-    """What a run cost: the sum over all attempts at it.
-
-    Formula, with sums over attempts:
+    """What a run cost, by the names in `USAGE`: the sum over all attempts at it.
 
         wall_seconds   = sum(wall)
         gpu_hours      = sum(wall x gpus / members) / 3600
         cpu_efficiency = sum(cpu) / sum(wall x cpus / members)
 
-    Runs that were trained as one task share what it was given; ``members`` is their number.
-
-    An attempt that was killed has no CPU time on record, so it is left out of the efficiency; its
-    wall time lasts until its last sign of life. One that still runs counts with nothing.
-
-    Returns:
-        A value for every name in `USAGE`: ``hosts`` is a text, names joined by spaces, each
-        once, in the order of the attempts; ``cpu_efficiency`` is NaN when nothing is known.
+    Runs that were trained as one task share what it was given; ``members`` is their number. An
+    attempt that was killed has no CPU time on record, so it is left out of the efficiency, which is
+    NaN when nothing is known; its wall time lasts until its last sign of life. One that still runs
+    counts with nothing. ``hosts`` are names with spaces between, in the order of the attempts.
 
     Example:
         >>> account([Attempt(1, "", "n1", 1, "", cpus=2, gpus=1, wall_seconds=7200.0,

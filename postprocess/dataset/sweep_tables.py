@@ -13,7 +13,7 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,35 +32,29 @@ _RESERVE = 16 * 2**20  # bytes, for what HDF5 writes beside the series
 _CHUNK = 16_384  # rows; 128 KiB a chunk
 
 
-class Archive:
+class Archive(ExitStack):
     """Runs in a merged file, by key; none if it is missing, damaged or of another version.
 
     Their series are read from it many neighbours at once.
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._runs: dict[str, tuple[slice, dict[str, Any]]] = {}
-        self._opened = ExitStack()
-        try:
-            file = self._opened.enter_context(h5py.File(path, "r", locking=False))
+        with suppress(OSError, KeyError, ValueError, RuntimeError, TypeError):
+            file = self.enter_context(h5py.File(path, "r", locking=False))
             if file.attrs.get("archive") == VERSION:
                 self._load(file)
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError):
-            self._runs = {}
 
     def _load(self, file: h5py.File) -> None:
         self._columns = [file["series"][name] for name in SERIES]
         self._start, self._block = 0, np.empty((len(SERIES), 0))
-        stop = 0
+        runs, stop = {}, 0
         for key, rows, row in json.loads(file["sources"][:].tobytes()):
-            self._runs[key] = slice(stop, stop + rows), row
+            runs[key] = slice(stop, stop + rows), row
             stop += rows
-        if {len(column) for column in self._columns} != {stop}:
-            self._runs = {}
-
-    def close(self) -> None:
-        """Close the file."""
-        self._opened.close()
+        if {len(column) for column in self._columns} == {stop}:
+            self._runs = runs
 
     def __contains__(self, key: str) -> bool:
         return key in self._runs
@@ -83,41 +77,30 @@ class SeriesTable:
     """Writes ``/series`` and ``/sources`` of a new archive.
 
     The numbers are not compressed: their digits are noise, gzip would save a tenth and take most
-    of the time of a merge.
+    of the time of a merge. `append` and `finish` raise `UserError` if there is no room for the
+    numbers, `OSError` if they cannot be written.
     """
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._path = Path(file.filename)
         group = file.create_group("series", track_order=True)
+        empty = {"shape": (0,), "maxshape": (None,), "chunks": (_CHUNK,)}
         self._columns = [
-            group.create_dataset(
-                name,
-                shape=(0,),
-                maxshape=(None,),
-                dtype="int64" if name in ("run", "step") else "float64",
-                chunks=(_CHUNK,),
-            )
+            group.create_dataset(name, dtype="i8" if name in ("run", "step") else "f8", **empty)
             for name in ("run", *SERIES)
         ]
         self._waiting: list[np.ndarray] = []
         self._rows = self._due = 0  # in the file, and after them in memory
 
     def append(self, run: int, series: np.ndarray) -> None:
-        """Add the series of a run, [column of `SERIES`, row]; ``run`` is its row of ``/runs``.
-
-        Raises `UserError` if there is no room for them, `OSError` if they cannot be written.
-        """
+        """Add the series of a run, [column of `SERIES`, row]; ``run`` is its row of ``/runs``."""
         self._waiting.append(np.vstack([np.full(series.shape[1], run), series]))
         self._due += series.shape[1]
         if self._due >= _BUFFER:
             self._flush()
 
     def finish(self, sources: list[tuple[str, int, dict[str, Any]]]) -> None:
-        """Write what is in memory, and key, rows and summary row of each run in order.
-
-        Raises as `append` does.
-        """
+        """Write what is in memory, and key, rows and summary row of each run in order."""
         self._flush()
         text = json.dumps(sources, separators=(",", ":")).encode()
         data = np.frombuffer(text, dtype=np.uint8)
@@ -125,11 +108,11 @@ class SeriesTable:
         self._file.attrs["archive"] = VERSION
 
     def _flush(self) -> None:
+        folder = Path(self._file.filename).parent
         # asked before HDF5 writes: libhdf5 itself crashes when the disk is full
-        if shutil.disk_usage(self._path.parent).free < self._due * _ROW_BYTES + _RESERVE:
+        if shutil.disk_usage(folder).free < self._due * _ROW_BYTES + _RESERVE:
             raise UserError(
-                f"{self._path.parent}: no space left on the device to merge into. Make room, then "
-                "merge again"
+                f"{folder}: no space left on the device to merge into. Make room, then merge again"
             )
         stop = self._rows + self._due
         if self._waiting:

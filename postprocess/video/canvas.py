@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, product, zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 import matplotlib as mpl
@@ -67,16 +67,9 @@ class Canvas:
     """A matplotlib figure in which every place is given in pixels.
 
     Add everything that stays; the first `draw` then fixes it. After that, pictures are copied
-    into their places, and matplotlib draws nothing but the texts that change.
-
-    Args:
-        layout: Its places.
-        title: Lines at the top.
-        shown: What each column shows, or each row, beside which its colour bar stands.
-
-    Attributes:
-        caption: The text below the title, which may change.
-        panels: Axes by row and column, without ticks and frame.
+    into their places, and matplotlib draws nothing but the texts that change: the ``caption``
+    below the lines of the ``title``, and notes. ``panels`` are axes by row and column, without
+    ticks and frame. ``shown`` is what each column shows, or each row if colour bars stand.
     """
 
     def __init__(self, layout: Layout, title: Sequence[str], shown: Sequence[Column]) -> None:
@@ -84,7 +77,7 @@ class Canvas:
         width, height = layout.size
         self._figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
         self._figure.set_layout_engine("none")  # every position is given
-        self._canvas = FigureCanvasAgg(self._figure)
+        self._canvas: Any = FigureCanvasAgg(self._figure)  # its methods have no types
         self._background = None
         self._scales = [color_scale(column) for column in shown]
         with mpl.rc_context({"font.size": 11}):
@@ -119,15 +112,13 @@ class Canvas:
         ``pictures``: by row and column of their panels, values [row, column].
         """
         if self._background is None:
-            self._canvas.draw()  # type: ignore[no-untyped-call]
-            self._background = self._canvas.copy_from_bbox(  # type: ignore[no-untyped-call]
-                self._figure.bbox
-            )
-        self._canvas.restore_region(self._background)  # type: ignore[no-untyped-call]
+            self._canvas.draw()
+            self._background = self._canvas.copy_from_bbox(self._figure.bbox)
+        self._canvas.restore_region(self._background)
         for text in self._changing:
             self._figure.draw_artist(text)
-        pixels = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        for row, column in product(range(len(self.panels)), range(len(self.panels[0]))):
+        pixels = np.asarray(self._canvas.buffer_rgba())
+        for row, column in np.ndindex(len(self.panels), len(self.panels[0])):
             box = self._layout.panel(column, row)
             scale = self._scales[row if self._layout.standing else column]
             pixels[box] = paint(resample(pictures[row][column], extent(box)), scale)
@@ -139,10 +130,12 @@ class Canvas:
         return self._figure.text(0.5, 1 - y / height, text, ha="center", va="center", **style)
 
     def _add_axes(self, box: Box) -> Axes:
-        return self._figure.add_axes(fractions(box, self._layout.size))
+        """Axes that fill a box; matplotlib counts in shares of the figure, from its lower edge."""
+        (rows, columns), (tall, wide), (width, height) = box, extent(box), self._layout.size
+        left, bottom = columns.start / width, 1 - rows.stop / height
+        return self._figure.add_axes((left, bottom, wide / width, tall / height))
 
     def _add_color_bar(self, number: int, column: Column) -> None:
-        """The scale of a quantity with its unit."""
         bar = self._figure.colorbar(
             self._scales[number],
             cax=self._add_axes(self._layout.bar_box(number)),
@@ -192,13 +185,6 @@ def extent(box: Box) -> tuple[int, int]:
     """Numbers of rows and columns."""
     rows, columns = box
     return rows.stop - rows.start, columns.stop - columns.start
-
-
-def fractions(box: Box, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """A box as matplotlib counts: left, bottom, width and height, of a frame of ``size`` px."""
-    (rows, columns), (width, height) = box, size
-    tall, wide = extent(box)
-    return columns.start / width, 1 - rows.stop / height, wide / width, tall / height
 
 
 def _shorten(line: str, longest: int) -> str:

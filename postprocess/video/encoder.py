@@ -60,11 +60,8 @@ def encode(
     imageio's own writers would do, but do not look at the exit status of ffmpeg: on a full disk
     they leave half a video and say nothing.
 
-    Args:
-        frames: RGBA pictures [row, column, 4] of bytes with even sides, consumed one at a time.
-        count: Number of frames, to thin out a long gif.
-        fps: Frames per second.
-        outputs: Path of each format.
+    ``frames`` are RGBA pictures [row, column, 4] of bytes with even sides, ``fps`` a second,
+    consumed one at a time; their ``count`` thins out a long gif.
 
     Raises:
         UserError: ffmpeg failed, or is none; says which one and its last line. Or a file cannot

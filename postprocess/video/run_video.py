@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -25,74 +24,57 @@ ERROR = 34  # px below each network's row
 _TIMEOUT = 3600.0  # seconds for one video
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What `write_videos` did."""
-
-    written: list[Path]
-    kept: int  # files that were up to date
-    failed: list[str]  # one line for each video that cannot be made
-
-
-@dataclass(frozen=True)
-class VideoJob:
-    """One video to make, in all formats that are due."""
-
-    plan: Plan
-    outputs: dict[Format, Path]
-    fps: float
+Job = tuple[Plan, dict[Format, Path], float]  # what to film, where in each format, frames a second
 
 
 def write_videos(
     plans: Iterable[Plan], *, formats: Sequence[Format], fps: float, force: bool
-) -> Outcome:
+) -> tuple[list[Path], int, list[str]]:
     """Make the videos of ``plans`` that are older than what they show.
 
-    Raises:
-        UserError: a file cannot be written.
+    Returns the files written, how many were up to date, and a line for each video that cannot be
+    made. Raises `UserError` if a file cannot be written.
     """
-    jobs = [VideoJob(plan, plan.find_due(formats, force=force), fps) for plan in plans]
-    kept = sum(len(set(formats)) - len(job.outputs) for job in jobs)
-    outcome = Outcome([], kept, [])
-    jobs = [job for job in jobs if job.outputs]
-    done = run_isolated(make_video, jobs, timeout=_TIMEOUT)
-    for job, reason in zip(jobs, track(done, "making videos", total=len(jobs)), strict=True):
+    jobs: list[Job] = [(plan, plan.find_due(formats, force=force), fps) for plan in plans]
+    kept = sum(len(set(formats)) - len(outputs) for _, outputs, _ in jobs)
+    jobs = [job for job in jobs if job[1]]
+    written: list[Path] = []
+    failed: list[str] = []
+    done = track(run_isolated(make_video, jobs, timeout=_TIMEOUT), "making videos", len(jobs))
+    for (plan, outputs, _), reason in zip(jobs, done, strict=True):
         if isinstance(reason, ChildLostError):
-            for path in job.outputs.values():
+            for path in outputs.values():
                 remove_leftovers(path)
         if reason:
-            outcome.failed.append(f"{job.plan.label}: {reason}")
+            failed.append(f"{plan.label}: {reason}")
         else:
-            outcome.written.extend(job.outputs.values())
-    return outcome
+            written += outputs.values()
+    return written, kept, failed
 
 
-def make_video(job: VideoJob) -> str:
+def make_video(job: Job) -> str:
     """Make one video, in a child process. Returns why the results cannot be shown, or "".
 
-    Raises:
-        UserError: a file cannot be written.
+    Raises `UserError` if a file cannot be written.
     """
+    plan, outputs, fps = job
     mpl.rcdefaults()  # nothing from a matplotlibrc of the user's
-    sources = [run.results for run in job.plan.runs]
+    sources = [run.results for run in plan.runs]
     try:
         with ExitStack() as stack:
             runs = [RunFrames(stack.enter_context(open_run(source))) for source in sources]
             for rival in runs[1:]:
                 runs[0].check_same_target(rival)
-            encode(draw_frames(runs, job.plan.title), len(runs[0]), job.fps, job.outputs)
+            encode(draw_frames(runs, plan.title), len(runs[0]), fps, outputs)
     except ResultsError as error:
         return str(error).removeprefix(f"{sources[0]}: ")
     return ""
 
 
 def lay_out(shape: tuple[int, int], networks: int = 1, lines: int = 1) -> Layout:
-    """Panels in the aspect of the image, within bounds that keep names and ticks legible.
+    """Panels in the aspect of an image of these rows and columns, as names and ticks allow.
 
-    Args:
-        shape: Rows and columns of the image.
-        networks: How many are compared.
-        lines: Lines of the title.
+    ``networks`` are compared; the title has ``lines``.
     """
     aspect = shape[0] / shape[1]
     wanted = min(280, 420 / aspect)
@@ -108,9 +90,7 @@ def lay_out(shape: tuple[int, int], networks: int = 1, lines: int = 1) -> Layout
 def draw_frames(runs: Sequence[RunFrames], title: str) -> Iterator[np.ndarray]:
     """Every frame in turn as RGBA [row, column, 4]; valid until the next one is drawn.
 
-    Args:
-        runs: One, or two that learned the same target. Scales are those of the first one's.
-        title: Name of the run, or several lines.
+    ``runs``: one, or two that learned the same target. Scales are those of the first one's.
     """
     first = runs[0]
     lines = title.splitlines() or [""]

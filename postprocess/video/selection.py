@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,7 @@ from postprocess.dataset.read import MergedSweep
 from postprocess.stats.ranking import OVERALL, add_scores
 from postprocess.video.encoder import Format
 
-Role = Literal["best", "median", "worst"]
-ROLES: tuple[Role, ...] = ("best", "median", "worst")
+ROLES = ("best", "median", "worst")
 RANKED_BY = "mean log error"  # over the four quantities; errors are MSE / variance
 MOST_RUNS = 20  # up to here every run gets a video unless something else is asked for
 
@@ -50,12 +48,11 @@ class Plan:
     def find_due(self, kinds: Iterable[Format], *, force: bool = False) -> dict[Format, Path]:
         """Files that are missing or older than one of ``inputs``, by format; all if ``force``."""
         newest = max(source.stat().st_mtime_ns for source in self.inputs)
-        outputs = {kind: self.output(kind) for kind in kinds}
-        return {
-            kind: path
-            for kind, path in outputs.items()
-            if force or not path.is_file() or path.stat().st_mtime_ns < newest
-        }
+
+        def is_due(path: Path) -> bool:
+            return force or not path.is_file() or path.stat().st_mtime_ns < newest
+
+        return {kind: path for kind in kinds if is_due(path := self.output(kind))}
 
 
 def order_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -69,7 +66,7 @@ def order_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.iloc[np.argsort(np.where(known, scores, np.inf), kind="stable")]
 
 
-def choose_by_role(layout: SweepLayout, merged: MergedSweep, role: Role) -> Choice:
+def choose_by_role(layout: SweepLayout, merged: MergedSweep, role: str) -> Choice:
     """The best, the median (of an even number the better one) or the worst run."""
     names = list(order_runs(merged.readable)["name"])
     name = {"best": names[0], "median": names[(len(names) - 1) // 2], "worst": names[-1]}[role]
@@ -94,9 +91,8 @@ def choose_one(layout: SweepLayout, merged: MergedSweep, given: str) -> Choice:
     ``given``: a name in `ROLES`, the path of a ``run.h5`` or of its directory, the name of a run,
     or a part of it that no other name has.
     """
-    for role in ROLES:
-        if given == role:
-            return choose_by_role(layout, merged, role)
+    if given in ROLES:
+        return choose_by_role(layout, merged, given)
     for results in (Path(given), RunLayout(Path(given)).results):
         if results.is_file():
             return Choice(_name_of(results.resolve()), results)
@@ -131,7 +127,7 @@ def plan_selection(layout: SweepLayout, merged: MergedSweep, given: str) -> list
     """The videos that ``--select`` asks for. Raises `UsageError` if that is nothing known.
 
     ``given``: ``all``, some of `ROLES` between commas, or ``auto``: all if there are no more than
-    `MOST_RUNS` runs, or else one for each place.
+    `MOST_RUNS` runs, or else one for each place, which the video is called after.
     """
     if given == "auto":
         given = "all" if len(merged.readable) <= MOST_RUNS else ",".join(ROLES)
@@ -143,26 +139,20 @@ def plan_selection(layout: SweepLayout, merged: MergedSweep, given: str) -> list
             f"--select {given}: {min(unknown)!r} is not known. "
             f"Give all, auto, or some of {', '.join(ROLES)} with commas between them"
         )
-    return [_plan_place(layout, merged, role) for role in ROLES if role in asked]
-
-
-def _plan_place(layout: SweepLayout, merged: MergedSweep, role: Role) -> Plan:
-    """A video of a place in the ranking, called after it: ``videos/best.mp4``."""
-    run = choose_by_role(layout, merged, role)
-    return Plan(
-        label=f"{role} ({run.name})",
-        title=f"{run.role}\n{run.name}",
-        runs=(run,),
-        target=layout.videos / role,
-        inputs=(run.results, merged.path),  # other runs decide which one it is
-    )
+    plans = []
+    for role in ROLES:
+        if role in asked:
+            run = choose_by_role(layout, merged, role)
+            label, title = f"{role} ({run.name})", f"{run.role}\n{run.name}"
+            inputs = (run.results, merged.path)  # other runs decide which one it is
+            plans.append(Plan(label, title, (run,), layout.videos / role, inputs))
+    return plans
 
 
 def plan_comparison(layout: SweepLayout, merged: MergedSweep, names: Sequence[str]) -> Plan:
     """A video of two runs below their common target.
 
-    Raises:
-        UsageError: a name means no run or several, or both mean the same run.
+    Raises `UsageError` if a name means no run or several, or both mean the same run.
     """
     first, second = runs = tuple(choose_one(layout, merged, given) for given in names)
     if first.results.resolve() == second.results.resolve():
@@ -184,22 +174,19 @@ def plan_comparison(layout: SweepLayout, merged: MergedSweep, names: Sequence[st
 def plan_zoom(layout: SweepLayout, merged: MergedSweep, text: str) -> Plan:
     """The best run, by the order of `order_runs`, that has a network and ``text`` in its name.
 
-    Raises:
-        UsageError: no run has such a name.
-        UserError: none of those that have it has a network.
+    Raises `UsageError` if no run has such a name, `UserError` if none that has it has a network.
     """
     asked = {run.name: run for run in choose_by_text(layout, merged, text)}
     ordered = list(order_runs(merged.readable)["name"])
-    models = {name: layout.run(name).model for name in ordered if name in asked}
-    found = next((name for name, model in models.items() if model.is_file()), None)
+    found = next((n for n in ordered if n in asked and layout.run(n).model.is_file()), None)
     if found is None:
         raise UserError(
-            f"{layout.root}: none of {len(models)} runs has its network (model.pt). It is written "
+            f"{layout.root}: none of {len(asked)} runs has its network (model.pt). It is written "
             "when a run ends; runs that diverged may have none"
         )
     best = len(ordered) > 1 and found == ordered[0]
     role = f"the best of {len(ordered)} by {RANKED_BY}" if best else "one run"
-    inputs = (models[found], asked[found].results, *([merged.path] if best else []))
+    inputs = (layout.run(found).model, asked[found].results, *([merged.path] if best else []))
     title = f"zoom into {role}\n{found}"
     return Plan(found, title, (asked[found],), layout.videos / "zoom" / found, inputs)
 
@@ -207,16 +194,13 @@ def plan_zoom(layout: SweepLayout, merged: MergedSweep, text: str) -> Plan:
 def plan_zoom_of_run(run: RunLayout) -> Plan:
     """The zoom into a run by itself; the video goes into its directory.
 
-    Raises:
-        UserError: its network or its results are missing.
+    Raises `UserError` if its network or its results are missing.
     """
-    inputs = (run.model, run.results)
-    for path in inputs:
-        if not path.is_file():
-            raise UserError(
-                f"{path}: missing. It is written when a run ends; one that diverged may have no "
-                "network"
-            )
-    name = run.root.name
+    name, inputs = run.root.name, (run.model, run.results)
+    if missing := [path for path in inputs if not path.is_file()]:
+        raise UserError(
+            f"{missing[0]}: missing. It is written when a run ends; one that diverged may have no "
+            "network"
+        )
     choice = Choice(name, run.results)
     return Plan(name, f"zoom into one run\n{name}", (choice,), run.root / "zoom", inputs)

@@ -19,8 +19,7 @@ from postprocess.dataset.run_frames import Column, RunFrames
 from postprocess.video.canvas import Canvas, Layout, extent, place
 from postprocess.video.encoder import Format, encode
 from postprocess.video.selection import Plan
-from postprocess.video.zoom_camera import View, find_detail, plan_views
-from postprocess.video.zoom_network import ZoomNetwork
+from postprocess.video.zoom_view import View, ZoomNetwork, find_detail, plan_views
 
 _HOLD = 1.0  # seconds that the last picture stays
 
@@ -34,16 +33,10 @@ def write_zoom(
     derivative: Quantity,
     fps: float,
 ) -> None:
-    """Film a zoom in every format that is wanted.
+    """Film a zoom in ``count`` pictures, ``fps`` a second, in every format that is wanted.
 
-    Args:
-        plan: What is shown.
-        outputs: Path of each format.
-        scale: Magnification at the end.
-        count: Number of pictures.
-        centre: (x, y) of the region, px; None: where the first frame has most detail.
-        derivative: What the lower row shows.
-        fps: Pictures per second.
+    It ends magnified by ``scale`` around ``centre`` (x, y) in px, or where the first frame has most
+    detail; ``derivative`` is what the lower row shows.
 
     Raises:
         UsageError: the region lies outside the image.
@@ -56,28 +49,16 @@ def write_zoom(
         network = ZoomNetwork(RunLayout(results.parent).model, frames.shape)
         if centre is None:
             centre = find_detail(frames.picture("gradient", "target", 0), scale)
-        _check_inside(centre, frames.shape)
+        (x, y), (height, width) = centre, frames.shape
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise UsageError(
+                f"--centre {x:g} {y:g}: outside the image. Give x from 0 to {width} and y from 0 "
+                f"to {height} px, from its left and upper edge"
+            )
         views = plan_views(frames.shape, centre, scale, len(frames), count)
-        pictures = _draw(views, frames, network, read_heldout(file), derivative, plan.title)
         hold = round(_HOLD * fps)
-        encode(_and_hold(pictures, hold), count + hold, fps, outputs)
-
-
-def _check_inside(centre: tuple[float, float], shape: tuple[int, int]) -> None:
-    (x, y), (height, width) = centre, shape
-    if not (0 <= x <= width and 0 <= y <= height):
-        raise UsageError(
-            f"--centre {x:g} {y:g}: outside the image. Give x from 0 to {width} and y from 0 to "
-            f"{height} px, from its left and upper edge"
-        )
-
-
-def _and_hold(pictures: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
-    """The pictures, the last one ``count`` times more."""
-    for picture in pictures:
-        last = picture
-        yield picture
-    yield from repeat(last, count)
+        pictures = _draw(views, hold, frames, network, read_heldout(file), derivative, plan.title)
+        encode(pictures, count + hold, fps, outputs)
 
 
 def lay_out(shape: tuple[int, int]) -> Layout:
@@ -94,15 +75,17 @@ def lay_out(shape: tuple[int, int]) -> Layout:
 
 def _draw(
     views: Sequence[View],
+    hold: int,
     frames: RunFrames,
     network: ZoomNetwork,
     heldout: Mapping[str, float],
     derivative: Quantity,
     title: str,
 ) -> Iterator[np.ndarray]:
-    """Every view in turn as RGBA [row, column, 4]; valid until the next one is drawn.
+    """Every view in turn as RGBA [row, column, 4], the last one ``hold`` times more.
 
-    Pixels of the last view widen the colour scales where they lie beyond them.
+    Each is valid until the next one is drawn. Pixels of the last view widen the colour scales
+    where they lie beyond them.
     """
     quantities: tuple[Quantity, Quantity] = ("value", derivative)
     known = {column.quantity: column for column in frames.columns}
@@ -123,7 +106,10 @@ def _draw(
         moment = frames.describe(network.time(view))
         canvas.caption.set_text(f"magnified {view.scale:.1f} times    {moment}")
         pixels = [view.nearest(frames.picture(q, "target", nearest), size) for q in quantities]
-        yield canvas.draw(list(zip(pixels, network.pictures(view, size, quantities), strict=True)))
+        network_says = network.pictures(view, size, quantities)
+        picture = canvas.draw(list(zip(pixels, network_says, strict=True)))
+        yield picture
+    yield from repeat(picture, hold)
 
 
 def _widen(column: Column, frames: RunFrames, region: View) -> Column:

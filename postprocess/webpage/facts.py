@@ -32,8 +32,7 @@ def find_problems(runs: pd.DataFrame) -> list[tuple[str, str, str]]:
 def find_cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
     """What all attempts at all runs used.
 
-    CPU hours are those that the tasks were given: wall time x cores. Runs that were trained as
-    one task share them.
+    CPU hours are those that the tasks were given: wall time x cores, shared by the runs of a task.
     """
     attempts = [a for name in runs["name"] for a in read_attempts(layout.run(name).attempts)]
     facts = [("runs", str(len(runs)))]

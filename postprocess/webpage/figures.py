@@ -11,6 +11,7 @@ from inr.errors import UserError
 from inr.quantities import METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.stats.loss_weightings import NAMES
+from postprocess.webpage.wording import capitalize
 
 _ZOOM = 0.625  # CSS px of the page per px of a figure
 _COLUMN = 480  # CSS px of a column of pictures
@@ -47,11 +48,8 @@ _CAPTIONS = {
     ),
     "improvement": ("How probably one setting beats another", _ALL_ELSE),
     **{
-        f"improvement_{quantity}": (
-            f"How probably one setting beats another on the {name} error",
-            _ALL_ELSE,
-        )
-        for quantity, name in NAMES.items()
+        f"improvement_{q}": (f"How probably one setting beats another on the {n} error", _ALL_ELSE)
+        for q, n in NAMES.items()
     },
     "loss_shares": ("What the loss consists of", "Share of each term while training."),
     "integrated_rate": (
@@ -100,28 +98,21 @@ class Picture:
 def find_figures(layout: SweepLayout) -> dict[str, list[Picture]]:
     """All figures that were drawn, by the heading that they come under.
 
-    Raises:
-        UserError: one of them is no picture.
+    Raises `UserError` if one of them is no picture.
     """
     groups: dict[str, list[Picture]] = {_FIRST: [], **{heading: [] for _, heading, _ in _KINDS}}
     for path in sorted(layout.figures.glob("*.png"), key=_importance):
+        try:
+            sides = imageio.improps(path, plugin="pillow").shape[:2]
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be read as a picture. `python postprocess/figures.py --force` "
+                "draws it again"
+            ) from error
+        height, width = (round(side * _ZOOM) for side in sides)
         heading, title, caption = _describe(path.stem)
-        height, width = (round(side * _ZOOM) for side in _size(path))
-        title = title[:1].upper() + title[1:]
-        groups[heading].append(Picture(title, caption, path, width, height))
+        groups[heading].append(Picture(capitalize(title), caption, path, width, height))
     return {heading: pictures for heading, pictures in groups.items() if pictures}
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Height and width, px."""
-    try:
-        height, width = imageio.improps(path, plugin="pillow").shape[:2]
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read as a picture. `python postprocess/figures.py --force` draws "
-            "it again"
-        ) from error
-    return height, width
 
 
 def _describe(stem: str) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from inr.files import write_text
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import source
 from postprocess.dataset.read import MergedSweep
-from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, PSNR, rank
+from postprocess.stats.ranking import SCORES, rank
 from postprocess.webpage import wording
 from postprocess.webpage.facts import find_cost, find_problems, find_provenance
 from postprocess.webpage.figures import find_figures
@@ -29,16 +29,10 @@ _HEAD = 4096  # bytes of the page in which it says what it was made from
 def write_report(layout: SweepLayout, merged: MergedSweep, *, embed: bool, force: bool) -> bool:
     """Write ``report.html`` of a sweep if it was made from anything else than what is there now.
 
-    Returns whether it was written; if not, it was up to date.
+    Returns whether it was written; if not, it was up to date. With ``force`` it is written anyway;
+    ``embed`` puts figures and videos into the file, instead of links to them.
 
-    Args:
-        layout: the sweep.
-        merged: its merged results.
-        embed: put figures and videos into the file, instead of links to them.
-        force: write it even if it is up to date.
-
-    Raises:
-        UserError: a figure or video cannot be read, or the report cannot be written.
+    Raises `UserError` if a figure or video cannot be read, or the report cannot be written.
     """
     inputs = _fingerprint(layout, merged, embed)
     if not force and _is_current(layout.report, inputs):
@@ -67,35 +61,32 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         sweep_file = layout.specification.read_text(encoding="utf-8", errors="replace")
     except OSError:
         sweep_file = ""
-    return (
-        _environment(layout.root, embed)
-        .get_template("report.html")
-        .render(
-            inputs=inputs,
-            style=style,
-            script=script,
-            policy=_content_policy(style, script),
-            embed=embed,
-            sweep=merged.sweep,
-            varied=wording.what_varied(ranking),
-            ended=wording.how_it_went(runs),
-            scale=wording.same_in_all(runs),
-            awards=wording.awards(ranking),
-            caveats=wording.caveats(ranking),
-            ranking=ranking,
-            scores=(OVERALL, *ERRORS, HELDOUT, PSNR),
-            figures=figures,
-            outdated=any(time < merged_at for time in drawn_at),
-            clips=clips,
-            videos=videos,
-            more_videos=set(videos) - {clip.name for clip in clips},
-            problems=find_problems(runs),
-            cost=find_cost(layout, runs),
-            provenance=find_provenance(layout, runs),
-            sweep_file=sweep_file,
-            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            version=str(source()),
-        )
+    template = _environment(layout.root, embed).get_template("report.html")
+    return template.render(
+        inputs=inputs,
+        style=style,
+        script=script,
+        policy=_content_policy(style, script),
+        embed=embed,
+        sweep=merged.sweep,
+        varied=wording.what_varied(ranking),
+        ended=wording.how_it_went(runs),
+        scale=wording.same_in_all(runs),
+        awards=wording.awards(ranking),
+        caveats=wording.caveats(ranking),
+        ranking=ranking,
+        scores=SCORES,
+        figures=figures,
+        outdated=any(time < merged_at for time in drawn_at),
+        clips=clips,
+        videos=videos,
+        more_videos=set(videos) - {clip.name for clip in clips},
+        problems=find_problems(runs),
+        cost=find_cost(layout, runs),
+        provenance=find_provenance(layout, runs),
+        sweep_file=sweep_file,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=str(source()),
     )
 
 
@@ -123,16 +114,13 @@ def _environment(root: Path, embed: bool) -> Environment:
 
 def _content_policy(style: str, script: str) -> str:
     """What a browser may load: this script, this style, files beside the page; nothing remote."""
+    digests = (hashlib.sha256(text.encode()).digest() for text in (style, script))
+    ours = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
     media = "'self' file: data:"
     return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"default-src 'none'; style-src {ours[0]}; script-src {ours[1]}; "
         f"img-src {media}; media-src {media}; base-uri 'none'; form-action 'none'"
     )
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
@@ -140,11 +128,8 @@ def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
     figures = [*layout.figures.glob("*.png"), *layout.figures.glob("*.pdf")]
     shown = sorted([*figures, *layout.videos.rglob("*.mp4")])
     sources = [merged.path, layout.specification, *shown, *sorted(_TEMPLATES.iterdir())]
-    states = [
-        f"{path.name} {status.st_size} {status.st_mtime_ns}"
-        for path in sources
-        if path.is_file() and (status := path.stat())
-    ]
+    stats = [(path.name, path.stat()) for path in sources if path.is_file()]
+    states = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in stats]
     text = "\n".join([f"embed={embed}", str(source()), *states])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -35,32 +35,32 @@ def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Clip]:
 
     Those that exist. One that ranks runs counts only if it was made since the last merge.
     """
-    if merged.readable.empty:
+    ordered = list(order_runs(merged.readable)["name"])
+    if not ordered:
         return []
-    clips = []
     errors = add_scores(merged.runs).set_index("name")[OVERALL.column]
-    for plan in plan_selection(layout, merged, ",".join(ROLES)):
-        if not plan.find_due(["mp4"]):
-            (run,) = plan.runs
-            caption = f"Error over all {number(errors[run.name])}"
-            clips.append(Clip(run.name, capitalize(run.role), caption, plan.output("mp4")))
-    if len(merged.readable) > 1:
-        plan = plan_comparison(layout, merged, ("best", "worst"))
-        if not plan.find_due(["mp4"]):
-            names = ", ".join(run.name for run in plan.runs)
+    clips = []
+    plans = plan_selection(layout, merged, ",".join(ROLES))
+    if len(ordered) > 1:
+        plans.append(plan_comparison(layout, merged, ("best", "worst")))
+    for plan in plans:
+        if plan.find_due(["mp4"]):
+            continue
+        first, *second = plan.runs
+        title, caption = capitalize(first.role), f"Error over all {number(errors[first.name])}"
+        if second:
+            title = "Best and worst run"
             caption = "The exact diffusion above, below it the best run (A) and the worst (B)"
-            path = plan.output("mp4")
-            clips.append(Clip(names, "Best and worst run", caption, path, whole_run=False))
-    for name in order_runs(merged.readable)["name"]:
-        path = layout.videos / "zoom" / f"{name}.mp4"
-        if path.is_file():
-            caption = (
-                "Zooming in while time runs to the last frame and back: pixels of the sequence on "
-                "the left, the network on the right; the value above, a derivative below"
-            )
-            title = "Between the pixels and between the frames"
-            clips.append(Clip(name, title, caption, path, whole_run=False))
-            break  # that of the best run that has one
+        names = ", ".join(run.name for run in plan.runs)
+        clips.append(Clip(names, title, caption, plan.output("mp4"), whole_run=not second))
+    zooms = {name: layout.videos / "zoom" / f"{name}.mp4" for name in ordered}
+    if best := next((name for name, path in zooms.items() if path.is_file()), None):
+        title = "Between the pixels and between the frames"
+        caption = (
+            "Zooming in while time runs to the last frame and back: pixels of the sequence on "
+            "the left, the network on the right; the value above, a derivative below"
+        )
+        clips.append(Clip(best, title, caption, zooms[best], whole_run=False))
     return [clip for clip in clips if _is_inside(clip.path, layout)]
 
 
@@ -84,10 +84,8 @@ def choose_clips(
 ) -> list[Clip]:
     """Videos to show: highlights, then all if they are few, or else those of chosen settings.
 
-    Args:
-        ranking: All settings.
-        videos: The videos of single runs, by name.
-        highlights: What is shown first; runs that it shows whole are not shown again.
+    ``videos`` are those of single runs, by name; runs that a highlight shows whole are not shown
+    again.
     """
     chosen = _all if len(videos) <= _MOST_PLAYERS else _chosen
     shown = {highlight.name for highlight in highlights if highlight.whole_run}

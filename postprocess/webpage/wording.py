@@ -89,9 +89,8 @@ def what_varied(ranking: Ranking) -> str:
         else:
             levels = f"{len(axis.levels)} of them"
         parts.append(f"{axis.label}: {levels}")
-    seeds = ranking.variation.seeds
-    if seeds > 1:
-        parts.append(f"seeds: {seeds}")
+    if ranking.variation.seeds > 1:
+        parts.append(f"seeds: {ranking.variation.seeds}")
     return f"The sweep varied {'; '.join(parts)}." if parts else "The sweep has one setting."
 
 
@@ -173,15 +172,13 @@ def caveats(ranking: Ranking) -> list[str]:
 
 def _failing_between(best: Setting) -> list[str]:
     """Quantities with their held-out errors, where these are 1 or more and those on grid less."""
-    found = []
-    for score in ERRORS:
-        column = f"heldout_{score.column}"
-        if column not in best.runs:  # no run of the sweep was measured there
-            continue
-        between = float(best.runs[column].median())
-        if between >= 1 > best.estimates[score.column].middle:
-            found.append(f"the {score.label} (error {number(between)})")
-    return found
+    # NaN where no run of the sweep was measured
+    medians = best.runs.reindex(columns=[f"heldout_{score.column}" for score in ERRORS]).median()
+    return [
+        f"the {score.label} (error {number(between)})"
+        for score, between in zip(ERRORS, medians, strict=True)
+        if between >= 1 > best.estimates[score.column].middle
+    ]
 
 
 def _margin(score: Score, ordered: list[Setting]) -> str:

@@ -15,7 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from postprocess.dataset.run_frames import PARTS, Column, RunFrames, blur
-from postprocess.video.canvas import Layout, fractions
+from postprocess.video.canvas import Box, Layout, extent
+from postprocess.video.run_video import lay_out
 
 _DPI = 100
 _ROUNDING = 6  # of 255: no colour table has larger steps
@@ -40,7 +41,7 @@ def _make_figure(
     frame: int,
     interpolation: str | None,
 ) -> Figure:
-    layout = Layout.for_image(frames.shape)
+    layout = lay_out(frames.shape)
     width, height = layout.size
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     figure.set_layout_engine("none")
@@ -55,7 +56,7 @@ def _make_figure(
     for number, column in enumerate(frames.columns):
         panels = []
         for row, part in enumerate(PARTS):
-            panel = figure.add_axes(fractions(layout.panel(number, row), layout.size))
+            panel = figure.add_axes(_shares(layout.panel(number, row), layout))
             image = panel.imshow(
                 frames.picture(column.quantity, part, frame),
                 cmap=column.colormap,
@@ -67,12 +68,18 @@ def _make_figure(
             panel.spines[:].set_visible(False)
             panels.append(panel)
         _name_panels(panels, column, number, frames.error(column, frame), layout)
-        bar = figure.add_axes(fractions(layout.bar_box(number), layout.size))
+        bar = figure.add_axes(_shares(layout.bar_box(number), layout))
         colorbar = figure.colorbar(image, cax=bar, orientation="horizontal", extend=column.extend)
         colorbar.ax.locator_params(nbins=4)
         colorbar.ax.tick_params(labelsize=10)
         colorbar.set_label(column.unit)
     return figure
+
+
+def _shares(box: Box, layout: Layout) -> tuple[float, float, float, float]:
+    """A box as matplotlib counts: left, bottom, width and height, as shares of the figure."""
+    (rows, columns), (tall, wide), (width, height) = box, extent(box), layout.size
+    return columns.start / width, 1 - rows.stop / height, wide / width, tall / height
 
 
 def _name_panels(
@@ -85,7 +92,7 @@ def _name_panels(
         lower.set_ylabel("network", fontsize=12, labelpad=8)
     lower.text(
         0.5,
-        -6 / layout.panel_height,
+        -6 / extent(layout.panel(0, 0))[0],
         f"MSE / variance {error:#.2g}",
         transform=lower.transAxes,
         ha="center",
@@ -112,8 +119,8 @@ def check_same(ours: np.ndarray, theirs: np.ndarray, shape: tuple[int, int]) -> 
     Raises:
         SystemExit: they do not show the same.
     """
-    layout = Layout.for_image(shape)
-    panel = (layout.panel_height, layout.panel_width)
+    layout = lay_out(shape)
+    panel = extent(layout.panel(0, 0))
     inside = np.ix_(*(_in_one_cell(*counts) for counts in zip(shape, panel, strict=True)))
     difference = np.abs(ours.astype(int) - theirs.astype(int))
     compared = []

@@ -36,7 +36,7 @@ from inr.config import RunConfig
 from inr.results import open_run
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.run_frames import RunFrames
-from postprocess.video.canvas import Canvas, Layout
+from postprocess.video import run_video
 from postprocess.video.encoder import FORMATS, encode
 from tests.benchmarks.frame_figures import check_same, draw_frames
 from tests.benchmarks.report import circumstances, markdown_table
@@ -54,7 +54,7 @@ SCHEDULES = ["uniform", "exponential", "multi_step", "cyclic", "cosine"]
 Pictures = Callable[[], Iterator[np.ndarray]]
 # what a video needs once, then its pictures
 WAYS: dict[str, Callable[[RunFrames], Pictures]] = {
-    OURS: lambda frames: Canvas(frames, NAME, SIGMAS).draw,
+    OURS: lambda frames: partial(run_video.draw_frames, [frames], NAME),
     PEER: lambda frames: partial(draw_frames, frames, NAME, SIGMAS),
 }
 
@@ -126,7 +126,7 @@ def measure_frames(folder: Path, pixels: int, size: Size) -> tuple[list[Timings]
             for way, prepare in WAYS.items():
                 outputs = {kind: folder / f"video.{kind}" for kind in FORMATS}
                 begun = time.perf_counter()
-                encode(prepare(frames)(), Layout.for_image(shape).size, count, 4.0, outputs)
+                encode(prepare(frames)(), count, 4.0, outputs)
                 seconds = time.perf_counter() - begun
                 found["drawn and encoded", way].values.append(1e3 * seconds / count)
     return list(found.values()), compared

@@ -86,6 +86,22 @@ class Browser:
         return base64.b64decode(self.driver.execute_cdp_cmd("Page.printToPDF", options)["data"])
 
 
+def load_figures(browser: Browser) -> None:
+    browser.run("for (const image of document.images) image.loading = 'eager'")
+    browser.wait_for("[...document.images].every(image => image.complete)")
+
+
+def column(browser: Browser, heading: str, what: str = "dataset.value") -> list[str]:
+    """A column of the ranking, of the rows that are shown."""
+    script = """
+        const table = document.getElementById("table");
+        const named = (cell) => cell.textContent.trim() === arguments[0];
+        const i = [...table.tHead.rows[0].cells].findIndex(named);
+        const cells = [...table.tBodies[0].rows].filter(row => !row.hidden).map(r => r.cells[i]);
+    """
+    return browser.run(f"{script} return cells.map(cell => cell.{what})", heading)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start Chromium; fails the test where it is not installed."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from inr.errors import run_main
 from inr.quantities import METRICS, QUANTITIES, UNITS
 from inr.results import SCHEMA
 from inr.storage.paths import SweepLayout
-from inr.storage.sweep_index import IndexEntry, index_json
+from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from tests.helpers.synthetic_data import Frames, diffusion, final_errors, prediction, series
 
 
@@ -203,3 +204,13 @@ def write_sweep(
     for entry, config in zip(write_index(layout, configs), configs, strict=True):
         write_run(layout.run(entry.name).results, config, name=entry.name, shape=shape)
     return layout
+
+
+def first_results(layout: SweepLayout) -> Path:
+    """The results of the first run of a sweep."""
+    return layout.run(read_index(layout)[0].name).results
+
+
+def truncate(path: Path) -> None:
+    """Cut a file off in the middle."""
+    os.truncate(path, path.stat().st_size // 2)

@@ -11,8 +11,14 @@ import pytest
 
 import postprocess
 from inr.storage.paths import SweepLayout
-from tests.helpers.merging import first_results, truncate
-from tests.helpers.synthetic import call, quickstart, write_index, write_sweep
+from tests.helpers.synthetic import (
+    call,
+    first_results,
+    quickstart,
+    truncate,
+    write_index,
+    write_sweep,
+)
 
 SCRIPTS = Path(postprocess.__file__).parent
 

@@ -20,7 +20,7 @@ from inr.storage.sweep_index import read_index
 from postprocess.dataset import build, run_reader, sweep_tables
 from postprocess.dataset.read import MergedSweep, ensure_merged, read_merged
 from postprocess.worker_pool import run_isolated
-from tests.helpers.merging import first_results, truncate
+from tests.helpers.synthetic import first_results, truncate
 
 
 def test_every_number_of_every_run_is_in_the_merged_file(sweep):

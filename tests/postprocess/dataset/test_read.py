@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postprocess.dataset.read import ensure_merged, is_current
-from tests.helpers.merging import first_results
+from tests.helpers.synthetic import first_results
 
 
 def test_merges_again_only_when_a_run_changed(sweep):

@@ -15,8 +15,7 @@ from inr.storage.attempts import Attempt
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.dataset.run_reader import USAGE, account
-from tests.helpers.merging import first_results, truncate
-from tests.helpers.synthetic import make_config, write_index, write_run
+from tests.helpers.synthetic import first_results, make_config, truncate, write_index, write_run
 
 
 def hit_last_column(path: Path) -> None:

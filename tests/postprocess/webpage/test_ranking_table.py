@@ -1,0 +1,86 @@
+"""The ranking, sorted and filtered in a headless Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from tests.helpers.browser import Browser, column
+from tests.helpers.reports import Sweeps
+
+pytestmark = pytest.mark.browser
+
+
+def finite(values: list[str]) -> list[float]:
+    """The numbers, which must come before the cells without one."""
+    numbers = [float(value) for value in values if value]
+    assert values[len(numbers) :] == [""] * (len(values) - len(numbers))
+    return numbers
+
+
+def press(browser: Browser, heading: str) -> str | None:
+    """Press a heading's button by keyboard; the order that it then announces."""
+    xpath = f"//table[@id='table']//th[normalize-space()='{heading}']"
+    head = browser.driver.find_element(By.XPATH, xpath)
+    head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    marked = browser.run("return document.querySelectorAll('#table [aria-sort]').length")
+    assert marked == 1
+    return head.get_attribute("aria-sort")
+
+
+@pytest.mark.parametrize("name", ["quick", "failed", "many"])
+def test_ranking_is_sorted_by_keyboard(name: str, sweeps: Sweeps, browser: Browser) -> None:
+    browser.open(sweeps(name).report)
+    ranks = finite(column(browser, "Rank"))
+    assert ranks == list(range(1, len(ranks) + 1))
+    assert finite(column(browser, "over all")) == sorted(finite(column(browser, "over all")))
+
+    assert press(browser, "Laplacian") == "ascending"
+    errors = finite(column(browser, "Laplacian"))
+    assert errors == sorted(errors)
+    assert press(browser, "Laplacian") == "descending"
+    assert finite(column(browser, "Laplacian")) == errors[::-1]
+    assert press(browser, "value PSNR (dB)") == "descending"  # higher is better
+    assert press(browser, "Rank") == "ascending"
+    assert finite(column(browser, "Rank")) == ranks
+
+
+def test_numbers_are_sorted_as_numbers(sweeps: Sweeps, browser: Browser) -> None:
+    browser.open(sweeps("failed").report)
+    press(browser, "learning rate")
+    levels = column(browser, "learning rate", "textContent")
+    assert levels == ["1e-5", "1e-5", "1e-4", "1e-4", "1e-3", "1e-3"]
+
+
+def choose(browser: Browser, selector: str, text: str) -> None:
+    Select(browser.driver.find_element(By.CSS_SELECTOR, selector)).select_by_visible_text(text)
+
+
+def test_ranking_is_filtered(sweeps: Sweeps, browser: Browser) -> None:
+    browser.open(sweeps("quick").report)
+    driver = browser.driver
+    count = driver.find_element(By.ID, "count")
+    assert count.text == "8 of 8 settings shown"
+    choose(browser, "[data-axis='0']", "elu")
+    assert count.text == "4 of 8 settings shown"
+    assert set(column(browser, "activation", "textContent")) == {"elu"}
+    driver.find_element(By.ID, "search").send_keys("1e-3 ELU")
+    assert count.text == "2 of 8 settings shown"
+    assert set(column(browser, "learning rate", "textContent")) == {"1e-3"}
+    driver.find_element(By.ID, "search").send_keys(" no such")
+    assert count.text == "0 of 8 settings shown"
+    driver.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    browser.wait_for("document.getElementById('count').textContent.startsWith('8 of 8')")
+    choose(browser, "[data-axis='status']", "missing")
+    assert count.text == "0 of 8 settings shown"
+
+
+def test_300_runs_open_quickly_and_stay_small(sweeps: Sweeps, browser: Browser) -> None:
+    page = sweeps("many").report
+    assert page.stat().st_size < 2_000_000  # figures and videos are linked
+    assert browser.open(page) < 3
+    assert len(column(browser, "Rank")) == 300
+    choose(browser, "[data-axis='0']", "tanh")
+    assert len(column(browser, "Rank")) == 100

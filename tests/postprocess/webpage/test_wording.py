@@ -1,0 +1,85 @@
+"""What the report says of a ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, rank
+from postprocess.webpage.wording import awards, caveats, number
+
+
+def table(errors: dict[str, list[float]]) -> pd.DataFrame:
+    """Rows of /runs: for each activation its error in all quantities, one per seed."""
+    rows = [
+        {
+            "name": f"{activation}_{seed}",
+            "status": "complete" if np.isfinite(error) else "diverged",
+            "model.activation": activation,
+            "training.seed": seed,
+            "psnr_value": -10 * np.log10(error),
+        }
+        | {score.column: error for score in ERRORS}
+        for activation, seeds in errors.items()
+        for seed, error in enumerate(seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_settings_are_ranked_by_the_interquartile_mean_over_seeds() -> None:
+    lucky = [1e-3, 0.3, 0.3, 0.3]  # holds the best run of all
+    steady = [0.19, 0.2, 0.2, 0.22]
+    ranking = rank(table({"lucky": lucky, "steady": steady}))
+    best = ranking.best[OVERALL.column]
+    assert best.levels == ("steady",)
+    estimate = best.estimates[OVERALL.column]
+    assert estimate.middle == pytest.approx(0.2)  # the two in the middle
+    assert (estimate.low, estimate.high) == pytest.approx((0.19, 0.22))
+    assert ranking.settings[1].estimates[OVERALL.column].middle == pytest.approx(0.3)
+    assert "its range overlaps that of another setting" in awards(ranking)[0].margin
+    assert "(0.190 to 0.220)" in awards(ranking)[0].error
+
+
+def test_a_diverged_seed_counts_as_worse_than_any() -> None:
+    one_of_four = [0.1, 0.2, 0.3, np.nan]
+    two_of_four = [0.01, 0.01, np.nan, np.nan]
+    ranking = rank(table({"two": two_of_four, "one": one_of_four}))
+    assert [setting.levels for setting in ranking.settings] == [("one",), ("two",)]
+    middle = ranking.best[OVERALL.column].estimates["overall"].middle
+    assert middle == pytest.approx(np.sqrt(0.2 * 0.3))  # the two in the middle, by their logarithms
+    assert np.isnan(ranking.settings[1].estimates["overall"].middle)
+    assert "3 of 4 runs" in awards(ranking)[0].error
+
+
+def test_best_number_at_an_edge_is_pointed_out() -> None:
+    runs = table({"sine": [0.3, 0.2, 0.1]})
+    runs["training.learning_rate"] = [1e-5, 1e-4, 1e-3]
+    said = caveats(rank(runs.drop(columns="training.seed")))
+    assert any("The best learning rate, 1e-3, is the largest that was tried" in s for s in said)
+    assert any("one seed" in sentence for sentence in said)
+
+
+def test_nothing_is_best_when_all_diverged() -> None:
+    ranking = rank(table({"sine": [np.nan], "elu": [np.nan]}))
+    assert awards(ranking) == []
+    assert caveats(ranking) == ["No setting has four finite errors, so none is best over all."]
+    assert HELDOUT.column not in ranking.best
+
+
+NUMBERS = {0.012345: "0.0123", 1.234e-5: "1.23e-5", 0: "0", 123.4: "123", 1: "1.00"}
+
+
+@pytest.mark.parametrize(("value", "text"), NUMBERS.items(), ids=NUMBERS.values())
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert number(float(value)) == text
+    assert number(float("nan")) == "–"
+
+
+def test_a_network_that_fails_between_the_frames_is_not_praised_alone() -> None:
+    runs = table({"sine": [0.1, 0.2, 0.1], "elu": [0.3, 0.4, 0.3]})
+    runs["heldout_nmse_time_derivative"] = [4.0, 9.0, 5.0, 0.5, 0.5, 0.5]
+    runs["heldout_nmse_value"] = 0.2
+    (said,) = [line for line in caveats(rank(runs)) if "predicting the mean for" in line]
+    assert "time derivative (error 5" in said
+    assert "value" not in said
