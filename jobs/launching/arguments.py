@@ -93,31 +93,18 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="fix fields in all runs, such as training.steps=500; may be repeated",
     )
-    add(
-        "--output",
-        metavar="DIR",
-        type=user_path,
-        help=f"where results go (default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug)",
-    )
+    usual = f"default: {OUTPUTS}/<sweep>; with --debug {OUTPUTS}/<sweep>_debug"
+    add("--output", metavar="DIR", type=user_path, help=f"where results go ({usual})")
     add_start_options(parser)
-    add(
-        "--pack",
-        metavar="K",
-        type=int,
-        help="--array, --local: up to K runs of one shape share a task and its device (default: 1)",
-    )
-    add(
-        "--pack-mode",
-        choices=PACK_MODES,
-        help="train a pack as one (fused) or in processes; auto, the default: fused on a GPU, in "
-        "processes on a CPU",
-    )
-    add(
-        "--compile",
-        choices=("auto", "on", "off"),
-        help="compile the training step: short for --set training.compile=... (default: auto, "
-        "where a run is long enough to repay it)",
-    )
+    packs = "--array, --local: up to K runs of one shape share a task and its device (default: 1)"
+    add("--pack", metavar="K", type=int, help=packs)
+    auto = "auto, the default: fused on a GPU, in processes on a CPU"
+    how = f"train a pack as one (fused) or in processes; {auto}"
+    add("--pack-mode", choices=PACK_MODES, help=how)
+    short = "short for --set training.compile=..."
+    usual = "default: auto, where a run is long enough to repay it"
+    step = f"compile the training step: {short} ({usual})"
+    add("--compile", choices=("auto", "on", "off"), help=step)
     add("--run", metavar="NAME|NUMBER", help="--debug: which combination (default: 0, the first)")
     return parser
 
@@ -126,25 +113,13 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all commands that start runs."""
     add = parser.add_argument
     add("--profile", metavar="NAME|FILE", help="on Slurm: cluster profile of slurm/profiles/")
-    add(
-        "--workers",
-        metavar="N",
-        type=int,
-        help="--local: tasks at once (default: cores / pack, and 4 at most a GPU)",
-    )
+    at_once = "--local: tasks at once (default: cores / pack, and 4 at most a GPU)"
+    add("--workers", metavar="N", type=int, help=at_once)
     add("--dry-run", action="store_true", help="show what would start, and start nothing")
-    add(
-        "--no-preflight",
-        dest="preflight",
-        action="store_false",
-        help="on Slurm: do not check disk, cluster, environment and networks before submitting",
-    )
-    add(
-        "--no-post",
-        dest="post",
-        action="store_false",
-        help="do not merge and draw figures and videos at the end",
-    )
+    unchecked = "do not check disk, cluster, environment and networks before submitting"
+    add("--no-preflight", dest="preflight", action="store_false", help=f"on Slurm: {unchecked}")
+    undrawn = "do not merge and draw figures and videos at the end"
+    add("--no-post", dest="post", action="store_false", help=undrawn)
 
 
 def check_counts(given: argparse.Namespace, *names: str) -> None:

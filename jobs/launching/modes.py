@@ -15,13 +15,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import Plan
-from jobs.launching.terminal import (
-    Display,
-    combinations_table,
-    describe_report,
-    make_console,
-    say,
-)
+from jobs.launching.terminal import Display, combinations_table, describe_report, make_console, say
 from jobs.sweeps.grouping import SINGLE, Packing, count_of
 from slurm.profile import Profile, load_profile
 
