@@ -46,12 +46,8 @@ class BatchScripts:
         An array, or a plain job for a single task; it starts when job ``after``, if any, has ended.
         """
         profile = self.profile
-        parameters = {
+        parameters = profile.model_dump(include={"partition", "constraint", "nodelist", "time"}) | {
             "job_name": self.layout.name,
-            "partition": profile.partition,
-            "constraint": profile.constraint,
-            "nodelist": profile.nodelist,
-            "time": profile.time,
             "gpus_per_node": profile.gpus or None,
             "cpus_per_task": profile.cpus,
             "mem": profile.memory,
@@ -91,10 +87,7 @@ class BatchScripts:
         if count == 1:  # not of an array, though one of its tasks may have launched it
             unset.append("SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID")
         trap = ["trap : TERM"] if profile.container else []  # what requeues the job outlives it
-        parameters |= {
-            "account": profile.account,
-            "qos": profile.qos,
-            "exclude": profile.exclude,
+        parameters |= profile.model_dump(include={"account", "qos", "exclude"}) | {
             "comment": profile.comment or f"inr:{token}",  # `slurm.job_queue` knows it again
             "ntasks_per_node": 1,
             "signal_delay_s": SIGNAL_SECONDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -56,15 +56,12 @@ class SweepStatus:
 
     def steps_per_second(self) -> float | None:
         """Of all running ones together; None when nothing runs."""
-        rates = [run.steps_per_second for run in self.runs if run.steps_per_second]
-        return sum(rates) if rates else None
+        return sum(run.steps_per_second or 0.0 for run in self.runs) or None
 
     def remaining_seconds(self) -> float | None:
         """Until all that run or wait are done, if as many run at a time; None when not known."""
         rate = self.steps_per_second()
-        if not rate:
-            return None
-        return sum(run.steps - run.step for run in self.in_states(ACTIVE)) / rate
+        return rate and sum(run.steps - run.step for run in self.in_states(ACTIVE)) / rate
 
     def in_states(self, states: Iterable[State]) -> list[RunStatus]:
         """The runs in one of ``states``."""
@@ -115,6 +112,7 @@ def status_document(status: SweepStatus) -> dict[str, Any]:
     sweep (None when nothing runs), and ``runs``: one object each with the fields of `RunStatus`.
     Numbers that are not finite are None.
     """
+    runs = json.dumps([asdict(run) for run in status.runs])
     return {
         "schema": SCHEMA,
         "sweep": status.layout.name,
@@ -124,12 +122,5 @@ def status_document(status: SweepStatus) -> dict[str, Any]:
         "totals": {"runs": len(status.runs), **status.counts()},
         "steps_per_second": status.steps_per_second(),
         "remaining_seconds": status.remaining_seconds(),
-        "runs": [_finite(asdict(run)) for run in status.runs],
+        "runs": json.loads(runs, parse_constant=lambda name: None),  # JSON has no NaN
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no word for NaN."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
