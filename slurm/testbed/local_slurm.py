@@ -99,9 +99,8 @@ class Cluster:
 
     def is_up(self) -> bool:
         """True when every daemon runs and every node takes jobs."""
-        return all(map(self.running, self.daemons)) and self.nodes_in(
-            {"idle", "mixed", "allocated", "completing"}
-        )
+        good = {"idle", "mixed", "allocated", "completing"}
+        return all(map(self.running, self.daemons)) and self.nodes_in(good)
 
     def nodes_in(self, states: set[str]) -> bool:
         """True when the state of every node is one of ``states``."""
