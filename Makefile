@@ -37,9 +37,9 @@ study-corrected-%: $(INSTALLED)
 
 install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 
-test: $(INSTALLED_DEV) ## Run the tests, with branch coverage
+test: $(INSTALLED_DEV) ## Run the tests (COVERAGE=1: measure the branches that they take, a half more work)
 	@rm -f .coverage .coverage.*
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slurm and not gpu and not browser" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal -m "not slurm and not gpu and not browser" $(if $(COVERAGE),--cov --cov-report=term)
 
 fuzz: $(INSTALLED_DEV) ## Search for inputs that break the property tests, with ever new ones, until Ctrl-C
 	@while OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -x -n $(TEST_JOBS) -m "hypothesis and not gpu" --hypothesis-profile=search; do :; done; exit 1

@@ -63,17 +63,31 @@ def is_passing(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def replace_atomically(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Give a temporary path to write; when the block succeeds it becomes ``path``.
 
     The temporary lies in the same directory, because a rename is atomic only within one file
     system, and keeps the suffix, from which many writers choose the format. Data and directory
-    entry are on disk before the block returns. On failure ``path`` is untouched, and `UserError`
-    says why: no permission, disk full, ``path`` is a directory.
+    entry are on disk before the block returns (without ``flush``, the block itself sees to the
+    data). On failure ``path`` is untouched, and `UserError` says why: no permission, disk full,
+    ``path`` is a directory.
     """
-    with _replacement(path) as temporary:
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        retried(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+        retried(temporary.touch)  # fails here, with a clear reason, if anywhere
         yield temporary
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
+        number = retried(temporary.stat).st_ino
+        retried(lambda: _move(temporary, path, number))
+        retried(lambda: _flush_directory(path.parent))
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be written: {reason}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -83,7 +97,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         _flush(temporary)
 
-    with _replacement(path) as temporary:
+    with replace_atomically(path, flush=False) as temporary:
         retried(write)
 
 
@@ -135,25 +149,6 @@ def clock_of(directory: Path) -> float:
         return retried(stamp)
     except OSError:  # not writable for us: our own clock must do
         return time.time()
-
-
-@contextmanager
-def _replacement(path: Path) -> Iterator[Path]:
-    """As `replace_atomically`, but the data are flushed by whoever writes them."""
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        retried(lambda: path.parent.mkdir(parents=True, exist_ok=True))
-        retried(temporary.touch)  # fails here, with a clear reason, if anywhere
-        yield temporary
-        number = retried(temporary.stat).st_ino
-        retried(lambda: _move(temporary, path, number))
-        retried(lambda: _flush_directory(path.parent))
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be written: {reason}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _move(temporary: Path, path: Path, number: int) -> None:

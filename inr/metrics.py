@@ -4,8 +4,8 @@ mse_Q is the mean squared error of quantity Q over all frames (for the gradient,
 over the two components), nmse_Q divides it by the variance of the target: 1 is what predicting
 the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of
 1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude. Runs
-of the original protocol have its own similarity on their frames, `similarity` of
-`inr.targets.published_protocol`.
+of the original protocol have its own similarity on their frames, that of
+`inr.targets.published_protocol.PublishedSequence`.
 
 .. math:: \mathrm{psnr} = 10 \log_{10}(\mathrm{range}^2 / \mathrm{mse}), \qquad
           \mathrm{pde\_residual} =

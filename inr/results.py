@@ -8,7 +8,7 @@ Schema ``inr-run/1``::
     /frames/<Q>/target     the same; both carry the attribute `units`, see `frame_units`
     /frames/time           float64 [frame], network time in [-1, 1]; original protocol: px^2
     /heldout               one record of float64, a field a metric, on points between the pixels
-                           and between the frames; missing when training diverged
+                           and between the frames
 
 Checksums cover the whole file (format of HDF5 1.10, Fletcher-32 on the datasets), so that damage
 is an error and never a wrong number. Text attributes are of fixed length, UTF-8: the

@@ -1,12 +1,3 @@
 """Everything that talks to Slurm: profiles, scripts, submissions, the queue."""
 
-__all__ = [
-    "batch_script",
-    "commands",
-    "job_queue",
-    "journal",
-    "profile",
-    "requeue",
-    "sbatch",
-    "submit",
-]
+__all__ = ["batch_script", "commands", "job_queue", "journal", "profile", "requeue", "submit"]

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
 
 from inr.errors import UserError
 
@@ -33,24 +34,14 @@ class SlurmTimeout(SlurmUnavailable):
     """A program was started and gave no answer in time: it may have done what it was asked."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a program of Slurm said, and its exit code; negative: the signal that ended it."""
-
-    program: str
-    code: int
-    out: str
-    err: str
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, on one line."""
-        # some wrappers complain on standard output
-        lines = (self.err.strip() or self.out.strip()).splitlines()
-        prefix = rf"^{self.program}: (error: |fatal: )?|^(slurm_\w+ )?error: "
-        said = [" ".join(re.sub(prefix, "", line).split()) for line in lines]
-        said = [line for line in dict.fromkeys(said) if line and "--help" not in line]
-        return "; ".join(said)[:1000] or f"exit code {self.code}"
+def reason_of(answer: CompletedProcess[str]) -> str:
+    """Why a program of Slurm failed, on one line."""
+    # some wrappers complain on standard output
+    lines = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
+    prefix = rf"^{Path(answer.args[0]).name}: (error: |fatal: )?|^(slurm_\w+ )?error: "
+    said = [" ".join(re.sub(prefix, "", line).split()) for line in lines]
+    said = [line for line in dict.fromkeys(said) if line and "--help" not in line]
+    return "; ".join(said)[:1000] or f"exit code {answer.returncode}"
 
 
 def clean_environment() -> dict[str, str]:
@@ -58,7 +49,9 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k in _KEPT or not _FOREIGN.fullmatch(k)}
 
 
-def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0) -> Answer:
+def run_slurm(
+    program: str, *arguments: str, stdin: str = "", timeout: float = 0
+) -> CompletedProcess[str]:
     """Run ``program`` and wait for its answer, whatever its exit code.
 
     It reads ``stdin``, and has ``timeout`` seconds; 0: `TIMEOUT_SECONDS`. Raises `SlurmTimeout` if
@@ -73,7 +66,7 @@ def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0
         environment["SLURM_BITSTR_LEN"] = "0"
     timeout = timeout or TIMEOUT_SECONDS
     try:
-        done = subprocess.run(  # noqa: S603 - a program of Slurm
+        return subprocess.run(  # noqa: S603 - a program of Slurm
             [command, *arguments],
             env=environment,
             input=stdin,
@@ -84,17 +77,16 @@ def run_slurm(program: str, *arguments: str, stdin: str = "", timeout: float = 0
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        said = Answer(program, 0, "", (error.stderr or b"").decode("utf-8", "replace"))
-        words = f" ({said.reason})" if said.err.strip() else ""
+        said = (error.stderr or b"").decode("utf-8", "replace")
+        words = f" ({reason_of(CompletedProcess([program], 0, '', said))})" if said.strip() else ""
         raise SlurmTimeout(f"{program} gave no answer within {timeout:g} seconds{words}") from None
     except OSError as error:
         raise SlurmUnavailable(f"{command} cannot be started: {error.strerror}") from None
-    return Answer(program, done.returncode, done.stdout, done.stderr)
 
 
 def ask_slurm(program: str, *arguments: str) -> str:
     """What ``program`` prints. Raises `SlurmUnavailable`, also when it fails."""
     answer = run_slurm(program, *arguments)
-    if answer.code != 0:
-        raise SlurmUnavailable(f"{program} failed: {answer.reason}")
-    return answer.out
+    if answer.returncode != 0:
+        raise SlurmUnavailable(f"{program} failed: {reason_of(answer)}")
+    return answer.stdout

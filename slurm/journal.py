@@ -38,7 +38,7 @@ class Journal:
     def __init__(self, layout: SweepLayout) -> None:
         self._layout, self.sweep = layout, layout.name
         self._entries = read_index(layout)
-        self.submissions = known_submissions(layout)
+        self.submissions = list_submissions(layout)
 
     def tasks(self, submission: Submission) -> list[list[str]]:
         """Run ids of each task of ``submission``, in order; none for post-processing."""
@@ -106,7 +106,7 @@ class Journal:
         self.submissions = submissions
 
 
-def known_submissions(layout: SweepLayout) -> list[Submission]:
+def list_submissions(layout: SweepLayout) -> list[Submission]:
     """The submissions in the index, and those of which only the file is left."""
     found = read_submissions(layout) if exists(layout.index) else []
     tokens = {submission.token for submission in found}

@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from inr.errors import UserError
@@ -42,14 +42,13 @@ _FIELD = re.compile(r"(\w+)=(\S+)")
 _ENDING = ("COMPLETING", "CANCELLED", "PREEMPTED", "TIMEOUT")
 
 
-def go_on(received: signal.Signals | None, runs: Iterable[RunLayout] = ()) -> bool:
+def go_on(received: signal.Signals | None, runs: Sequence[RunLayout] = ()) -> bool:
     """Requeue the job of this task, unless its user wants it to end. Returns whether it goes on.
 
     ``received`` is the signal that told it to stop. Why the job ends is added to the attempts at
     the ``runs`` that it trains. Raises `UserError` if it should go on, and does not: Slurm refuses
     or does not answer, or `require_progress`.
     """
-    runs = list(runs)
     by = f"asked to by {received.name if received else 'Slurm'}"
     with signals_blocked():  # Slurm sends its warnings to every process of a task
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inr.errors import UserError
 from inr.files import write_text
-from slurm.commands import SlurmTimeout, SlurmUnavailable, run_slurm
+from slurm.commands import SlurmTimeout, SlurmUnavailable, reason_of, run_slurm
 from slurm.profile import Profile
 
 SECONDS = 150.0  # sbatch itself tries for two minutes while the queue is full
@@ -73,23 +73,23 @@ def send(script: str, path: Path, profile: Profile) -> str:
     except SlurmUnavailable as error:
         certain = not isinstance(error, SlurmTimeout)
         raise RefusedError(_with_advice(str(error), profile), certain) from None
-    said = f"{answer.out}\n{answer.err}"
-    job_id = _read_job_id(answer.out, said)
-    if answer.code == 0:
+    said = f"{answer.stdout}\n{answer.stderr}"
+    job_id = _read_job_id(answer.stdout, said)
+    if answer.returncode == 0:
         if job_id:
             return job_id
         raise RefusedError(f"sbatch named no job: {' '.join(said.split())[:300]!r}", certain=False)
     certain = job_id is None and not _UNCERTAIN.search(said)
-    raise RefusedError(_with_advice(f"Slurm refused: {answer.reason}", profile), certain)
+    raise RefusedError(_with_advice(f"Slurm refused: {reason_of(answer)}", profile), certain)
 
 
 def send_test(script: str, profile: Profile) -> str:
     """What keeps a job from starting just now, or "". Raises `UserError` for one Slurm refuses."""
     answer = run_slurm("sbatch", "--test-only", stdin=script, timeout=SECONDS)
-    if answer.code == 0:
+    if answer.returncode == 0:
         return ""
-    message = _with_advice(f"Slurm refused: {answer.reason}", profile)
-    said = answer.err.replace("allocation failure: ", "").lower()
+    message = _with_advice(f"Slurm refused: {reason_of(answer)}", profile)
+    said = answer.stderr.replace("allocation failure: ", "").lower()
     if "node configuration" not in said and any(word in said for word in _FOR_THE_MOMENT):
         return message
     raise UserError(message)

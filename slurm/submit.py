@@ -22,7 +22,7 @@ from slurm.commands import SlurmUnavailable, ask_slurm
 from slurm.job_queue import JobMap, accounted, find_job
 from slurm.journal import Journal
 from slurm.profile import Profile
-from slurm.sbatch import RefusedError, send
+from slurm.sbatch import RefusedError, send, send_test
 
 Task = TypeVar("Task")
 
@@ -57,6 +57,16 @@ class JobArrays:
         arrays = len(self.batches)
         limit = self.scripts.profile.parallelism or arrays
         return number - limit if arrays > limit <= number else None
+
+    def test(self, post: bool) -> list[str]:
+        """What keeps the jobs from starting just now, with ``post`` also post-processing.
+
+        Raises `UserError` for one that Slurm refuses.
+        """
+        scripts = [self.script(-1, "TOKEN")]  # none has more tasks
+        if post:
+            scripts.append(self.scripts.post("TOKEN", after=[]))
+        return [text for each in scripts if (text := send_test(each, self.scripts.profile))]
 
 
 def plan_arrays(

@@ -75,14 +75,6 @@ class Adjoint(NamedTuple):
     speed: Tensor | None  # |zdot|^2; None without the Laplacian
 
 
-class Gradients(NamedTuple):
-    """Sums over the points of a tile: gradients of the shapes in `Parameters`."""
-
-    squares: Tensor  # squared errors, [*model, row]
-    weights: list[Tensor]
-    biases: list[Tensor]
-
-
 class Passes(NamedTuple):
     """The first pass, and the other three; as written here, or compiled.
 
@@ -91,7 +83,7 @@ class Passes(NamedTuple):
     """
 
     first: Callable[[Parameters, Tensor, Name, int], tuple[list[Layer], Tensor]]
-    others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Name, int], Gradients]
+    others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Name, int], list[Tensor]]
 
 
 def tile_points(width: int, models: int, count: int, device_type: str) -> int:
@@ -137,8 +129,10 @@ def other_passes(
     value: Tensor,
     name: Name,
     order: int,
-) -> Gradients:
-    """Errors and gradients of one tile, from what `first_pass` found.
+) -> list[Tensor]:
+    """Sums over the points of one tile, from what `first_pass` found.
+
+    Squared errors [*model, row], then the gradients in the order of `Network.parameters`.
 
     ``scale`` [*model, row, 1] is the derivative of the loss by half of each squared error. Rows of
     scale 0 have no influence, whatever their targets.
@@ -149,16 +143,14 @@ def other_passes(
     squares = error.square().sum(-1)
     # not a product alone: 0 times a broken target would be NaN
     cotangent = torch.where(scale > 0, scale * error, 0.0)
-    gradients: list[Tensor | None] = [None] * len(parameters.weights)
     partial: list[Tensor] = []
+    gradients: dict[int, Tensor] = {}  # of the weights, by layer
     if order:
-        partial = _third_pass(
-            parameters, activation, layers, kept, cotangent[..., 1:, :], gradients
-        )
+        partial, gradients = _third_pass(parameters, activation, layers, kept, cotangent)
     biases = _fourth_pass(
         parameters, activation, tile.points, layers, kept, partial, cotangent, gradients
     )
-    return Gradients(squares, [each for each in gradients if each is not None], biases)
+    return [squares, *(gradients[layer] for layer in range(len(biases))), *biases]
 
 
 def second_pass(
@@ -191,11 +183,10 @@ def _third_pass(
     layers: list[Layer],
     kept: list[Adjoint],
     cotangent: Tensor,
-    gradients: list[Tensor | None],
-) -> list[Tensor]:
-    """What the adjoints add to the derivatives by z; writes their part of the gradients."""
-    by_gradient, by_laplacian = cotangent[..., :3, :], cotangent[..., 3:, :]
-    gradients[0] = torch.matmul(kept[0].pulled, by_gradient.mT)
+) -> tuple[list[Tensor], dict[int, Tensor]]:
+    """What the adjoints add to the derivatives by z, and to those by the weights, by layer."""
+    by_gradient, by_laplacian = cotangent[..., 1:4, :], cotangent[..., 4:, :]
+    gradients = {0: torch.matmul(kept[0].pulled, by_gradient.mT)}
     by_pulled = torch.matmul(parameters.weights[0], by_gradient)
     partial: list[Tensor] = []
     last = len(layers) - 1
@@ -211,8 +202,8 @@ def _third_pass(
         if index < last:
             gradients[index + 1] = product(kept[index + 1].pulled, by_adjoint.mT)
             by_pulled = product(parameters.weights[index + 1], by_adjoint)
-    gradients[-1] = by_adjoint.sum(-1).unsqueeze(-2)
-    return partial
+    gradients[len(layers)] = by_adjoint.sum(-1).unsqueeze(-2)
+    return partial, gradients
 
 
 def _fourth_pass(
@@ -223,11 +214,11 @@ def _fourth_pass(
     kept: list[Adjoint],
     partial: list[Tensor],
     cotangent: Tensor,
-    gradients: list[Tensor | None],
+    gradients: dict[int, Tensor],
 ) -> list[Tensor]:
     """Ordinary back-propagation of value and tangents; adds to the gradients, returns biases'."""
     by_value = cotangent[..., :1, :]
-    biases = [by_value.sum(-1, keepdim=True)]
+    biases = [by_value.sum(-1)]
     _add(gradients, len(layers), torch.matmul(by_value, layers[-1].value.mT))
     by_output = parameters.transposed[-1] * by_value
     by_tangents: tuple[Tensor, ...] = ()  # of f; the output has none
@@ -247,7 +238,7 @@ def _fourth_pass(
             rows = [bent * each for each in layer.tangents.unbind(-2)]
             for axis, by_tangent in enumerate(by_tangents):
                 rows[axis] = torch.addcmul(rows[axis], by_tangent, layer.slope)
-        biases.append(by_phase.sum(-1, keepdim=True))
+        biases.append(by_phase.sum(-1))
         if index == 0:
             _add(gradients, 0, torch.matmul(by_phase, points.mT))
             if rows:  # the tangents of the first layer are its weights
@@ -262,9 +253,8 @@ def _fourth_pass(
     return biases[::-1]
 
 
-def _add(gradients: list[Tensor | None], index: int, term: Tensor) -> None:
-    before = gradients[index]
-    gradients[index] = term if before is None else before + term
+def _add(gradients: dict[int, Tensor], index: int, term: Tensor) -> None:
+    gradients[index] = gradients[index] + term if index in gradients else term
 
 
 def _side_by_side(*parts: Tensor) -> Tensor:

@@ -71,11 +71,8 @@ def initialize(
         weights.append(uniform(bound, fan_out, fan_in))
         biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
     weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
-
-    def parameter(numbers: Tensor) -> Tensor:
-        return numbers.to(dtype).requires_grad_()
-
-    return Network(config, tuple(map(parameter, weights)), tuple(map(parameter, biases)))
+    parameters = [numbers.to(dtype).requires_grad_() for numbers in (*weights, *biases)]
+    return Network(config, tuple(parameters[: len(weights)]), tuple(parameters[len(weights) :]))
 
 
 class Parameters(NamedTuple):

@@ -31,14 +31,10 @@ def predict(
     times: Float[np.ndarray, " frame"],
 ) -> Fields:
     """Value and derivatives of one network on a grid at some times, as float64 fields."""
-    row, column = np.meshgrid(y, x, indexing="ij")
-    frames = []  # one after the other: memory of one
-    for time in times:
-        points = np.stack([column, row, np.full_like(row, time)], axis=-1)
-        frames.append(_rows(network, points.reshape(-1, 3)))
-    value, along_x, along_y, in_time, laplacian = np.stack(frames, axis=1).reshape(
-        5, len(times), len(y), len(x)
-    )
+    grids = (np.stack(np.meshgrid(x, y, time), axis=-1) for time in times)
+    # one after the other: memory of one
+    frames = np.stack([_rows(network, grid.reshape(-1, 3)) for grid in grids], axis=1)
+    value, along_x, along_y, in_time, laplacian = frames.reshape(5, -1, len(y), len(x))
     return Fields(value, np.stack([along_x, along_y], axis=1), laplacian, in_time)
 
 
@@ -57,8 +53,7 @@ def _rows(network: Network, points: Float[np.ndarray, "point 3"]) -> Float[np.nd
         layers, value = first_pass(parameters, tile.mT, name, 2)
         _, derivatives = second_pass(parameters, ACTIVATIONS[name], layers, 2)
         parts.append(torch.cat([value, *derivatives]))
-    found: np.ndarray = torch.cat(parts, dim=-1).double().cpu().numpy()
-    return found
+    return np.asarray(torch.cat(parts, dim=-1).double().cpu())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -81,8 +80,7 @@ def _append(path: Path, event: str, number: int, **record: Any) -> None:
 
 def cpu_seconds() -> float:
     """CPU time of this process, and of its children that have ended, s."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    return sum(os.times()[:4])
 
 
 @dataclass
@@ -114,27 +112,21 @@ class AttemptLog:
 
     def start(self) -> None:
         """Say that the attempt begins."""
-        _append(
-            self.path,
-            "start",
-            self.number,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            host=platform.node(),
-            node=os.environ.get("SLURMD_NODENAME", ""),
-            pid=os.getpid(),
-            job=self.job,
-            cpus=self.cpus,
-            gpus=self.gpus,
-            members=self.members,
-        )
+        about = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "node": os.environ.get("SLURMD_NODENAME", ""),
+            "pid": os.getpid(),
+        }
+        given = {name: getattr(self, name) for name in ("job", "cpus", "gpus", "members")}
+        _append(self.path, "start", self.number, **about, **given)
 
     def end(self, status: EndStatus, reason: str, steps: Sequence[int]) -> None:
         """Say how it ended, and the steps it was seen at, first to last."""
         used = cpu_seconds() - self.cpu_before
-        first, last = (steps[0], steps[-1]) if steps else (0, 0)
         costs = {
-            "first_step": first,
-            "last_step": last,
+            "first_step": steps[0] if steps else 0,
+            "last_step": steps[-1] if steps else 0,
             "wall_seconds": round(time.monotonic() - self._start, 3),
             "cpu_seconds": round(used / self.in_process, 3),
         }

@@ -11,7 +11,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ FLUSH_SECONDS = 20.0  # how much of the series a killed run loses at most
 _CHUNK_ROWS = 65_536  # 512 KiB: nearly every series is one chunk
 
 
-class RunWriter:
+class RunWriter(AbstractContextManager["RunWriter"]):
     """Collects the results of one run, ``name`` in its sweep. A context manager.
 
     The directory of the run is made. ``attempt`` is the number of this one; None: one more than
@@ -55,9 +55,6 @@ class RunWriter:
         layout.root.mkdir(parents=True, exist_ok=True)
         for path in (layout.results, layout.checkpoint, layout.model):
             remove_leftovers(path)
-
-    def __enter__(self) -> RunWriter:
-        return self
 
     def __exit__(self, *error: object) -> None:
         if self._events:

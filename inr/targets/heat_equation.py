@@ -36,25 +36,6 @@ _LEAST_CONTRAST = 1 / 40
 _LEAST_RATE = 1e-6  # standard deviation of the time derivative: float32 rounds 1 by 6e-8
 
 
-def frame_times(frames: int) -> Times:
-    """Network times of the frames: evenly spaced over [-1, 1], ends included."""
-    return np.linspace(-1.0, 1.0, frames)
-
-
-def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
-    """Coordinates x of the columns and y of the rows of the pixel centres of an (H, W) image.
-
-    ``scale`` is samples per pixel and axis: 4 gives the centres of a grid four times as fine.
-    """
-    h = 2 / max(shape)
-
-    def centres(count: int) -> np.ndarray:
-        return (np.arange(count * scale) + 0.5) * (h / scale) - count * h / 2
-
-    height, width = shape
-    return centres(width), centres(height)
-
-
 class Diffusion:
     """The exact diffusion of one image from no blur. Its ``kappa`` is that of the equation.
 
@@ -62,13 +43,30 @@ class Diffusion:
 
     Example:
         >>> diffusion = Diffusion(load_image("camera", 64), sigma_start=0.7, sigma_end=4.0)
-        >>> diffusion.on_pixels(frame_times(10)).value.shape
+        >>> diffusion.on_pixels(diffusion.frame_times(10)).value.shape
         (10, 64, 64)
     """
 
-    frame_times = staticmethod(frame_times)
-    pixel_coordinates = staticmethod(pixel_coordinates)
     similarity = staticmethod(true_range_similarity)
+
+    @staticmethod
+    def frame_times(frames: int) -> Times:
+        """Network times of the frames: evenly spaced over [-1, 1], ends included."""
+        return np.linspace(-1.0, 1.0, frames)
+
+    @staticmethod
+    def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
+        """Coordinates x of the columns and y of the rows of the pixel centres of an (H, W) image.
+
+        ``scale`` is samples per pixel and axis: 4 gives the centres of a grid four times as fine.
+        """
+        h = 2 / max(shape)
+
+        def centres(count: int) -> np.ndarray:
+            return (np.arange(count * scale) + 0.5) * (h / scale) - count * h / 2
+
+        height, width = shape
+        return centres(width), centres(height)
 
     def __init__(self, image: Image, sigma_start: float, sigma_end: float) -> None:
         image = np.asarray(image, dtype=np.float64)
@@ -90,7 +88,7 @@ class Diffusion:
         the variances, which errors are divided by, are next to nothing.
         """
         diffusion = cls(load_image(data.image, data.size), data.sigma_start, data.sigma_end)
-        contrast, rate = diffusion.spread(frame_times(data.frames))
+        contrast, rate = diffusion.spread(cls.frame_times(data.frames))
         name = data.image if data.image.isprintable() else ascii(data.image)
         blur = f"data.sigma_start {data.sigma_start:g} and data.sigma_end {data.sigma_end:g} px"
         if contrast < _LEAST_CONTRAST:

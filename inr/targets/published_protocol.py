@@ -32,7 +32,6 @@ from scipy.ndimage import gaussian_filter, laplace, sobel
 from inr.config import DataConfig
 from inr.errors import UserError
 from inr.quantities import Fields
-from inr.targets import heat_equation
 from inr.targets.heat_equation import Columns, Diffusion, Image, Rows, Times
 from inr.targets.image_file import load_image
 
@@ -44,22 +43,6 @@ _HALF_RANGE = 127.5  # grey levels in one unit of value
 
 _SSIM_SIGMA, _SSIM_RADIUS = 1.5, 5  # px; a window of 11 x 11
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1, although values span 2
-
-
-def frame_times(frames: int) -> Times:
-    """Diffusion times of the frames, px^2: k / 11."""
-    return np.arange(frames) * STEP
-
-
-def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
-    """Coordinates x of the columns and y of the rows: ``linspace(-1, 1, N)`` at scale 1.
-
-    ``scale`` is samples per pixel and axis. Those of a finer grid lie inside the same pixels,
-    whose outer edges are at -N / (N - 1) and N / (N - 1).
-    """
-    stretch = _stretch(shape)
-    x, y = heat_equation.pixel_coordinates(shape, scale)
-    return stretch * x, stretch * y
 
 
 def _stretch(shape: tuple[int, int]) -> float:
@@ -120,25 +103,6 @@ def wrap(numbers: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
     return np.asarray(np.mod(numbers, 256), dtype=np.float64)
 
 
-def similarity(wanted: Image, predicted: Image, data_range: float) -> float:
-    r"""Structural similarity of two pictures as the study had it.
-
-    .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
-                   {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
-
-    averaged over all pixels, with Gaussian means of 1.5 px in a window of 11 x 11 and zeros
-    beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``data_range`` is.
-    """
-    mean = partial(gaussian_filter, sigma=_SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
-    mean_a, mean_b = mean(wanted), mean(predicted)
-    variance_a = mean(wanted**2) - mean_a**2
-    variance_b = mean(predicted**2) - mean_b**2
-    covariance = mean(wanted * predicted) - mean_a * mean_b
-    numerator = (2 * mean_a * mean_b + _SSIM_C1) * (2 * covariance + _SSIM_C2)
-    denominator = (mean_a**2 + mean_b**2 + _SSIM_C1) * (variance_a + variance_b + _SSIM_C2)
-    return float((numerator / denominator).mean())
-
-
 class PublishedSequence:
     """The sequence of one image: what the study trained on, and the diffusion that it meant.
 
@@ -146,15 +110,11 @@ class PublishedSequence:
     px^2. ``levels`` is the image.
     """
 
-    frame_times = staticmethod(frame_times)
-    pixel_coordinates = staticmethod(pixel_coordinates)
-    similarity = staticmethod(similarity)
-
     def __init__(self, levels: UInt8[np.ndarray, "side side"], frames: int) -> None:
         self.levels = levels
         self.shape = (len(levels), len(levels))
         self.kappa = (2 / (len(levels) - 1)) ** 2
-        sigma_end = float(np.sqrt(2 * frame_times(frames)[-1]))
+        sigma_end = float(np.sqrt(2 * self.frame_times(frames)[-1]))
         self._exact = Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
 
     @classmethod
@@ -168,6 +128,41 @@ class PublishedSequence:
                 "square image. Crop it, or set training.protocol to corrected"
             )
         return cls(levels, data.frames)
+
+    @staticmethod
+    def frame_times(frames: int) -> Times:
+        """Diffusion times of the frames, px^2: k / 11."""
+        return np.arange(frames) * STEP
+
+    @staticmethod
+    def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
+        """Coordinates x of the columns and y of the rows: ``linspace(-1, 1, N)`` at scale 1.
+
+        ``scale`` is samples per pixel and axis. Those of a finer grid lie inside the same pixels,
+        whose outer edges are at -N / (N - 1) and N / (N - 1).
+        """
+        stretch = _stretch(shape)
+        x, y = Diffusion.pixel_coordinates(shape, scale)
+        return stretch * x, stretch * y
+
+    @staticmethod
+    def similarity(wanted: Image, predicted: Image, data_range: float) -> float:
+        r"""Structural similarity of two pictures as the study had it.
+
+        .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
+                       {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
+
+        averaged over all pixels, with Gaussian means of 1.5 px in a window of 11 x 11 and zeros
+        beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``data_range`` is.
+        """
+        mean = partial(gaussian_filter, sigma=_SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
+        mean_a, mean_b = mean(wanted), mean(predicted)
+        variance_a = mean(wanted**2) - mean_a**2
+        variance_b = mean(predicted**2) - mean_b**2
+        covariance = mean(wanted * predicted) - mean_a * mean_b
+        numerator = (2 * mean_a * mean_b + _SSIM_C1) * (2 * covariance + _SSIM_C2)
+        denominator = (mean_a**2 + mean_b**2 + _SSIM_C1) * (variance_a + variance_b + _SSIM_C2)
+        return float((numerator / denominator).mean())
 
     def on_pixels(self, times: Times) -> Fields:
         """What the study wanted at the pixels of the frames; ``times`` are `frame_times`."""

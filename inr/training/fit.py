@@ -8,38 +8,15 @@ from contextlib import contextmanager
 
 import torch
 
-from inr.config import RunConfig
 from inr.errors import UsageError
 from inr.network.adjoint import EAGER, Passes
 from inr.network.matmul import arithmetic
-from inr.progress import Progress
-from inr.storage.run_writer import RunWriter
 from inr.training.allocator import keep_freed_memory
 from inr.training.compilation import prepare_passes, saved_seconds, should_compile
 from inr.training.step import gradients, take_step
 from inr.training.trainer import Outcome, Run, Trainer
 
-__all__ = ["Outcome", "Run", "fit", "fit_together", "pick_device"]
-
-
-def fit(
-    config: RunConfig,
-    recorder: RunWriter,
-    *,
-    device: str = "auto",
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> str:
-    """Train the network that ``config`` describes, as `fit_together` does, and raise what ends it.
-
-    Returns "complete", "diverged" or "stopped".
-    """
-    (outcome,) = fit_together(
-        [Run(config, recorder, on_progress)], device=device, should_stop=should_stop
-    )
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+__all__ = ["Outcome", "Run", "fit_together", "pick_device"]
 
 
 def fit_together(
@@ -141,7 +118,7 @@ def _choose_passes(trainers: Sequence[Trainer], steps_in_all: int | None) -> Pas
         return EAGER
     first = trainers[0]
     mode, device = first.config.training.compile, first.device.type
-    points = first.batches(first.step)[0].shape[0]
+    points = len(first.batches(first.step))
     saved = saved_seconds(first.config.model, points, first.order, device, len(trainers))
     steps = steps_in_all or max(trainer.config.training.steps for trainer in trainers)
     earlier = next((each.compiled for each in trainers if each.compiled is not None), None)

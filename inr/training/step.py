@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from inr.network.adjoint import EAGER, Gradients, Passes, Tile, tile_points
+from inr.network.adjoint import EAGER, Passes, Tile, tile_points
 from inr.network.model import INPUTS, Network, fold_frequencies, stack_networks
-from inr.training.batches import Targets
 from inr.training.trainer import Trainer
 
 ROWS = {0: 1, 1: 4, 2: 5}  # of value, d/dx, d/dy, d/dtau and Laplacian, by order
@@ -49,28 +49,20 @@ def take_step(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
 
 def gradients(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
     """Loss and gradients of the next step, with a model axis if there are several trainers."""
-    points, targets = zip(*(trainer.batches(trainer.step) for trainer in trainers), strict=True)
+    samples = [trainer.batches(trainer.step) for trainer in trainers]
+    networks = [trainer.network for trainer in trainers]
     coefficients = [trainer.balance.scale(trainer.coefficients) for trainer in trainers]
-    first = trainers[0]
     if len(trainers) == 1:
-        return loss_and_gradients(
-            first.network, points[0], targets[0], coefficients[0], first.order, passes
-        )
-    return loss_and_gradients(
-        stack_networks([trainer.network for trainer in trainers]),
-        torch.stack(points),
-        Targets(*map(torch.stack, zip(*targets, strict=True))),
-        torch.stack(coefficients),
-        first.order,
-        passes,
-    )
+        given = networks[0], samples[0], coefficients[0]
+    else:
+        given = stack_networks(networks), torch.stack(samples), torch.stack(coefficients)
+    return loss_and_gradients(*given, trainers[0].order, passes)
 
 
 @torch.no_grad()
 def loss_and_gradients(
     network: Network,
-    points: Float[Tensor, "*model_in point 3"],
-    targets: Targets,
+    samples: Float[Tensor, "*model_in point 8"],
     coefficients: Float[Tensor, "*model_weights 4"],
     order: int,
     passes: Passes = EAGER,
@@ -85,41 +77,34 @@ def loss_and_gradients(
 
     Args:
         network: one model, or several along a leading axis.
-        points: (x, y, time); without a model axis they are shared by all models.
-        targets: exact fields at the points, with a model axis or without, as the points.
+        samples: points and what is wanted there, see `inr.training.batches.sequence_samples`;
+            without a model axis they are shared by all models.
         coefficients: c_Q in the order of `inr.quantities.QUANTITIES`, shared or one set a model.
         order: highest derivative with a positive coefficient: 0, 1 or 2.
         passes: `inr.network.adjoint.EAGER`, or what `inr.training.compilation` made of it.
     """
-    count = points.shape[-2]
+    count = samples.shape[-2]
     name = network.config.activation
     parameters, frequencies = fold_frequencies(network)
     by_row = coefficients[..., list(_WEIGHT_OF_ROW[: ROWS[order]])].unsqueeze(-1)
     scale = by_row * (2 / count)
-    total: Gradients | None = None
-    for tile in _tiles(network, points, targets, order):
+
+    def of_tile(tile: Tile) -> list[Tensor]:
         layers, value = passes.first(parameters, tile.points, name, order)
-        part = passes.others(parameters, tile, scale, layers, value, name, order)
-        total = part if total is None else _accumulate(total, part)
-    assert total is not None
-    errors = _errors(total.squares / count)
+        return passes.others(parameters, tile, scale, layers, value, name, order)
+
+    squares, *folded = reduce(_add_to, map(of_tile, _tiles(network, samples, order)))
+    errors = _errors(squares / count)
     used = torch.where(coefficients > 0, coefficients * errors, 0.0)
-    folded = [*total.weights, *(bias.squeeze(-1) for bias in total.biases)]
     pairs = zip(folded, [*frequencies, *frequencies], strict=True)
     return Step(used.sum(-1), errors, [gradient * omega for gradient, omega in pairs])
 
 
-def _tiles(network: Network, points: Tensor, targets: Targets, order: int) -> Iterator[Tile]:
+def _tiles(network: Network, samples: Tensor, order: int) -> Iterator[Tile]:
     """The batch in tiles of equal size; points of mask 0 fill up the last one."""
-    rows = [points.mT, targets.value.unsqueeze(-2)]
-    if order > 0:
-        rows += [targets.gradient.mT, targets.time_derivative.unsqueeze(-2)]
-    if order == 2:
-        rows.append(targets.laplacian.unsqueeze(-2))
-    rows.append(torch.ones_like(rows[1]))
-    columns = torch.cat(rows, dim=-2)  # [*model, row, point]
-    models = network.weights[0].shape[0] if network.weights[0].ndim == 3 else 1
-    count = columns.shape[-1]
+    rows = samples[..., : INPUTS + ROWS[order]].mT
+    columns = torch.cat([rows, torch.ones_like(rows[..., :1, :])], dim=-2)  # [*model, row, point]
+    models, count = network.weights[0].shape[:-2].numel(), columns.shape[-1]
     size = tile_points(network.config.width, models, count, columns.device.type)
     columns = torch.nn.functional.pad(columns, (0, -count % size))
     # [tile, *model, row, point]
@@ -128,9 +113,8 @@ def _tiles(network: Network, points: Tensor, targets: Targets, order: int) -> It
         yield Tile(tile[..., :INPUTS, :], tile[..., INPUTS:-1, :], tile[..., -1:, :])
 
 
-def _accumulate(total: Gradients, part: Gradients) -> Gradients:
-    total.squares.add_(part.squares)
-    for mine, other in zip(total.weights + total.biases, part.weights + part.biases, strict=True):
+def _add_to(total: list[Tensor], part: list[Tensor]) -> list[Tensor]:
+    for mine, other in zip(total, part, strict=True):
         mine.add_(other)
     return total
 

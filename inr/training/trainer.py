@@ -19,7 +19,7 @@ from inr.progress import Progress
 from inr.quantities import QUANTITIES
 from inr.storage.run_writer import RunWriter
 from inr.training.balancing import Balance, loss_coefficients
-from inr.training.batches import make_batches, sequence_points, sequence_targets
+from inr.training.batches import make_batches, sequence_samples
 from inr.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
@@ -53,9 +53,9 @@ class Trainer:
         recorder.device = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         self.evaluator = evaluator = Evaluator(config)
         dtype = parameter_type(config.training.precision)
-        points = sequence_points(evaluator.x, evaluator.y, evaluator.times, device, dtype)
-        targets = sequence_targets(evaluator.target, device, dtype)
-        self.batches = make_batches(config.training, points, targets)
+        grid = (evaluator.x, evaluator.y, evaluator.times)
+        samples = sequence_samples(*grid, evaluator.target, device, dtype)
+        self.batches = make_batches(config.training, samples)
         network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.network = network.to(device)
         self.optimizers = make_optimizers(config.training, self.network)

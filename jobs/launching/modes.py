@@ -33,14 +33,7 @@ def start(options: Namespace, plan: Plan) -> int:
         _array(options, plan, packing)
     else:
         plan.write()
-        return train_here(
-            plan.layout,
-            plan.pending,
-            total=len(plan.runs),
-            workers=options.workers,
-            post=options.post,
-            packing=packing,
-        )
+        return train_here(plan.layout, plan.pending, len(plan.runs), options, packing)
     return 0
 
 
@@ -66,7 +59,7 @@ def _debug(plan: Plan) -> None:
     A debugger and a traceback reach it: exceptions pass through.
     """
     from inr.storage.run_writer import RunWriter
-    from inr.training.fit import fit
+    from inr.training.fit import Run, fit_together
     from jobs.worker.attempt import clear_last_attempt
 
     (run,) = plan.runs
@@ -83,7 +76,9 @@ def _debug(plan: Plan) -> None:
         files.checkpoint.unlink(missing_ok=True)  # from the first step on, whatever was before
         config = RunConfig.model_validate(run.config)
         with RunWriter(files, config, run.name) as recorder:
-            status = fit(config, recorder, on_progress=show)
+            (status,) = fit_together([Run(config, recorder, show)])
+        if isinstance(status, Exception):
+            raise status
     print(f"{run.name}: {status}. {describe_report(shown.get(run.name))}")
     print(f"results in {files.root}")
 
@@ -91,17 +86,15 @@ def _debug(plan: Plan) -> None:
 def train_here(
     layout: SweepLayout,
     pending: Sequence[IndexEntry],
-    *,
     total: int,
-    workers: int | None,
-    post: bool,
+    options: Namespace,
     packing: Packing = SINGLE,
 ) -> int:
     """Train runs that are not finished on this machine, and say how it went.
 
     For the process that is `jobs.launching.plan.launching`; the index of the sweep must be there.
-    ``total`` counts the finished runs too. ``workers``: tasks at a time, None for
-    `default_workers`. ``post``: merge and draw at the end, unless all failed. Returns the exit
+    ``total`` counts the finished runs too. Of the options, ``workers``: tasks at a time, None for
+    `default_workers`; ``post``: merge and draw at the end, unless all failed. Returns the exit
     code.
     """
     from inr.storage.provenance import take_snapshot
@@ -113,7 +106,7 @@ def train_here(
     code = take_snapshot(layout)
     if pending:
         tasks = packing.groups(pending)
-        workers = min(workers or default_workers(packing.size), len(tasks))
+        workers = min(options.workers or default_workers(packing.size), len(tasks))
         alone = packing.size == 1
         what = f"{len(pending)} runs" if alone else packing.describe(len(pending), len(tasks))
         at_once = count_of(workers, "run" if alone else "task")
@@ -121,7 +114,7 @@ def train_here(
         say("errors are MSE / variance: 0 is perfect, 1 is what predicting the mean gives")
         with Display(make_console()) as display:
             failures = LocalPool(layout, workers, code, packing.mode).train(tasks, display)
-    exit_code = run_postprocessing(layout, code) if post and len(failures) < total else 0
+    exit_code = run_postprocessing(layout, code) if options.post and len(failures) < total else 0
     say(describe_results(layout))
     if failures:
         say("\n".join(["failed runs:", *(f"  {run.name}: {reason}" for run, reason in failures)]))

@@ -18,7 +18,7 @@ from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from jobs.sweeps.grouping import count_of
 from jobs.sweeps.run_names import name_runs
 from jobs.sweeps.sweep_file import Sweep
-from slurm.journal import known_submissions
+from slurm.journal import list_submissions
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Plan:
         retried(lambda: self.layout.root.mkdir(parents=True, exist_ok=True))
         entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
         in_order = sorted(entries.values(), key=lambda entry: entry.task)
-        submissions = known_submissions(self.layout)
+        submissions = list_submissions(self.layout)
         for path in (self.layout.specification, self.layout.index):
             remove_leftovers(path)
         write_text(self.layout.specification, self.sweep.text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -23,22 +22,16 @@ from slurm.requeue import go_on
 _FOLDER = "postprocess"
 
 
-@dataclass(frozen=True)
-class _Step:
-    script: str
-    doing: str
-    options: tuple[str, ...] = ()
-    optional: bool = False  # a sweep is as good without it
-
-
-_STEPS = (
-    _Step("merge.py", "merging the runs"),
-    _Step("figures.py", "drawing figures"),
-    _Step("videos.py", "making videos", ("--select", "auto", "--compare", "best", "worst")),
-    # needs a network, which runs that diverged may lack; a gif takes longer than all the rest of it
-    _Step("zoom.py", "zooming into the best run", ("--format", "mp4"), optional=True),
-    _Step("report.py", "writing the report"),
-)
+# command: what it does, and its options
+_STEPS = {
+    "merge.py": ("merging the runs",),
+    "figures.py": ("drawing figures",),
+    "videos.py": ("making videos", "--select", "auto", "--compare", "best", "worst"),
+    # a gif takes longer than all the rest of it
+    "zoom.py": ("zooming into the best run", "--format", "mp4"),
+    "report.py": ("writing the report",),
+}
+_OPTIONAL = ("zoom.py",)  # needs a network, which runs that diverged may lack
 
 
 def main() -> int:
@@ -59,18 +52,18 @@ def run_postprocessing(
     failed and is not optional, or was told to stop.
     """
     exit_code = 0
-    for step in _STEPS:
-        script = (code or ROOT) / _FOLDER / step.script
+    for name, (doing, *options) in _STEPS.items():
+        script = (code or ROOT) / _FOLDER / name
         if not script.is_file():
             continue
         if not sys.stdout.isatty():  # on a terminal each has a bar of its own
-            say(step.doing)
-        failed = _run([sys.executable, str(script), str(layout.root), *step.options])
+            say(doing)
+        failed = _run([sys.executable, str(script), str(layout.root), *options])
         if failed and stop():
             return failed
         if failed:
-            say(f"note: {script.name} failed; run it again when the reason is gone")
-            if not step.optional:
+            say(f"note: {name} failed; run it again when the reason is gone")
+            if name not in _OPTIONAL:
                 exit_code = exit_code or failed
     return exit_code
 

@@ -29,7 +29,6 @@ from jobs.launching.cost_model import (
 from slurm.batch_script import guarded, python_command
 from slurm.commands import clean_environment
 from slurm.profile import Profile
-from slurm.sbatch import send_test
 from slurm.submit import JobArrays
 
 FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
@@ -55,7 +54,7 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
     configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
     tasks = [[configs[run.name] for run in task] for task in arrays.tasks]
     room = _check_room(scripts.layout, list(configs.values()))
-    notes = _check_cluster(arrays, post)
+    notes = [f"the tasks will wait. {text}" for text in arrays.test(post)]
     costs, untried, reason = run_smoke_test(configs, scripts.code, scripts.profile)
     if reason:
         notes.append(f"nothing was tried: {reason}, here at least")
@@ -156,12 +155,3 @@ def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:
             "fewer frames or runs, or --no-preflight if there will be room"
         )
     return words
-
-
-def _check_cluster(arrays: JobArrays, post: bool) -> list[str]:
-    """Let Slurm judge the scripts that will be submitted. Returns what it has to say."""
-    scripts = [arrays.script(-1, "TOKEN")]  # none has more tasks
-    if post:
-        scripts.append(arrays.scripts.post("TOKEN", after=[]))
-    said = [send_test(script, arrays.scripts.profile) for script in scripts]
-    return [f"the tasks will wait. {text}" for text in said if text]

@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def measure(config: RunConfig, start: float = 0.0) -> Cost:
+def measure(config: RunConfig, start: float) -> Cost:
     """Time steps of few points and of more, and an evaluation; ``start`` counts as it is, s."""
     few, more = (_trainer(config, side) for side in (_FEW, _MORE))
     _step(few)  # the first step of all pays for what is set up once

@@ -38,11 +38,10 @@ class _Console(Console):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-def make_console(*, stderr: bool = False) -> Console:
+def make_console() -> Console:
     """A console that squeezes tables neither into the 80 columns of a file, nor into fewer."""
-    stream = sys.stderr if stderr else sys.stdout
-    console = _Console(stderr=stderr, highlight=False)
-    if not stream.isatty() or console.width < _NARROWEST:
+    console = _Console(highlight=False)
+    if not sys.stdout.isatty() or console.width < _NARROWEST:
         console.width = _PLAIN_WIDTH
     return console
 

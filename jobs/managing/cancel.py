@@ -18,7 +18,7 @@ from jobs.managing.arguments import find_run
 from jobs.managing.observation import Observation
 from jobs.managing.run_state import ACTIVE, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
-from slurm.commands import SlurmUnavailable, run_slurm
+from slurm.commands import SlurmUnavailable, reason_of, run_slurm
 from slurm.job_queue import Place
 
 # What scancel says of jobs that have ended.
@@ -79,7 +79,7 @@ def _choose(status: SweepStatus, wanted: Sequence[str], whole_tasks: bool) -> li
         return active
     entries = list(status.entries.values())
     chosen = {find_run(entries, each).run_id for each in wanted}
-    tasks = {run.run_id: _task_of(status.seen[run.name]) for run in active}
+    tasks = {run.run_id: _task_of(status.observations[run.name]) for run in active}
     stopped = {tasks.get(run_id) for run_id in chosen} - {None}
     others = [run for run in active if run.run_id not in chosen and tasks[run.run_id] in stopped]
     names = ", ".join(run.name for run in others)
@@ -107,7 +107,7 @@ def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -
     launcher = read_owner(status.layout.launch_lock) if whole else None
     what = "launcher" if launcher else "process"
     for run in runs:
-        task = _task_of(status.seen[run.name])
+        task = _task_of(status.observations[run.name])
         if isinstance(task, Place):
             targets.jobs[task.task_id] = None
         elif not (owner := launcher or task) or _out_of_reach(status, run, owner, what):
@@ -124,7 +124,7 @@ def _find_targets(status: SweepStatus, runs: Sequence[RunStatus], whole: bool) -
 
 def _out_of_reach(status: SweepStatus, run: RunStatus, owner: OwnerRecord, what: str) -> bool:
     """Whether the process ``owner`` of a run cannot be stopped from here. Says why."""
-    seen = status.seen[run.name]
+    seen = status.observations[run.name]
     job = seen.last.job if seen.last else ""
     submitted = {submission.job_id for submission in status.job_map.submissions}
     if seen.owner and job.partition("_")[0] in submitted:
@@ -155,8 +155,8 @@ def _scancel(jobs: Sequence[str]) -> None:
         answer = run_slurm("scancel", *jobs)
     except SlurmUnavailable as error:
         raise UserError(f"{error}. Look with status, and cancel again") from None
-    said = [line for line in answer.reason.split("; ") if not _ENDED.search(line)]
-    if answer.code != 0 and said:
+    said = [line for line in reason_of(answer).split("; ") if not _ENDED.search(line)]
+    if answer.returncode != 0 and said:
         raise UserError(f"scancel failed: {said[-1]}")
 
 

@@ -52,6 +52,7 @@ class _Entry:
     damage: str  # what is wrong with it, or ""
 
 
+_NO_FILE = _Entry([], frames=False, finished=None, damage="")
 _ENTRIES = TypeAdapter(dict[str, _Entry])  # by name of the run
 
 
@@ -75,18 +76,16 @@ class ResultsCache:
         Nothing is wrong with a file that is missing, unfinished, or of another configuration.
         Raises `UserError` if the files cannot be read in another process.
         """
-        paths = {run.name: self._layout.run(run.name).results for run in runs}
-        stamps = {name: stamp for name, path in paths.items() if (stamp := _stamp(path))}
-        due = {name: stamp for name, stamp in stamps.items() if not self._holds(name, stamp)}
+        stamps = {run.name: _stamp(self._layout.run(run.name).results) for run in runs}
+        due = {k: stamp for k, stamp in stamps.items() if stamp and not self._holds(k, stamp)}
         fresh = self._inspect(due) if due else {}
         self._save(fresh)
-        known = self._cached | fresh
+        entries = self._cached | fresh
         answers: list[tuple[Finished | None, str]] = []
         for run in runs:
-            entry = known[run.name] if run.name in stamps else None
-            finished = entry.finished if entry else None
-            mine = finished if finished and finished.run_id == run.run_id else None
-            answers.append((mine, entry.damage if entry else ""))
+            entry = entries[run.name] if stamps[run.name] else _NO_FILE
+            is_of_run = entry.finished and entry.finished.run_id == run.run_id
+            answers.append((entry.finished if is_of_run else None, entry.damage))
         return answers
 
     def _holds(self, name: str, stamp: _Stamp) -> bool:

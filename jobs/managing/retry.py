@@ -64,7 +64,7 @@ def _start(status: SweepStatus, options: Namespace, dry_run: bool = False) -> in
     _set_aside_damaged(status, chosen)
     if options.local and chosen:
         runs = [status.entries[run.name] for run in chosen]
-        return train_here(layout, runs, total=total, workers=options.workers, post=options.post)
+        return train_here(layout, runs, total, options)
     for number, (profile, runs) in enumerate(groups, 1):
         post = options.post and number == len(groups)
         submit_array(layout, runs, profile, preflight=options.preflight, post=post)
@@ -88,7 +88,7 @@ def _set_aside_damaged(status: SweepStatus, chosen: Sequence[RunStatus]) -> None
     """Move results that cannot be read out of the way: a task would take some for finished."""
     for run in chosen:
         files = status.layout.run(run.name)
-        if status.seen[run.name].damage.startswith(f"{files.results}: broken"):
+        if status.observations[run.name].damage.startswith(f"{files.results}: broken"):
             with suppress(FileNotFoundError, LockHeldError), RunLock(files.lock):
                 files.results.replace(files.damaged)
 
@@ -133,16 +133,15 @@ def _group(status: SweepStatus, chosen: Sequence[RunStatus], options: Namespace)
             f"note: {count_of(on_gpu, 'run')} had too little GPU memory, which --memory does not "
             "change: choose larger GPUs with --profile"
         )
-    profiles = {name: load(name) for name, _ in groups}
-    if not options.all_nodes:
-        bad = _bad_nodes(status)
-        profiles = {name: _avoiding(profile, bad) for name, profile in profiles.items()}
+    bad = [] if options.all_nodes else _bad_nodes(status)
+    names = dict.fromkeys(name for name, _ in groups)
+    profiles = {name: _avoiding(load(name), bad) for name in names}
     return [(_with_memory(profiles[name], memory), runs) for (name, memory), runs in groups.items()]
 
 
 def _asked_before(status: SweepStatus, run: RunStatus) -> tuple[str, str | None]:
     """Profile and memory (None: not known) that the run, or else the sweep, last asked for."""
-    place, submissions = status.seen[run.name].place, status.job_map.submissions
+    place, submissions = status.observations[run.name].place, status.job_map.submissions
     if place is None:
         return submissions[-1].profile if submissions else "default", None
     script = status.layout.submitit / f"{place.submission.job_id}_submission.sh"
@@ -179,7 +178,7 @@ def _bad_nodes(status: SweepStatus) -> list[str]:
     """
     nodes = _failed_nodes(status)
     for run in status.in_states(UNFINISHED):
-        for attempt in status.seen[run.name].attempts:
+        for attempt in status.observations[run.name].attempts:
             at_start = attempt.status == "failed" and attempt.last_step <= attempt.first_step
             why = attempt.reason
             if at_start and attempt.node and _OF_NODE.search(why) and not _NOT_OF_NODE.search(why):
@@ -192,7 +191,7 @@ def _avoiding(profile: Profile, nodes: Collection[str]) -> Profile:
 
     They stay where it insists on nodes, or uses no others: Slurm would refuse the job.
     """
-    usable = _nodes_of(profile)
+    usable = _nodes_of(profile) if nodes else set()
     bad = [node for node in nodes if node in usable] if usable else list(nodes)
     if not bad:
         return profile

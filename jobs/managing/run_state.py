@@ -126,11 +126,11 @@ def _classify_queued(seen: Observation, task: TaskState) -> tuple[State, str]:
 def _classify_unstarted(seen: Observation, job: str) -> tuple[State, str]:
     """A task that left the queue before its attempt began."""
     said = seen.log.line
-    state, reason = _state_by_slurm(seen) or (None, "")
-    if state is State.FAILED:
+    told = _state_by_slurm(seen)
+    if told and told[0] is State.FAILED:
         return State.FAILED, said or "ended before training started"
-    if state is not None:
-        return state, reason
+    if told:
+        return told
     if not seen.answers:
         return State.WAITING, f"submitted{f' as job {job}' if job else ''}; Slurm does not answer"
     if not job:

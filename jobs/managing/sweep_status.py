@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +46,7 @@ class SweepStatus:
 
     layout: SweepLayout
     entries: dict[str, IndexEntry]  # its runs, by name
-    seen: dict[str, Observation]  # what is known of each, by name
+    observations: dict[str, Observation]  # by name
     runs: list[RunStatus]  # their states, in the order of the sweep
     job_map: JobMap  # which Slurm task trains which run
 
@@ -63,10 +63,9 @@ class SweepStatus:
         rate = self.steps_per_second()
         return rate and sum(run.steps - run.step for run in self.in_states(ACTIVE)) / rate
 
-    def in_states(self, states: Iterable[State]) -> list[RunStatus]:
+    def in_states(self, states: Collection[State]) -> list[RunStatus]:
         """The runs in one of ``states``."""
-        wanted = set(states)
-        return [run for run in self.runs if run.state in wanted]
+        return [run for run in self.runs if run.state in states]
 
 
 def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> SweepStatus:

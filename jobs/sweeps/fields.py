@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache, reduce
 from typing import Annotated, Any, get_args
 
@@ -28,16 +28,9 @@ Fields = dict[str, Any]  # as written: fields, or groups of them, to values; nes
 Entries = list[Fields | None]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A value for one field, and where it was written (for messages)."""
-
-    value: Any
-    where: Part
-
-
-# One part of a combination: dotted path of a single field -> what it is set to.
-Settings = dict[str, Setting]
+# One part of a combination: dotted path of a single field -> its checked value, and where that was
+# written (for messages).
+Settings = dict[str, Part]
 # Alternatives of which each combination takes one. No axis has no alternative.
 Axis = list[Settings]
 
@@ -97,7 +90,7 @@ def parse_settings(path: str, at: Part) -> Settings:
     """
     require_field(path, at)
     if path in all_fields():
-        return {path: Setting(_check(path, at), at)}
+        return {path: replace(at, value=_check(path, at))}
     names, value = all_groups()[path], at.value
     if isinstance(value, Mapping):
         names = list(value)
@@ -123,11 +116,16 @@ def merge(parts: Iterable[Settings]) -> Settings:
         for path, setting in part.items():
             if path in merged:
                 raise UsageError(
-                    f"{setting.where}: {show(setting.value)} given, but {path} is already set at "
-                    f"{merged[path].where}. Keep one of them"
+                    f"{setting}: {show(setting.value)} given, but {path} is already set at "
+                    f"{merged[path]}. Keep one of them"
                 )
             merged[path] = setting
     return merged
+
+
+def require_apart(axes: Iterable[Axis]) -> None:
+    """Raise `UsageError` for a field that two axes set."""
+    merge({path: each[path] for each in axis for path in each} for axis in axes)
 
 
 def make_config(settings: Settings) -> RunConfig:
@@ -146,7 +144,7 @@ def make_config(settings: Settings) -> RunConfig:
         group, reason = ".".join(str(part) for part in details["loc"]), _reason(details)
         named = [path for path in settings if path in reason]
         involved = named or [path for path in settings if path.startswith(group)]
-        places = dict.fromkeys(str(settings[path].where) for path in involved)
+        places = dict.fromkeys(str(settings[path]) for path in involved)
         shown = "; ".join(list(places)[:4]) or group
         raise UsageError(f"{shown}: {reason}") from None
 

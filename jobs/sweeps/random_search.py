@@ -18,9 +18,9 @@ from jobs.sweeps.fields import (
     Entries,
     Fields,
     Settings,
-    all_fields,
     parse_choices,
     parse_fields,
+    require_apart,
     require_field,
 )
 from jobs.sweeps.yaml_document import Block, Part, show
@@ -73,6 +73,7 @@ def draw_axis(block: Random, at: Part) -> Axis:
     `UsageError` for a mistake in the block, or if fewer than ``count`` draws meet the constraint.
     """
     axes = [list(_distinct(axis).values()) for axis in parse_choices(at / "choices")]
+    require_apart(axes)
     rule = block.constraint
     summed = _summed(rule.sum, axes, at / "constraint" / "sum") if rule else set()
     included = _parse_include(block.count, axes, at / "include") if block.include else {}
@@ -128,8 +129,9 @@ def _summed(names: list[str], axes: list[Axis], at: Part) -> set[str]:
     """The drawn fields that the constraint sums; every draw sets them, to a number."""
     numeric = [
         path
-        for path in all_fields()
-        if any(all(_sets_number(choice, path) for choice in axis) for axis in axes)
+        for axis in axes
+        for path in axis[0]
+        if all(path in choice and isinstance(choice[path].value, (int, float)) for choice in axis)
     ]
     summed: set[str] = set()
     for name in names:
@@ -142,10 +144,6 @@ def _summed(names: list[str], axes: list[Axis], at: Part) -> set[str]:
             )
         summed |= found
     return summed
-
-
-def _sets_number(choice: Settings, path: str) -> bool:
-    return path in choice and isinstance(choice[path].value, (int, float))
 
 
 def _combination(axes: list[Axis], position: int) -> Settings:

@@ -29,13 +29,12 @@ from jobs.sweeps.fields import (
     Axis,
     Entries,
     Fields,
-    Setting,
     Settings,
     make_config,
-    merge,
     parse_choices,
     parse_fields,
     parse_settings,
+    require_apart,
 )
 from jobs.sweeps.random_search import Random, draw_axis
 from jobs.sweeps.yaml_document import Block, Part, as_text, one_line
@@ -134,10 +133,10 @@ def _axes(given: SweepFile, document: Part) -> list[Axis]:
         axes.append(draw_axis(given.random, document / "random"))
     seeds = document / "seeds"
     if isinstance(given.seeds, int):
-        axes.append([{SEED: Setting(seed, seeds)} for seed in range(given.seeds)])
+        axes.append([{SEED: replace(seeds, value=seed)} for seed in range(given.seeds)])
     elif given.seeds:
         axes.append([parse_settings(SEED, seed) for seed in seeds])
-    merge({field: each[field] for each in axis for field in each} for axis in axes)
+    require_apart(axes)
     return axes
 
 

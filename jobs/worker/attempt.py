@@ -99,7 +99,7 @@ class RunAttempt(ExitStack):
         finally:
             super().__exit__(kind, error, trace)
 
-    def tell(self, progress: Progress) -> None:
+    def record_progress(self, progress: Progress) -> None:
         """Write down how far the run is."""
         self._steps.append(progress.step)
         write_progress(self.run.progress, progress)

@@ -179,5 +179,5 @@ def _fit(
             attempt.end(error)
             continue
         recorder = attempt.enter_context(files)
-        runs.append(Run(attempt.config, recorder, attempt.tell, attempt.end))
+        runs.append(Run(attempt.config, recorder, attempt.record_progress, attempt.end))
     fit_together(runs, should_stop=stop, steps_in_all=steps)

@@ -23,9 +23,10 @@ from torch.utils.tensorboard import SummaryWriter
 from inr.config import ModelConfig, RunConfig
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES
-from inr.training.batches import Targets, make_batches, sequence_points, sequence_targets
+from inr.training.batches import make_batches, sequence_samples
 from inr.training.evaluation import Evaluator
 from inr.training.schedules import rate_factor
+from tests.helpers.reference import Targets, split
 
 
 class Sine(nn.Module):
@@ -96,9 +97,9 @@ def train(config: RunConfig, folder: Path) -> None:
     """The whole run."""
     training = config.training
     exam = Evaluator(config)
-    points = sequence_points(exam.x, exam.y, exam.times, torch.device("cpu"), torch.float32)
-    targets = sequence_targets(exam.target, torch.device("cpu"), torch.float32)
-    batches = make_batches(training, points, targets)
+    grid = (exam.x, exam.y, exam.times)
+    samples = sequence_samples(*grid, exam.target, torch.device("cpu"), torch.float32)
+    batches = make_batches(training, samples)
     module = make_module(
         config.model, initialize(config.model, training.seed, torch.float32, config.input_scales)
     )
@@ -109,7 +110,7 @@ def train(config: RunConfig, folder: Path) -> None:
     started, measuring = time.perf_counter(), 0.0
     with SummaryWriter(folder) as board:
         for step in range(training.steps):
-            where, wanted = batches(step)
+            where, wanted = split(batches(step))
             fields = nested_fields(module, where)
             errors = squared_errors(fields, wanted)
             loss = sum(
@@ -123,8 +124,8 @@ def train(config: RunConfig, folder: Path) -> None:
             trained = time.perf_counter()
             if training.batch != "frame":
                 frame = step % config.data.frames
-                wanted = Targets(*(field[frame] for field in targets))
-                fields = nested_fields(module, points[frame])
+                where, wanted = split(samples[frame])
+                fields = nested_fields(module, where)
                 errors = squared_errors(fields, wanted)
             scores = [
                 similarity(

@@ -16,10 +16,9 @@ from inr.config import ModelConfig, Precision
 from inr.network.matmul import arithmetic, parameter_type
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
-from inr.training.batches import Targets
 from inr.training.step import Step, loss_and_gradients
 from tests.benchmarks.report import DOCS, publish
-from tests.helpers.reference import differentiate
+from tests.helpers.reference import Targets, differentiate, join
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
 POINTS = 4096
@@ -39,10 +38,9 @@ def step(config: ModelConfig, points: Tensor, targets: Targets, precision: Preci
     """One step of the network towards ``targets`` in a precision."""
     dtype = parameter_type(precision)
     network = initialize(config, 0, dtype)
-    wanted = Targets(*(field.to(dtype) for field in targets))
     ones = torch.ones(4, dtype=dtype)
     with arithmetic(precision):
-        return loss_and_gradients(network, points.to(dtype), wanted, ones, 2)
+        return loss_and_gradients(network, join(points, targets).to(dtype), ones, 2)
 
 
 def compare(config: ModelConfig) -> list[dict[str, str]]:
@@ -50,7 +48,7 @@ def compare(config: ModelConfig) -> list[dict[str, str]]:
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(POINTS, 3, generator=generator, dtype=torch.float64) * 2 - 1
     fields = exact_fields(config, points)
-    zero = Targets(**{name: torch.zeros_like(field) for name, field in vars(fields).items()})
+    zero = Targets(*map(torch.zeros_like, fields))
     # towards zero, the mean squared error is the mean square of the field itself
     exact = step(config, points, zero, "float64")
     gradient = torch.cat([each.flatten() for each in exact.gradients])

@@ -12,11 +12,11 @@ from inr.config import RunConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
 from inr.training.balancing import Balance, loss_coefficients
-from inr.training.batches import make_batches, sequence_points, sequence_targets
+from inr.training.batches import make_batches, sequence_samples
 from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
 from inr.training.step import loss_and_gradients
-from tests.helpers.reference import differentiate_nested, weighted_loss
+from tests.helpers.reference import differentiate_nested, split, weighted_loss
 
 FIRST_LOOK = 0.25  # s of training
 LOOK_GROWTH = 1.15
@@ -38,9 +38,8 @@ class Trainer:
     def __init__(self, config: RunConfig, exam: Evaluator, nested: bool) -> None:
         self.config, self.nested = config, nested
         device, dtype = torch.device("cpu"), torch.float32
-        points = sequence_points(exam.x, exam.y, exam.times, device, dtype)
-        targets = sequence_targets(exam.target, device, dtype)
-        self.batches = make_batches(config.training, points, targets)
+        samples = sequence_samples(exam.x, exam.y, exam.times, exam.target, device, dtype)
+        self.batches = make_batches(config.training, samples)
         self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.optimizers = make_optimizers(config.training, self.network)
         self.balance = Balance(config.training)
@@ -52,8 +51,9 @@ class Trainer:
 
     def gradients(self) -> None:
         """The gradients of the next step."""
-        points, targets = self.batches(self.taken)
+        samples = self.batches(self.taken)
         if self.nested:
+            points, targets = split(samples)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             fields = differentiate_nested(self.network, points)
@@ -61,7 +61,7 @@ class Trainer:
             weighted_loss(fields, targets, weights, self.variances).backward()
             return
         coefficients = self.balance.scale(self.coefficients)
-        found = loss_and_gradients(self.network, points, targets, coefficients, order=2)
+        found = loss_and_gradients(self.network, samples, coefficients, order=2)
         for parameter, gradient in zip(self.network.parameters, found.gradients, strict=True):
             parameter.grad = gradient
         self.balance.observe(found.errors, self.taken)

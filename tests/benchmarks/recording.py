@@ -31,9 +31,9 @@ from inr.progress import Progress
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.evaluation import Evaluator
-from inr.training.fit import fit
 from inr.training.trainer import Trainer
 from tests.benchmarks.report import DOCS, publish
+from tests.helpers.tiny_run import fit
 
 PARTS = {
     "evaluation": [(Evaluator, "on_pixels")],

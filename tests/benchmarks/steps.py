@@ -19,10 +19,17 @@ from inr.network.matmul import product
 from inr.network.model import Network, initialize
 from inr.quantities import Quantity
 from inr.training.balancing import loss_coefficients
-from inr.training.batches import Targets
 from inr.training.compilation import prepare_passes
 from inr.training.step import loss_and_gradients
-from tests.helpers.reference import NetworkFields, activate, affine, differentiate, weighted_loss
+from tests.helpers.reference import (
+    NetworkFields,
+    Targets,
+    activate,
+    affine,
+    differentiate,
+    join,
+    weighted_loss,
+)
 
 Answer = tuple[Any, Sequence[Any]]
 Step = Callable[[], Answer]
@@ -204,11 +211,10 @@ def adjoint_autograd(problem: Problem) -> Step:
 def ours(problem: Problem, passes: Passes = EAGER) -> Step:
     """`inr.training.step.loss_and_gradients`."""
     coefficients = loss_coefficients(problem.weights, VARIANCES, problem.points)
+    samples = join(problem.points, problem.targets)
 
     def step() -> Answer:
-        found = loss_and_gradients(
-            problem.network, problem.points, problem.targets, coefficients, problem.order, passes
-        )
+        found = loss_and_gradients(problem.network, samples, coefficients, problem.order, passes)
         return found.loss, found.gradients
 
     return step

@@ -51,6 +51,7 @@ from jobs.sweeps.yaml_file import read_document, write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
+from tests.helpers.reference import split
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (32, 64, 128, 256)
@@ -121,7 +122,7 @@ def check(config: RunConfig) -> None:
         for step in range(10):
             found = gradients([member])
             module = make_module(config.model, member.network)
-            points, targets = member.batches(step)
+            points, targets = split(member.batches(step))
             wanted = squared_errors(nested_fields(module, points), targets)
             errors = [each.item() for each in wanted.values()]
             np.testing.assert_allclose(found.errors.numpy(), errors, rtol=2e-3)

@@ -14,7 +14,7 @@ from inr.signals import StopRequest
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.compilation import share_cache
-from inr.training.fit import fit
+from tests.helpers.tiny_run import fit
 
 CONFIG = {
     "data": {"size": 12, "frames": 2},

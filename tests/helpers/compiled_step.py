@@ -14,7 +14,6 @@ import torch
 from inr.config import ModelConfig
 from inr.network.adjoint import EAGER, Passes
 from inr.network.model import initialize
-from inr.training.batches import Targets
 from inr.training.compilation import prepare_passes, share_cache
 from inr.training.step import Step, loss_and_gradients
 
@@ -22,11 +21,9 @@ from inr.training.step import Step, loss_and_gradients
 def one_step(passes: Passes) -> Step:
     """All terms; the fewest layers, as every kernel takes a second to compile."""
     network = initialize(ModelConfig(width=5, depth=1, omega_first=3.0), 0, torch.float64)
-    points = torch.linspace(-1, 1, 60, dtype=torch.float64).reshape(20, 3)
-    x, y, _ = points.unbind(-1)
-    targets = Targets(value=x, gradient=points[:, :2], laplacian=y, time_derivative=x * y)
+    samples = torch.linspace(-1, 1, 160, dtype=torch.float64).reshape(20, 8)
     coefficients = torch.ones(4, dtype=torch.float64)
-    return loss_and_gradients(network, points, targets, coefficients, 2, passes)
+    return loss_and_gradients(network, samples, coefficients, 2, passes)
 
 
 def main() -> None:

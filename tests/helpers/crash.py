@@ -24,7 +24,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.checkpoint import read_checkpoint
-from inr.training.fit import fit
+from tests.helpers.tiny_run import fit
 
 STEPS = 400
 LONGEST_LIFE = 1.2  # seconds; undisturbed, a run takes one or two

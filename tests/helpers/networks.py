@@ -10,8 +10,7 @@ from torch import Tensor
 
 from inr.config import Activation, ModelConfig
 from inr.network.model import Network, initialize
-from inr.training.batches import Targets
-from tests.helpers.reference import NetworkFields, initialize_together
+from tests.helpers.reference import NetworkFields, Targets, initialize_together
 
 NAMES: tuple[Activation, ...] = get_args(Activation)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,6 @@ from inr.config import LossWeights, ModelConfig
 from inr.network.activations import ACTIVATIONS, Activation
 from inr.network.model import Network, initialize, stack_networks
 from inr.quantities import QUANTITIES, Quantity
-from inr.training.batches import Targets
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,28 @@ def differentiate_nested(
         (second,) = torch.autograd.grad(gradient[..., axis].sum(), points, create_graph=True)
         laplacian = laplacian + second[..., axis]
     return NetworkFields(value, gradient, laplacian)
+
+
+class Targets(NamedTuple):
+    """Wanted fields at the points of a batch, [*model, point]."""
+
+    value: Tensor
+    gradient: Tensor  # d/dx, d/dy, [*model, point, 2]
+    laplacian: Tensor
+    time_derivative: Tensor
+
+
+def join(points: Tensor, targets: Targets) -> Tensor:
+    """Samples as `inr.training.batches.sequence_samples` gives them."""
+    value, gradient, laplacian, time = targets
+    columns = [value[..., None], gradient, time[..., None], laplacian[..., None]]
+    return torch.cat([points, *columns], dim=-1)
+
+
+def split(samples: Tensor) -> tuple[Tensor, Targets]:
+    """Points and targets of samples."""
+    points, value, gradient, time, laplacian = samples.split([3, 1, 2, 1, 1], dim=-1)
+    return points, Targets(value[..., 0], gradient, laplacian[..., 0], time[..., 0])
 
 
 def weighted_loss(

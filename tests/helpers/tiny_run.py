@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from inr.config import RecordConfig, RunConfig
 from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
-from inr.training.fit import fit
+from inr.training.fit import Run, fit_together
 
 
 def tiny(**training: object) -> RunConfig:
@@ -29,6 +30,15 @@ def quiet(**training: object) -> RunConfig:
     """As tiny, without the seconds that TensorBoard costs."""
     config = tiny(**training)
     return config.model_copy(update={"record": RecordConfig(metrics_every=8, tensorboard=False)})
+
+
+def fit(config: RunConfig, recorder: RunWriter, **options: Any) -> str:
+    """Train one run alone, as `fit_together` does, and raise what ends it."""
+    told = {"on_progress": options.pop("on_progress")} if "on_progress" in options else {}
+    (outcome,) = fit_together([Run(config, recorder, **told)], **options)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def run(config: RunConfig, directory: Path, **options: object) -> RunLayout:

@@ -10,11 +10,11 @@ from skimage.metrics import structural_similarity
 
 from inr.metrics import evaluate, target_statistics
 from inr.quantities import METRICS, QUANTITIES, Fields
-from inr.targets.heat_equation import Diffusion, frame_times
+from inr.targets.heat_equation import Diffusion
 from inr.targets.image_file import load_image
 
 DIFFUSION = Diffusion(load_image("camera", 32), 0.7, 2.0)
-TARGET = DIFFUSION.on_pixels(frame_times(3))
+TARGET = DIFFUSION.on_pixels(Diffusion.frame_times(3))
 STATISTICS = target_statistics(TARGET)
 
 

@@ -27,10 +27,9 @@ from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.run_writer import RunWriter
 from inr.storage.sweep_index import read_index
 from inr.training.checkpoint import read_checkpoint
-from inr.training.fit import fit
-from slurm.journal import known_submissions
+from slurm.journal import list_submissions
 from tests.helpers.faults.plan import DIRECTORIES, EXCHANGES, FLUSHES, LINKS, LOCKS, READS, WRITES
-from tests.helpers.tiny_run import quiet, run, series_of
+from tests.helpers.tiny_run import fit, quiet, run, series_of
 from tests.inr.training.test_fit import StopAfter
 
 Fail = Callable[..., None]
@@ -192,7 +191,7 @@ def test_submissions_that_cannot_be_read_are_not_forgotten(tmp_path: Path, fail:
     write_text(layout.submission("0a1b"), '{"schema": "inr-submission/1"}')
     fail(READS, errno.EACCES, below=layout.submission("0a1b"))
     with pytest.raises(UserError, match="cannot be read: Permission denied"):
-        known_submissions(layout)
+        list_submissions(layout)
     layout.index.write_text("{}")
     fail(READS, errno.EIO, below=layout.index)
     with pytest.raises(UserError, match="cannot be read: Input/output error"):

@@ -134,11 +134,11 @@ def test_grey_levels_survive_the_way_to_values_and_back(levels: np.ndarray) -> N
 
 
 def test_coordinates() -> None:
-    x, y = published_protocol.pixel_coordinates((7, 7))
+    x, y = PublishedSequence.pixel_coordinates((7, 7))
     np.testing.assert_allclose(x, np.linspace(-1, 1, 7), atol=1e-15)
     np.testing.assert_array_equal(x, y)
-    np.testing.assert_allclose(published_protocol.frame_times(10), np.arange(10) / 11)
-    fine, _ = published_protocol.pixel_coordinates((7, 7), 4)
+    np.testing.assert_allclose(PublishedSequence.frame_times(10), np.arange(10) / 11)
+    fine, _ = PublishedSequence.pixel_coordinates((7, 7), 4)
     np.testing.assert_allclose(fine.reshape(7, 4).mean(axis=1), x, atol=1e-15)
     np.testing.assert_allclose(np.diff(fine), (x[1] - x[0]) / 4)
 
@@ -146,7 +146,7 @@ def test_coordinates() -> None:
 def test_exact_fields_start_at_the_image_and_solve_the_heat_equation() -> None:
     levels = published_protocol.to_grey_levels(load_image("camera", 24))
     truth = published_protocol.PublishedSequence(levels, 10)
-    x, y = published_protocol.pixel_coordinates(levels.shape)
+    x, y = PublishedSequence.pixel_coordinates(levels.shape)
     start = truth.on_grid(x, y, np.array([0.0]))
     np.testing.assert_allclose(start.value[0], published_protocol.to_values(levels), atol=1e-12)
 
@@ -208,10 +208,10 @@ def test_similarity_is_that_of_the_study() -> None:
     rng = np.random.default_rng(0)
     wanted = rng.uniform(-1, 1, (12, 14))
     predicted = wanted + rng.normal(0, 0.3, wanted.shape)
-    found = published_protocol.similarity(wanted, predicted, 2.0)
+    found = PublishedSequence.similarity(wanted, predicted, 2.0)
     assert found == pytest.approx(slow_similarity(wanted, predicted), rel=1e-10)
-    assert found == published_protocol.similarity(wanted, predicted, 1e6)  # whatever the range
-    assert published_protocol.similarity(wanted, wanted, 2.0) == pytest.approx(1)
+    assert found == PublishedSequence.similarity(wanted, predicted, 1e6)  # whatever the range
+    assert PublishedSequence.similarity(wanted, wanted, 2.0) == pytest.approx(1)
 
 
 def test_an_image_that_is_not_square_is_refused(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from inr.results import BASE_SERIES, open_run, read_attributes, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.checkpoint import read_checkpoint
-from inr.training.fit import fit, pick_device
-from tests.helpers.tiny_run import quiet, run, series_of, tiny
+from inr.training.fit import pick_device
+from tests.helpers.tiny_run import fit, quiet, run, series_of, tiny
 
 
 @pytest.mark.parametrize("batch", ["frame", 64])

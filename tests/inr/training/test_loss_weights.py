@@ -10,8 +10,7 @@ import torch
 from inr.config import LossWeights, ModelConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES
-from inr.training.batches import Targets
-from tests.helpers.reference import differentiate, squared_error, weighted_loss
+from tests.helpers.reference import Targets, differentiate, squared_error, weighted_loss
 
 VARIANCES = {"value": 2.0, "gradient": 3.0, "laplacian": 5.0, "time_derivative": 7.0}
 NETWORK = initialize(ModelConfig(width=8, depth=2), 0, torch.float64)

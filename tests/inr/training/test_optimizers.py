@@ -17,9 +17,9 @@ from inr.quantities import QUANTITIES
 from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
-from inr.training.fit import fit
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
 from tests.helpers.reference import initialize_together
+from tests.helpers.tiny_run import fit
 
 NAMES: tuple[Optimizer, ...] = get_args(Optimizer)
 MODEL = ModelConfig(width=16, depth=3)

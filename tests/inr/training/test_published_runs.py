@@ -18,8 +18,9 @@ from inr.storage.run_writer import RunWriter
 from inr.targets import published_protocol
 from inr.targets.image_file import load_image
 from inr.training.evaluation import Evaluator
-from inr.training.fit import Run, fit, fit_together
+from inr.training.fit import Run, fit_together
 from postprocess.dataset.run_frames import RunFrames
+from tests.helpers.tiny_run import fit
 
 STEPS, FRAMES, SIDE = 30, 3, 16
 

@@ -29,7 +29,7 @@ from inr.results import (
 )
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
-from inr.targets.heat_equation import Diffusion, frame_times, pixel_coordinates
+from inr.targets.heat_equation import Diffusion
 from tests.helpers.tiny_run import run, series_of, tiny
 
 
@@ -71,7 +71,7 @@ def test_attributes_tell_the_run(finished: RunLayout) -> None:
 
 
 def test_frames_metrics_and_objective_belong_together(finished: RunLayout) -> None:
-    exact = Diffusion.from_config(tiny().data).on_pixels(frame_times(3))
+    exact = Diffusion.from_config(tiny().data).on_pixels(Diffusion.frame_times(3))
     with open_run(finished.results) as file:
         series = read_series(file)
         for quantity in QUANTITIES:
@@ -134,7 +134,7 @@ def test_trained_network_is_read_back_and_evaluated_anywhere(finished: RunLayout
     assert finer.value.shape == (1, 64, 64)
     assert finer.gradient.shape == (1, 2, 64, 64)
     assert trained.times.tolist() == [-1, 0, 1]
-    x, y = pixel_coordinates(trained.shape)
+    x, y = Diffusion.pixel_coordinates(trained.shape)
     points = trained.at(np.array([[x[3], y[5], 0.0], [x[0], y[15], 1.0]]))
     np.testing.assert_allclose(points.value, on_pixels.value[[1, 2], [5, 15], [3, 0]], atol=1e-6)
     wanted = on_pixels.gradient[[1, 2], :, [5, 15], [3, 0]]

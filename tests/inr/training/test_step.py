@@ -11,7 +11,6 @@ from inr.config import Activation, LossWeights
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES
 from inr.training.balancing import loss_coefficients
-from inr.training.batches import Targets
 from inr.training.step import Step, loss_and_gradients
 from tests.helpers.networks import (
     NAMES,
@@ -24,6 +23,7 @@ from tests.helpers.networks import (
 from tests.helpers.reference import (
     differentiate,
     differentiate_nested,
+    join,
     squared_error,
     weighted_loss,
 )
@@ -50,7 +50,7 @@ def take_step(
     monkeypatch.setitem(inr.network.adjoint.TILE_NUMBERS, "cpu", tile_numbers)
     coefficients = loss_coefficients(weights, VARIANCES, points)
     order = weights.highest_derivative
-    return loss_and_gradients(network, points, sample_targets(points), coefficients, order)
+    return loss_and_gradients(network, join(points, sample_targets(points)), coefficients, order)
 
 
 def assert_step_is_that_of_nested_autograd(
@@ -100,13 +100,12 @@ def test_step_of_a_model_among_others_is_that_of_the_model_alone() -> None:
     coefficients[1, 2] = 0
     targets = sample_targets(points)
     targets.laplacian[1] = torch.nan  # has no influence: that model does not want it
-    step = loss_and_gradients(together, points, targets, coefficients, 2)
+    samples = join(points, targets)
+    step = loss_and_gradients(together, samples, coefficients, 2)
     for index in range(3):
-        one = Targets(*(field[index] for field in targets))
         alone = loss_and_gradients(
             initialize(together.config, index, torch.float64),
-            points[index],
-            one,
+            samples[index],
             coefficients[index],
             2,
         )
@@ -129,9 +128,9 @@ def test_errors_of_a_step_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch)
 def test_step_on_a_gpu_is_that_on_the_cpu() -> None:
     network, points = network_of("sine"), sample_points(100)
     coefficients = torch.ones(4, dtype=torch.float64)
-    here = loss_and_gradients(network, points, sample_targets(points), coefficients, 2)
+    here = loss_and_gradients(network, join(points, sample_targets(points)), coefficients, 2)
     points, coefficients = points.cuda(), coefficients.cuda()
     network = network.to("cuda")
-    there = loss_and_gradients(network, points, sample_targets(points), coefficients, 2)
+    there = loss_and_gradients(network, join(points, sample_targets(points)), coefficients, 2)
     for mine, other in zip(here.gradients, there.gradients, strict=True):
         torch.testing.assert_close(mine, other.cpu(), rtol=1e-9, atol=1e-9)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,13 +143,11 @@ def test_retry_refuses(
 
 def test_retry_here(ended: SweepLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        modes, "train_here", lambda layout, runs, **more: asked.append((runs, Namespace(**more)))
-    )
+    monkeypatch.setattr(modes, "train_here", lambda layout, *given: asked.append(given))
     assert retry("--local", "--workers", "3", "--failed") == 0
-    [(chosen, options)] = asked
+    [(chosen, total, options)] = asked
     assert chosen == [runs(ended)[0]]
-    assert (options.workers, options.total, options.post) == (3, 4, False)
+    assert (options.workers, total, options.post) == (3, 4, False)
 
 
 @pytest.fixture
@@ -158,7 +155,7 @@ def trained_here(monkeypatch: pytest.MonkeyPatch) -> list[IndexEntry]:
     """The runs that were to be trained here."""
     trained: list[IndexEntry] = []
 
-    def train_here(_: SweepLayout, chosen: Sequence[IndexEntry], **__: Any) -> int:
+    def train_here(_: SweepLayout, chosen: Sequence[IndexEntry], *__: Any) -> int:
         trained.extend(chosen)
         return 0
 

@@ -46,6 +46,10 @@ MISTAKES = {
         ["random.count is missing", "whole number"],
     ),
     "random-key": ("random: {cuont: 1}", ["cuont", "count?"]),
+    "random-set-twice": (
+        "random: {count: 1, choices: {model: {width: [1, 2]}, model.width: [3]}}",
+        ["random.choices.model.width[0]", "already set at"],
+    ),
     "random-too-many": ("random: {count: 5, choices: {model.width: [1, 2]}}", ["only 2"]),
     "random-impossible": (
         "random: {count: 1, choices: {model.width: [1, 2]}, constraint: {sum: model, above: 9}}",
