@@ -19,9 +19,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from inr.quantities import QUANTITIES, Fields, Quantity
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number: an error, which spans decades, or a score, of which more is better."""
+
+    label: str  # for axes, with the unit in parentheses where there is one
+    higher_is_better: bool = False
+
+
+def _metrics() -> dict[str, Metric]:
+    metrics = {}
+    squared = ("", " (1/length²)", " (1/length⁴)", " (1/time²)")  # `UNITS`
+    for quantity, unit in zip(QUANTITIES, squared, strict=True):
+        words = quantity.replace("_", " ").replace("laplacian", "Laplacian")
+        metrics[f"mse_{quantity}"] = Metric(f"{words} MSE{unit}")
+        metrics[f"nmse_{quantity}"] = Metric(f"{words} MSE / variance")
+        metrics[f"ssim_{quantity}"] = Metric(f"{words} SSIM", higher_is_better=True)
+    metrics["psnr_value"] = Metric("value PSNR (dB)", higher_is_better=True)
+    metrics["pde_residual"] = Metric("heat-equation residual / variance")
+    return metrics
+
+
+METRICS = _metrics()  # those that `evaluate` gives, by name
 
 # (wanted [row, column], predicted, range of the wanted data) -> structural similarity
 Similarity = Callable[[np.ndarray, np.ndarray, float], float]
@@ -45,6 +68,9 @@ def target_statistics(target: Fields) -> TargetStatistics:
 
 def true_range_similarity(wanted: np.ndarray, predicted: np.ndarray, data_range: float) -> float:
     """Structural similarity of two pictures as scikit-image computes it."""
+    # here: it takes long to import, and names of metrics are wanted everywhere
+    from skimage.metrics import structural_similarity
+
     score = structural_similarity(
         wanted,
         predicted,
@@ -63,7 +89,7 @@ def evaluate(
     kappa: float,
     similarity: Similarity = true_range_similarity,
 ) -> dict[str, float]:
-    """All metrics of a predicted sequence on a grid, by their names in `inr.quantities.METRICS`.
+    """All metrics of a predicted sequence on a grid, by their names in `METRICS`.
 
     NaN or infinite predictions give NaN or infinite metrics, never an exception.
     """

@@ -1,4 +1,4 @@
-"""The quantities that are learned, their units, and the metrics that they are judged by.
+"""The quantities that are learned, and their units.
 
 Imports neither torch nor h5py.
 """
@@ -35,27 +35,3 @@ class Fields:
     gradient: np.ndarray
     laplacian: np.ndarray
     time_derivative: np.ndarray
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measured number: an error, which spans decades, or a score, of which more is better."""
-
-    label: str  # for axes, with the unit in parentheses where there is one
-    higher_is_better: bool = False
-
-
-def _metrics() -> dict[str, Metric]:
-    metrics = {}
-    squared = ("", " (1/length²)", " (1/length⁴)", " (1/time²)")  # `UNITS`
-    for quantity, unit in zip(QUANTITIES, squared, strict=True):
-        words = quantity.replace("_", " ").replace("laplacian", "Laplacian")
-        metrics[f"mse_{quantity}"] = Metric(f"{words} MSE{unit}")
-        metrics[f"nmse_{quantity}"] = Metric(f"{words} MSE / variance")
-        metrics[f"ssim_{quantity}"] = Metric(f"{words} SSIM", higher_is_better=True)
-    metrics["psnr_value"] = Metric("value PSNR (dB)", higher_is_better=True)
-    metrics["pde_residual"] = Metric("heat-equation residual / variance")
-    return metrics
-
-
-METRICS = _metrics()

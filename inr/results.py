@@ -36,7 +36,8 @@ from h5py import h5a, h5t
 
 from inr.errors import UserError
 from inr.files import PASSING_ERRORS, retried
-from inr.quantities import METRICS, UNITS, Quantity
+from inr.metrics import METRICS
+from inr.quantities import UNITS, Quantity
 
 SCHEMA = "inr-run/1"
 SWEEP_SCHEMA = "inr-sweep/1"

@@ -24,7 +24,8 @@ from torch.utils.tensorboard.summary import hparams
 from inr import results
 from inr.config import RunConfig
 from inr.files import remove_leftovers, write_bytes
-from inr.quantities import METRICS, QUANTITIES, Fields
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES, Fields
 from inr.storage.paths import RunLayout
 from inr.storage.provenance import package_versions, slurm_job_id, source
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inr.config import RunConfig
+from inr.metrics import METRICS
 from inr.progress import describe_seconds
-from inr.quantities import METRICS, QUANTITIES
+from inr.quantities import QUANTITIES
 from inr.results import BASE_SERIES
 
 _INPUTS = 3  # x, y, time

@@ -39,7 +39,7 @@ import pandas as pd
 from inr import __version__
 from inr.errors import UserError
 from inr.files import remove_leftovers, replace_atomically
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.results import SWEEP_SCHEMA
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout

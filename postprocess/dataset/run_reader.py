@@ -17,7 +17,7 @@ import numpy as np
 from h5py import h5d, h5g, h5s, h5t
 
 from inr.files import retried
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.results import (
     BASE_SERIES,
     HELDOUT_TYPE,

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from inr.quantities import METRICS, QUANTITIES
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
 from postprocess.stats.ranking import Score
 

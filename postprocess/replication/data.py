@@ -8,7 +8,7 @@ import pandas as pd
 
 from inr.errors import UserError
 from inr.files import write_text
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.read import ensure_merged
 from postprocess.stats.factors import WEIGHT_COLUMNS

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from inr.quantities import METRICS, QUANTITIES
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from postprocess.dataset.run_reader import READABLE
 from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean, worst_if_missing
 from postprocess.stats.factors import Variation, find_variation

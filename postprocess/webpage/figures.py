@@ -8,7 +8,7 @@ from pathlib import Path
 import imageio.v3 as imageio
 
 from inr.errors import UserError
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.webpage.wording import capitalize

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import inr.metrics
+from inr.metrics import METRICS, Metric
 from inr.network.activations import ACTIVATIONS, Activation
-from inr.quantities import METRICS, Fields, Metric
+from inr.quantities import Fields
 from inr.training.optimizers import OPTIMIZERS
 from inr.training.schedules import SCHEDULES
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from inr.config import RunConfig
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.results import BASE_SERIES, open_run, read_attributes, read_series
 from inr.storage.lock import RunLock
 from inr.storage.paths import RunLayout

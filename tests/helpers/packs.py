@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inr.config import RunConfig
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.results import open_run, read_series
 from inr.storage.paths import SweepLayout
 from jobs.worker.train import train_runs

@@ -21,7 +21,8 @@ import numpy as np
 
 from inr.config import RunConfig
 from inr.errors import run_main
-from inr.quantities import METRICS, QUANTITIES, UNITS
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES, UNITS
 from inr.results import SCHEMA
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, index_json, read_index

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
-from inr.metrics import evaluate, target_statistics
-from inr.quantities import METRICS, QUANTITIES, Fields
+from inr.metrics import METRICS, evaluate, target_statistics
+from inr.quantities import QUANTITIES, Fields
 from inr.targets.heat_equation import Diffusion
 from inr.targets.image_file import load_image
 

@@ -31,7 +31,8 @@ import inr.storage.run_writer
 import inr.training.fit
 import jobs.worker.train
 from inr.errors import UserError
-from inr.quantities import METRICS, QUANTITIES
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from inr.results import BASE_SERIES, open_run, outcome, read_attributes, read_series
 from inr.storage.attempts import read_attempts
 from inr.storage.paths import SweepLayout

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from inr.quantities import METRICS, QUANTITIES
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from inr.results import BASE_SERIES, open_run, read_series
 from inr.storage.attempts import Attempt, read_attempts
 from inr.storage.lock import read_owner

@@ -10,8 +10,8 @@ import torch
 
 from inr.config import RecordConfig
 from inr.errors import UsageError
+from inr.metrics import METRICS
 from inr.progress import Progress
-from inr.quantities import METRICS
 from inr.results import BASE_SERIES, open_run, read_attributes, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter

@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import inr
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.quantities import METRICS, QUANTITIES, UNITS
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES, UNITS
 from inr.results import (
     BASE_SERIES,
     ROOT_ATTRIBUTES,

@@ -19,8 +19,8 @@ import torch
 import inr.training.fit
 from inr.config import RunConfig
 from inr.errors import UserError
+from inr.metrics import METRICS
 from inr.progress import Progress
-from inr.quantities import METRICS
 from inr.results import open_run, read_attributes, read_series
 from inr.signals import StopRequest
 from inr.storage.attempts import read_attempts

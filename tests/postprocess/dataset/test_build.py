@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from inr.errors import UserError
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.results import SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
 from inr.storage.sweep_index import read_index
 from postprocess.dataset import build, run_reader, sweep_tables

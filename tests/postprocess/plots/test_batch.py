@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from inr.errors import UserError
-from inr.quantities import METRICS, QUANTITIES
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from postprocess.dataset.read import ensure_merged
 from postprocess.plots import batch, style
 from postprocess.plots.batch import plan_figures, write_figures

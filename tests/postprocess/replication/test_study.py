@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from inr.errors import UserError
-from inr.quantities import METRICS
+from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from postprocess import study
