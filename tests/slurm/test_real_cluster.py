@@ -163,6 +163,7 @@ def test_refusal_names_the_field(
     assert jobs() == before
 
 
+@pytest.mark.usefixtures("queue_left_empty")
 def test_sweep_longer_than_an_array(layout: SweepLayout, testbed: Profile) -> None:
     held = testbed.model_copy(update={"extra": {"hold": True}})
     assert [each.tasks for each in submit_new(layout, tiny_runs(502), held)] == [251, 251]
