@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,3 +76,12 @@ def index_json(
 
     head = f'"schema": {json.dumps(SCHEMA)}, "sweep": {json.dumps(sweep)}'
     return f'{{{head},\n"runs": {lines(entries)},\n"submissions": {lines(submissions)}}}\n'
+
+
+def flatten_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The single fields (dotted path, value) of a configuration dumped to plain data."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten_config(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

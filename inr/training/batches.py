@@ -62,8 +62,10 @@ def sequence_samples(
 
     x, y and time; then value, d/dx, d/dy, d/dtau and Laplacian.
     """
-    time, row, column = np.meshgrid(times, y, x, indexing="ij")
+    time, row, column = np.meshgrid(times, y, x, indexing="ij", copy=False)
     along_x, along_y = np.moveaxis(wanted.gradient, 1, 0)
     derivatives = (along_x, along_y, wanted.time_derivative, wanted.laplacian)
-    samples = np.stack([column, row, time, wanted.value, *derivatives], axis=-1)
-    return torch.from_numpy(samples).to(device, dtype).flatten(1, 2)
+    fields = (column, row, time, wanted.value, *derivatives)
+    # of one field after the other: no table of all in float64
+    samples = [torch.tensor(field, dtype=dtype, device=device) for field in fields]
+    return torch.stack(samples, dim=-1).flatten(1, 2)

@@ -80,10 +80,10 @@ def fit_together(
 
 
 def _round(trainers: list[Trainer], passes: Passes, should_stop: Callable[[], bool]) -> None:
-    """Steps up to the next look of any trainer, and that look."""
+    """Steps up to the next check of any trainer, and that check."""
     with _blamed(trainers):
-        looks = [trainer.next_look() for trainer in trainers]
-        steps = min(look - trainer.step for look, trainer in zip(looks, trainers, strict=True))
+        checks = [trainer.next_check() for trainer in trainers]
+        steps = min(due - trainer.step for due, trainer in zip(checks, trainers, strict=True))
         started = time.perf_counter()
         with arithmetic(trainers[0].config.training.precision):
             for _ in range(steps):
@@ -92,11 +92,11 @@ def _round(trainers: list[Trainer], passes: Passes, should_stop: Callable[[], bo
                     break
         finite = torch.isfinite(found.loss).reshape(-1).tolist()  # waits for the device
         share = (time.perf_counter() - started) / len(trainers)
-        for trainer, look, healthy in zip(trainers, looks, finite, strict=True):
+        for trainer, due, healthy in zip(trainers, checks, finite, strict=True):
             trainer.seconds += share
-            if trainer.step == look:
+            if trainer.step == due:
                 with _blamed([trainer]):
-                    trainer.look(healthy)
+                    trainer.check(healthy)
             if stopping and trainer.outcome is None:
                 with _blamed([trainer]):
                     trainer.stop()

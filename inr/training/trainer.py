@@ -25,7 +25,7 @@ from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
 from inr.training.schedules import rate_factor
 
-DIVERGENCE_CHECK = 25  # steps between looks at the loss: a look makes a GPU wait
+DIVERGENCE_CHECK = 25  # steps between checks of the loss: each makes a GPU wait
 PROGRESS_SECONDS = 0.5
 SHOWN_ERRORS = (*(f"nmse_{quantity}" for quantity in QUANTITIES), "psnr_value")
 
@@ -79,14 +79,14 @@ class Trainer:
             self._measure()
         self._report()
 
-    def next_look(self) -> int:
+    def next_check(self) -> int:
         """The next step after which something may have to be done.
 
-        Multiples of fixed numbers, so that a resumed run looks where the uninterrupted one did.
+        Multiples of fixed numbers, so that a resumed run is checked where one in one piece was.
         """
         intervals = (self.config.record.metrics_every, DIVERGENCE_CHECK)
-        looks = [(self.step // interval + 1) * interval for interval in intervals]
-        return min(*looks, self.config.training.steps)
+        checks = [(self.step // interval + 1) * interval for interval in intervals]
+        return min(*checks, self.config.training.steps)
 
     def update(self, gradients: Sequence[Tensor], errors: Float[Tensor, " 4"]) -> None:
         """One step of the optimisers, by the gradients of the loss by `Network.parameters`."""
@@ -97,7 +97,7 @@ class Trainer:
         step_optimizers(self.config.training, self.optimizers, self.step)
         self.step += 1
 
-    def look(self, finite: bool) -> None:
+    def check(self, finite: bool) -> None:
         """Do what is due after this step. ``finite``: whether the loss was."""
         record, ends = self.config.record, not finite or self.step == self.config.training.steps
         if ends or self.step % record.metrics_every == 0:

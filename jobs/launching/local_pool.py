@@ -32,7 +32,7 @@ from jobs.worker.parent_watchdog import GRACE_SECONDS, ParentWatchdog
 from jobs.worker.train import train_runs
 
 _NO_TIMEOUT_MINUTES = 10 * 365 * 24 * 60  # submitit's default ends a local job after 2 minutes
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _SAVED = ("stopped", "complete", "diverged")  # how an attempt ends of which nothing is lost
 
 Failure = tuple[IndexEntry, str]
@@ -92,8 +92,8 @@ class LocalPool:
             while waiting and len(self._running) < self._workers:
                 self._start(waiting.popleft(), watchdog)
             self._collect(display, len(runs))
-            display.show(*self._standing(runs, time.monotonic() - started))
-            time.sleep(_LOOK_SECONDS)
+            display.show(*self._progress(runs, time.monotonic() - started))
+            time.sleep(_POLL_SECONDS)
 
     def _start(self, runs: Group, watchdog: ParentWatchdog) -> None:
         slot = min(set(range(self._workers)) - {running.slot for running in self._running})
@@ -148,7 +148,7 @@ class LocalPool:
         took = describe_seconds(own or time.monotonic() - running.started)
         return f"{status} in {took}  {describe_errors(report.errors) if report else ''}".rstrip()
 
-    def _standing(
+    def _progress(
         self, runs: Sequence[IndexEntry], seconds: float
     ) -> tuple[dict[str, Progress | None], Progress, str]:
         """How far the runs that train are, and all of them together.

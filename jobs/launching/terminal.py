@@ -16,8 +16,8 @@ from rich.table import Table
 
 from inr.config import format_rate
 from inr.progress import Progress, describe_errors, describe_rate, describe_seconds
-from inr.storage.sweep_index import IndexEntry
-from jobs.sweeps.fields import WEIGHTS, flatten_config
+from inr.storage.sweep_index import IndexEntry, flatten_config
+from jobs.sweeps.fields import WEIGHTS
 from jobs.sweeps.run_names import varying_fields
 
 _PLAIN_SECONDS = 30.0  # between lines, where there is no terminal
@@ -133,11 +133,11 @@ def _table(lines: list[tuple[str, Progress | None]]) -> Table:
     table.add_column(overflow="ellipsis", no_wrap=True)
     for name, report in lines:
         total, done = (report.steps, report.step) if report else (None, 0)
-        table.add_row(name, ProgressBar(total, done, width=12), *_standing(report))
+        table.add_row(name, ProgressBar(total, done, width=12), *_progress_columns(report))
     return table
 
 
-def _standing(report: Progress | None) -> tuple[str, ...]:
+def _progress_columns(report: Progress | None) -> tuple[str, ...]:
     """Steps, rate, time left and errors."""
     if report is None:
         return ("starting",)
@@ -146,9 +146,9 @@ def _standing(report: Progress | None) -> tuple[str, ...]:
 
 
 def describe_report(report: Progress | None) -> str:
-    """A task's standing on one line."""
+    """A task's progress on one line."""
     if report is None:
         return "starting"
-    steps, rate, left, errors = _standing(report)
+    steps, rate, left, errors = _progress_columns(report)
     left = f"{left} left" if report.step else ""
     return ", ".join(filter(None, (f"step {steps}", rate, left, errors)))

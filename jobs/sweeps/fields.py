@@ -149,15 +149,6 @@ def make_config(settings: Settings) -> RunConfig:
         raise UsageError(f"{shown}: {reason}") from None
 
 
-def flatten_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The single fields (dotted path, value) of a configuration dumped to plain data."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flatten_config(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def require_field(path: str, at: Part) -> None:
     """Raise `UsageError` if there is no such field or group: names what is close, or there is."""
     fields, groups = all_fields(), all_groups()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from inr.config import RunConfig
-from inr.storage.sweep_index import IndexEntry
-from jobs.sweeps.fields import IMAGE, SEED, WEIGHTS, flatten_config
+from inr.storage.sweep_index import IndexEntry, flatten_config
+from jobs.sweeps.fields import IMAGE, SEED, WEIGHTS
 
 _IN_BASE_NAME = ("model.activation", "training.schedule", "training.learning_rate")
 _MAX_SUFFIX = 120  # characters: the longest file name is 255 bytes, and others append to it

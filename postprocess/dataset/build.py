@@ -43,7 +43,7 @@ from inr.metrics import METRICS
 from inr.results import SWEEP_SCHEMA
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
-from inr.storage.sweep_index import IndexEntry, read_index
+from inr.storage.sweep_index import IndexEntry, flatten_config, read_index
 from postprocess.command_line import track
 from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, Row, read_run
 from postprocess.dataset.sweep_tables import VERSION, Archive, SeriesTable
@@ -114,7 +114,7 @@ def _write(
             length = row["rows"] = series.shape[1]
         if found["status"] != UNREADABLE:  # that is read again the next time
             sources.append((key, length, found))
-        rows.append(row | dict(flatten(entry.config)))
+        rows.append(row | flatten(entry.config))
     table.finish(sources)
     runs = _runs_frame(rows)
     bad = runs.loc[runs["status"].isin(PROBLEMS), ["name", "run_id", "status", "reason"]]
@@ -150,14 +150,10 @@ def _copy_or_read(
                     yield reply
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted paths and values of a nested configuration; lists become JSON."""
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{path}.")
-        else:
-            yield path, json.dumps(value) if isinstance(value, list) else value
+def flatten(config: Mapping[str, Any]) -> Row:
+    """Values of a configuration by their dotted paths; lists become JSON."""
+    fields = flatten_config(config)
+    return {k: json.dumps(value) if isinstance(value, list) else value for k, value in fields}
 
 
 def _runs_frame(rows: list[Row]) -> pd.DataFrame:

@@ -35,8 +35,8 @@ class Layout:
 
     columns: Sequence[slice]  # of panels
     rows: Sequence[slice]
-    bar: slice  # of the colour bars: beside each row if they stand, or else below each column
-    standing: bool
+    bar: slice  # of the colour bars: beside each row if ``upright``, else below each column
+    upright: bool
     end: tuple[int, int]  # right and lower edge
 
     @property
@@ -51,7 +51,7 @@ class Layout:
 
     def bar_box(self, number: int) -> Box:
         """Where the colour bar of a row or column goes."""
-        return (self.rows[number], self.bar) if self.standing else (self.bar, self.columns[number])
+        return (self.rows[number], self.bar) if self.upright else (self.bar, self.columns[number])
 
 
 def place(start: int, lengths: Sequence[int], gaps: Sequence[int]) -> list[slice]:
@@ -120,7 +120,7 @@ class Canvas:
         pixels = np.asarray(self._canvas.buffer_rgba())
         for row, column in np.ndindex(len(self.panels), len(self.panels[0])):
             box = self._layout.panel(column, row)
-            scale = self._scales[row if self._layout.standing else column]
+            scale = self._scales[row if self._layout.upright else column]
             pixels[box] = paint(resample(pictures[row][column], extent(box)), scale)
         return pixels
 
@@ -139,7 +139,7 @@ class Canvas:
         bar = self._figure.colorbar(
             self._scales[number],
             cax=self._add_axes(self._layout.bar_box(number)),
-            orientation="vertical" if self._layout.standing else "horizontal",
+            orientation="vertical" if self._layout.upright else "horizontal",
             extend=column.extend,
         )
         bar.ax.locator_params(nbins=4)

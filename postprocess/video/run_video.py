@@ -84,7 +84,7 @@ def lay_out(shape: tuple[int, int], networks: int = 1, lines: int = 1) -> Layout
     gaps = [BETWEEN, *[ERROR] * networks]
     *rows, bar = place(top, [*[height] * (1 + networks), 14], gaps)
     end = columns[-1].stop + 24, bar.stop + 62  # ticks and unit of the colour bars
-    return Layout(columns, rows, bar, standing=False, end=end)
+    return Layout(columns, rows, bar, upright=False, end=end)
 
 
 def draw_frames(runs: Sequence[RunFrames], title: str) -> Iterator[np.ndarray]:

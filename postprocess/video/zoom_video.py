@@ -70,7 +70,7 @@ def lay_out(shape: tuple[int, int]) -> Layout:
     top, below = 118, 34  # title of two lines, caption, names of the columns; errors
     rows = place(top, [height, height], [below])
     end = bar.stop + 82, rows[-1].stop + below  # ticks and unit of the colour bars
-    return Layout(columns, rows, bar, standing=True, end=end)
+    return Layout(columns, rows, bar, upright=True, end=end)
 
 
 def _draw(

@@ -96,9 +96,9 @@ def similarity(found: Tensor, wanted: Tensor, shape: tuple[int, int], span: floa
 def train(config: RunConfig, folder: Path) -> None:
     """The whole run."""
     training = config.training
-    exam = Evaluator(config)
-    grid = (exam.x, exam.y, exam.times)
-    samples = sequence_samples(*grid, exam.target, torch.device("cpu"), torch.float32)
+    evaluator = Evaluator(config)
+    grid = (evaluator.x, evaluator.y, evaluator.times)
+    samples = sequence_samples(*grid, evaluator.target, torch.device("cpu"), torch.float32)
     batches = make_batches(training, samples)
     module = make_module(
         config.model, initialize(config.model, training.seed, torch.float32, config.input_scales)
@@ -114,7 +114,7 @@ def train(config: RunConfig, folder: Path) -> None:
             fields = nested_fields(module, where)
             errors = squared_errors(fields, wanted)
             loss = sum(
-                weights[quantity] / exam.statistics.variance[quantity] * errors[quantity]
+                weights[quantity] / evaluator.statistics.variance[quantity] * errors[quantity]
                 for quantity in QUANTITIES
             )
             optimizer.zero_grad()
@@ -131,8 +131,8 @@ def train(config: RunConfig, folder: Path) -> None:
                 similarity(
                     fields[quantity],
                     getattr(wanted, quantity),
-                    exam.shape,
-                    exam.statistics.data_range[quantity],
+                    evaluator.shape,
+                    evaluator.statistics.data_range[quantity],
                 )
                 for quantity in QUANTITIES
             ]

@@ -36,7 +36,7 @@ import torch
 from inr.config import RunConfig
 from inr.files import replace_atomically
 from inr.storage.provenance import source
-from jobs.sweeps.fields import flatten_config
+from inr.storage.sweep_index import flatten_config
 from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 from tests.benchmarks.quality_report import (
     Curves,

@@ -35,15 +35,17 @@ class Curve:
 class Trainer:
     """One run without its files: steps as the product takes them, or by nested autograd."""
 
-    def __init__(self, config: RunConfig, exam: Evaluator, nested: bool) -> None:
+    def __init__(self, config: RunConfig, evaluator: Evaluator, nested: bool) -> None:
         self.config, self.nested = config, nested
         device, dtype = torch.device("cpu"), torch.float32
-        samples = sequence_samples(exam.x, exam.y, exam.times, exam.target, device, dtype)
+        samples = sequence_samples(
+            evaluator.x, evaluator.y, evaluator.times, evaluator.target, device, dtype
+        )
         self.batches = make_batches(config.training, samples)
         self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.optimizers = make_optimizers(config.training, self.network)
         self.balance = Balance(config.training)
-        self.variances = exam.statistics.variance
+        self.variances = evaluator.statistics.variance
         self.coefficients = loss_coefficients(
             config.training.loss_weights, self.variances, self.network.weights[0]
         )
@@ -85,11 +87,11 @@ def learning_curve(
         seconds: limit on training alone.
         tell: takes a line about every look.
     """
-    exam = Evaluator(config)
-    warm_up = Trainer(config, exam, nested)
+    evaluator = Evaluator(config)
+    warm_up = Trainer(config, evaluator, nested)
     for _ in range(WARM_UP):
         warm_up.step()
-    trainer, curve = Trainer(config, exam, nested), Curve()
+    trainer, curve = Trainer(config, evaluator, nested), Curve()
     clock, next_look = 0.0, FIRST_LOOK
     while clock < seconds and trainer.taken < config.training.steps:
         until = min(next_look, seconds)
@@ -100,7 +102,7 @@ def learning_curve(
                 break
         clock += time.perf_counter() - started
         next_look = max(next_look * LOOK_GROWTH, clock)
-        held_out = exam.held_out(trainer.network)
+        held_out = evaluator.held_out(trainer.network)
         curve.steps.append(trainer.taken)
         curve.seconds.append(clock)
         for quantity in QUANTITIES:
@@ -115,10 +117,10 @@ def check_agreement(config: RunConfig) -> float:
 
     Raises `SystemExit` where they do not compute the same thing.
     """
-    exam = Evaluator(config)
+    evaluator = Evaluator(config)
     flat = []
     for nested in (True, False):
-        trainer = Trainer(config, exam, nested)
+        trainer = Trainer(config, evaluator, nested)
         trainer.gradients()
         flat.append(torch.cat([p.grad.flatten() for p in trainer.network.parameters]))
     difference = float((flat[0] - flat[1]).norm() / flat[0].norm())

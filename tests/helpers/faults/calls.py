@@ -113,13 +113,13 @@ def test_clock_of_a_full_disk_is_our_own(tmp_path: Path, fail: Fail) -> None:
 
 
 def test_progress_is_worth_no_failure(tmp_path: Path, fail: Fail) -> None:
-    path, standing = tmp_path / "progress.json", Progress(1, 2, 3.0)
-    write_progress(path, standing)
+    path, progress = tmp_path / "progress.json", Progress(1, 2, 3.0)
+    write_progress(path, progress)
     for kind, error in ((READS, errno.ESTALE), (WRITES, errno.ENOSPC)):
         fail(kind, error)
         write_progress(path, Progress(2, 2, 3.0))
         fail(kind, 0)
-        assert read_progress(path) == standing
+        assert read_progress(path) == progress
 
 
 def test_finished_run_is_never_taken_for_an_unfinished_one(trained: RunLayout, fail: Fail) -> None:

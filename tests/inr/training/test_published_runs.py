@@ -12,7 +12,7 @@ import inr
 from inr.config import Activation, RunConfig, TrainingConfig
 from inr.network.model import initialize
 from inr.quantities import QUANTITIES, Fields
-from inr.results import frame_units, open_run, plain, read_heldout, read_series
+from inr.results import frame_units, open_run, plain, read_heldout
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.targets import published_protocol
@@ -20,7 +20,9 @@ from inr.targets.image_file import load_image
 from inr.training.evaluation import Evaluator
 from inr.training.fit import Run, fit_together
 from postprocess.dataset.run_frames import RunFrames
+from tests.helpers import tiny_run
 from tests.helpers.tiny_run import fit
+from tests.helpers.tiny_run import run as train
 
 STEPS, FRAMES, SIDE = 30, 3, 16
 
@@ -43,16 +45,8 @@ def make_config(**training: Any) -> RunConfig:
     )
 
 
-def train(config: RunConfig, directory: Path, **options: Any) -> RunLayout:
-    layout = RunLayout(directory)
-    with RunWriter(layout, config, "a/name") as recorder:
-        fit(config, recorder, device="cpu", **options)
-    return layout
-
-
 def series_of(layout: RunLayout) -> dict[str, np.ndarray]:
-    with open_run(layout.results) as file:
-        found = read_series(file)
+    found = tiny_run.series_of(layout)
     del found["seconds"]  # the clock
     return found
 

@@ -116,7 +116,7 @@ def test_pool_is_throttled_and_shares_out_devices(tmp_path, monkeypatch, workers
     monkeypatch.setattr(local_pool.submitit, "LocalExecutor", fake)
     monkeypatch.setattr(local_pool, "cuda_devices", lambda: gpus)
     monkeypatch.setattr(local_pool, "core_count", lambda: 8)
-    monkeypatch.setattr(local_pool, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(local_pool, "_POLL_SECONDS", 0.001)
     monkeypatch.setenv("OMP_NUM_THREADS", "before")
     layout = SweepLayout(tmp_path)
     runs = write_index(layout, quickstart())

@@ -14,9 +14,9 @@ from jobs.launching.terminal import Display
 def test_progress_is_read_back_and_rubbish_is_no_progress(tmp_path):
     path = tmp_path / "progress.json"
     assert read_progress(path) is None
-    standing = Progress(3, 10, 1.5, {"psnr_value": 21.0})
-    write_progress(path, standing)
-    assert read_progress(path) == standing
+    progress = Progress(3, 10, 1.5, {"psnr_value": 21.0})
+    write_progress(path, progress)
+    assert read_progress(path) == progress
     assert [file.name for file in tmp_path.iterdir()] == ["progress.json"]
     path.write_text('{"step": 3')
     assert read_progress(path) is None

@@ -6,8 +6,9 @@ import pytest
 
 from inr.config import RunConfig
 from inr.errors import UsageError
+from inr.storage.sweep_index import flatten_config
 from jobs.launching.arguments import parse_options
-from jobs.sweeps.fields import all_fields, flatten_config
+from jobs.sweeps.fields import all_fields
 from jobs.sweeps.run_names import name_runs
 from jobs.sweeps.sweep_file import SHIPPED, find_sweep_file, load_sweep
 from jobs.sweeps.yaml_file import write

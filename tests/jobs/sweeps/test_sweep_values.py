@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inr.errors import UsageError
-from jobs.sweeps.fields import flatten_config
+from inr.storage.sweep_index import flatten_config
 from jobs.sweeps.sweep_file import load_sweep
 from jobs.sweeps.yaml_file import write
 

@@ -22,7 +22,7 @@ CASES = [
 
 def row(training: TrainingConfig, step: int, index: int = 5) -> pd.DataFrame:
     settings = flatten({"training": training.model_dump(mode="json")})
-    return pd.DataFrame([{"step": step, **dict(settings)}], index=[index])
+    return pd.DataFrame([{"step": step, **settings}], index=[index])
 
 
 def make_training(protocol: str, schedule: str, steps: int = STEPS) -> TrainingConfig:
