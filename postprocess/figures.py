@@ -10,7 +10,7 @@ sys.path.insert(0, dirname(dirname(realpath(__file__))))  # noqa: PTH120
 import inr.startup  # noqa: F401
 
 # isort: split
-from inr.errors import UsageError, run_main
+from inr.errors import run_main
 from inr.storage.paths import find_sweep
 from postprocess.command_line import print_problems, print_written, sweep_parser
 from postprocess.dataset.read import ensure_merged
@@ -39,8 +39,6 @@ def main() -> int:
     print_problems(merged.problems, len(merged.runs))
     formats, only = arguments.format or FORMATS, arguments.only
     written, kept = write_figures(layout, merged, formats=formats, only=only, force=arguments.force)
-    if not written and not kept:
-        raise UsageError(f"--only {only}: no figure has that in its name")
     print_written(written, kept, layout.figures)
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from inr.errors import UserError
+from inr.errors import UsageError, UserError
 from inr.storage.paths import SweepLayout
 from postprocess.command_line import track
 from postprocess.dataset.read import MergedSweep, read_merged
@@ -65,8 +65,8 @@ def write_figures(
 ) -> tuple[list[Path], int]:
     """Draw the figures whose name contains ``only`` and that are older than the merged file.
 
-    Returns the files written, and how many were up to date. Raises `UserError` if one cannot be
-    written.
+    Returns the files written, and how many were up to date. Raises `UsageError` if no name
+    contains ``only``, `UserError` if a figure cannot be written.
     """
     source = merged.path.stat().st_mtime_ns
 
@@ -74,7 +74,12 @@ def write_figures(
         paths = [layout.figures / f"{name}.{suffix}" for suffix in formats]
         return all(path.is_file() and path.stat().st_mtime_ns >= source for path in paths)
 
-    plans = {name: draw for name, draw in plan_figures(merged).items() if only in name}
+    every = plan_figures(merged)
+    plans = {name: draw for name, draw in every.items() if only in name}
+    if not plans:
+        raise UsageError(
+            f"--only {only}: no figure has that in its name. Allowed: {', '.join(every)}"
+        )
     due = [name for name in plans if force or not is_current(name)]
     workers = min(usable_cores(), len(due) // _WORTHWHILE)
     drawn: Iterable[list[Path] | ChildLostError]

@@ -79,7 +79,9 @@ def test_a_figure_that_ends_its_process_is_named(eight, monkeypatch):
 
 def test_unknown_figure_is_refused(eight, capsys):
     assert call("figures", eight.root, "--only", "nonsense") == 2
-    assert "nonsense" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--only nonsense: no figure" in said
+    assert "overview, " in said
 
 
 def test_output_that_cannot_be_written_is_named(tmp_path, capsys):
