@@ -13,6 +13,7 @@ from typing import NamedTuple
 import imageio.v3 as iio
 import pytest
 import yaml
+from filelock import FileLock
 from skimage.data import camera
 
 from inr.storage.provenance import ROOT
@@ -66,9 +67,21 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the photographs, profile and finished sweeps of which the pages speak."""
-    directory = tmp_path_factory.mktemp("project")
+def project(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory with the photographs, profile and finished sweeps of which the pages speak.
+
+    Each process of pytest-xdist has a copy of what the first one that needs it has made.
+    """
+    temporary = tmp_path_factory.getbasetemp()
+    finished = (temporary if worker_id == "master" else temporary.parent) / "documented"
+    with FileLock(finished.with_suffix(".lock")):
+        if not finished.exists():
+            prepare(tmp_path_factory.mktemp("project")).rename(finished)
+    return Path(shutil.copytree(finished, tmp_path_factory.mktemp("project") / "copy"))
+
+
+def prepare(directory: Path) -> Path:
+    """Fill a directory with them."""
     for name in ("photo.png", "my_photo.png"):
         iio.imwrite(directory / name, camera()[::8, ::8])
     shutil.copy(ROOT / "slurm" / "profiles" / "example.yaml", directory / "my_cluster.yaml")

@@ -77,16 +77,29 @@ def test_compiled_step_computes_the_same_and_fills_the_shared_cache(
 
 
 def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """First by signals to its whole group while it compiles, which do not end the compiler."""
+    compiler, mark = tmp_path / "signalled-g++", tmp_path / "signalled"
+    compiler.write_text(
+        f"#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n"
+        'exec g++ "$@"\n'
+    )
+    compiler.chmod(0o755)
     script = "tests.helpers.compiled_run"
 
     def train(name: str, steps: int) -> str:
         where = [str(tmp_path / name), str(tmp_path / "compiled"), str(steps)]
         done = subprocess.run(
-            [sys.executable, "-m", script, *where], capture_output=True, text=True
+            [sys.executable, "-m", script, *where],
+            env=os.environ | {"CXX": str(compiler)},
+            capture_output=True,
+            text=True,
+            start_new_session=True,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()  # a note, if it was not compiled, and how it ended
 
+    assert train("pieces", 20) == "stopped"
+    assert mark.exists()
     assert [train("pieces", steps) for steps in (7, 6, 20)] == ["stopped", "stopped", "complete"]
     assert train("whole", 20) == "complete"
     series = []
@@ -96,26 +109,6 @@ def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(tmp_path: Path)
     for name, values in series[0].items():
         if name != "seconds":
             assert values.tobytes() == series[1][name].tobytes(), name
-
-
-def test_signals_to_the_whole_group_do_not_end_the_compiler(tmp_path: Path) -> None:
-    compiler = tmp_path / "signalled-g++"
-    mark = tmp_path / "signalled"
-    compiler.write_text(
-        f"#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n"
-        'exec g++ "$@"\n'
-    )
-    compiler.chmod(0o755)
-    script = "tests.helpers.compiled_run"
-    done = subprocess.run(
-        [sys.executable, "-m", script, str(tmp_path / "run"), str(tmp_path / "compiled"), "20"],
-        env=os.environ | {"CXX": str(compiler)},
-        capture_output=True,
-        text=True,
-        start_new_session=True,
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, "stopped"), done.stderr
-    assert mark.exists()
 
 
 def test_without_a_compiler_the_plain_passes_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
