@@ -128,7 +128,7 @@ def test_crash_and_lack_of_memory_stay_with_their_run(tmp_path: Path) -> None:
 def test_full_disk(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    ask("mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk))
+    ask("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk))
     try:
         sweep = Sweep(tmp_path)
         sweep.output.symlink_to(disk)
