@@ -86,7 +86,8 @@ def prepare(directory: Path) -> Path:
         iio.imwrite(directory / name, camera()[::8, ::8])
     shutil.copy(ROOT / "slurm" / "profiles" / "example.yaml", directory / "my_cluster.yaml")
     together = ["--local", "--no-post", "--pack", "10", "--pack-mode", "fused", "--set", *SMALL]
-    study = ["training.schedule=uniform", "training.learning_rate=1e-4", "--sweep", "study"]
+    study = ["training.schedule=uniform", "training.learning_rate=1e-4"]
+    study += ["training.loss_weights=[1, 1, 1, 1]", "--sweep", "study"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         assert launch(together) == 0

@@ -67,7 +67,7 @@ def test_signals_save_the_run_and_it_goes_on_to_the_same_bytes(
     number: signal.Signals, run: RunLayout, tmp_path: Path
 ) -> None:
     """Two in a row: the second must not disturb what the first began."""
-    config = tiny(steps=3000)
+    config = tiny(steps=600)
 
     def send() -> None:
         while not run.progress.exists():
