@@ -1,7 +1,7 @@
-"""Trains a small run with a compiled step for some steps: RUN CACHE STEPS.
+"""Trains a small run with a compiled step for some steps: CACHE STEPS RUN...
 
-Prints how it ended. A process of its own: type checks, which tests add to every function, cannot
-be compiled.
+Prints how it ended in each directory. A process of its own: type checks, which tests add to every
+function, cannot be compiled.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ CONFIG = {
 
 def main() -> None:
     """Train until the end, until so many steps are made, or until a signal comes."""
-    run, cache, steps = sys.argv[1:]
-    left = iter([False] * int(steps))
+    cache, steps, *runs = sys.argv[1:]
     share_cache(Path(cache))
     config = RunConfig.model_validate(CONFIG)
-    with StopRequest() as stop, RunWriter(RunLayout(Path(run)), config, "run") as recorder:
-        asked = lambda: stop() or next(left, True)  # noqa: E731
-        print(fit(config, recorder, device="cpu", should_stop=asked))
+    for run in runs:
+        left = iter([False] * int(steps))
+        with StopRequest() as stop, RunWriter(RunLayout(Path(run)), config, "run") as recorder:
+            asked = lambda: stop() or next(left, True)  # noqa: B023, E731
+            print(fit(config, recorder, device="cpu", should_stop=asked))
 
 
 if __name__ == "__main__":

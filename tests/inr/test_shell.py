@@ -142,11 +142,14 @@ def test_text_is_readable_in_every_encoding(place: Path, encoding: str) -> None:
     assert "1_0_0_0/sine_uniform_1e-3" in said
 
 
+ONE_RUN = command("jobs/launch.py", "--local", "--no-post", "--sweep", "tiny.yaml")
+ONE_RUN += ["--set", "training.learning_rate=1e-3", "--output", "out"]
+
+
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "| head -n 0"])
 def test_streams_may_be_closed(tmp_path: Path, streams: str) -> None:
     (tmp_path / "tiny.yaml").write_text(SWEEP, encoding="utf-8")
-    words = command("jobs/launch.py", "--local", "--no-post", "--sweep", "tiny.yaml")
-    shell = f"set -o pipefail; {' '.join([*words, '--output', 'out'])} {streams}"
+    shell = f"set -o pipefail; {' '.join(ONE_RUN)} {streams}"
     done = run(["bash", "-c", shell], tmp_path)
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
@@ -155,9 +158,8 @@ def test_streams_may_be_closed(tmp_path: Path, streams: str) -> None:
 
 def test_a_terminal_may_be_closed(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SWEEP, encoding="utf-8")
-    words = command("jobs/launch.py", "--local", "--no-post", "--sweep", "tiny.yaml")
     ours, terminal = os.openpty()
-    with subprocess.Popen([*words, "--output", "out"], cwd=tmp_path, stdout=terminal) as launch:
+    with subprocess.Popen(ONE_RUN, cwd=tmp_path, stdout=terminal) as launch:
         os.close(terminal)
         os.close(ours)
     assert launch.returncode == 0

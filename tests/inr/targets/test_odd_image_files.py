@@ -8,6 +8,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,19 @@ LARGE: dict[str, Callable[[Image.Image, Path], None]] = {
 }
 
 
+@cache
+def large() -> tuple[Image.Image, np.ndarray]:
+    """A picture of 12 megapixels, and its luminance resized at once."""
+    picture = Image.fromarray(astronaut()).resize((2999, 4111))
+    grey = np.asarray(picture).astype(float) @ RGB
+    return picture, resize(grey, (64, 47), order=1, anti_aliasing=True)
+
+
 @pytest.mark.parametrize("kind", LARGE)
 def test_a_large_picture_comes_out_as_if_resized_at_once(kind: str, tmp_path: Path) -> None:
-    picture = Image.fromarray(astronaut()).resize((2999, 4111))
+    picture, exact = large()
     path = tmp_path / f"a.{kind}"
     LARGE[kind](picture, path)
-    exact = resize(np.asarray(picture).astype(float) @ RGB, (64, 47), order=1, anti_aliasing=True)
     assert np.abs(load_image(str(path), 64) - scaled(exact)).max() < 0.03
 
 

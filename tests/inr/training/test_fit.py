@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from inr.config import RecordConfig
+from inr.config import RecordConfig, RunConfig
 from inr.errors import UsageError
 from inr.metrics import METRICS
 from inr.progress import Progress
@@ -95,22 +95,27 @@ def test_a_run_cut_off_again_and_again_gives_the_same_bytes(
     assert not layout.checkpoint.exists()
 
 
-@pytest.mark.parametrize("metrics_every", [1, 2, 8, 25])
+@pytest.fixture(scope="module", params=[1, 2, 8, 25])
+def measured_every(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunConfig, bytes]:
+    """A run that is measured so often, and its losses when nothing stops it."""
+    record = RecordConfig(metrics_every=request.param, tensorboard=False)
+    config = quiet().model_copy(update={"record": record})
+    return config, series_of(run(config, tmp_path_factory.mktemp("whole")))["loss"].tobytes()
+
+
 @pytest.mark.parametrize("steps", [1, 8, 12, 25])
 def test_a_request_to_stop_is_obeyed_after_the_step(
-    metrics_every: int, steps: int, tmp_path: Path
+    measured_every: tuple[RunConfig, bytes], steps: int, tmp_path: Path
 ) -> None:
-    config = quiet().model_copy(
-        update={"record": RecordConfig(metrics_every=metrics_every, tensorboard=False)}
-    )
-    layout = RunLayout(tmp_path)
+    (config, whole), layout = measured_every, RunLayout(tmp_path)
     with RunWriter(layout, config, "stopped") as recorder:
         assert fit(config, recorder, device="cpu", should_stop=StopAfter(steps - 1)) == "stopped"
     saved = read_checkpoint(layout.checkpoint, config.run_id)
     assert saved is not None
     assert saved.step == steps
-    whole = series_of(run(config, tmp_path / "whole"))
-    assert series_of(run(config, tmp_path))["loss"].tobytes() == whole["loss"].tobytes()
+    assert series_of(run(config, tmp_path))["loss"].tobytes() == whole
 
 
 def test_rows_after_the_checkpoint_are_measured_anew(tmp_path: Path) -> None:
