@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,7 @@ class Numbers:
             runs = runs[runs[name] == wanted]
         return runs
 
+    @cache  # noqa: B019 - the text asks for most of them several times, and is all there is
     def rank(self, experiment: str, protocol: str, metric: str, **settings: Any) -> Ranking:
         """Runs of an experiment with these settings, by what else it varies, best first."""
         by = [name for name in VARIED[experiment] if name not in settings]

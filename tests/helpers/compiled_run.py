@@ -19,7 +19,13 @@ from tests.helpers.tiny_run import fit
 CONFIG = {
     "data": {"size": 12, "frames": 2},
     "model": {"width": 8, "depth": 1},
-    "training": {"steps": 20, "batch": 30, "loss_weights": [1, 1, 1, 1], "compile": "on"},
+    "training": {
+        "steps": 20,
+        "batch": 30,
+        "loss_weights": [1, 1, 1, 1],
+        "compile": "on",
+        "precision": "float64",  # as `tests.helpers.compiled_step`
+    },
     "record": {"metrics_every": 5, "tensorboard": False},
 }
 

@@ -1,4 +1,4 @@
-"""Compiles a small step with its code kept in the directory given, and compares.
+"""Compiles the step of `tests.helpers.compiled_run`, or reads its code from CACHE, and compares.
 
 Prints the note of the compilation, if there is one, and the largest difference to the plain step. A
 process of its own: type checks, which tests add to every function, cannot be compiled.
@@ -20,8 +20,8 @@ from inr.training.step import Step, loss_and_gradients
 
 def one_step(passes: Passes) -> Step:
     """All terms; the fewest layers, as every kernel takes a second to compile."""
-    network = initialize(ModelConfig(width=5, depth=1, omega_first=3.0), 0, torch.float64)
-    samples = torch.linspace(-1, 1, 160, dtype=torch.float64).reshape(20, 8)
+    network = initialize(ModelConfig(width=8, depth=1, omega_first=3.0), 0, torch.float64)
+    samples = torch.linspace(-1, 1, 240, dtype=torch.float64).reshape(30, 8)
     coefficients = torch.ones(4, dtype=torch.float64)
     return loss_and_gradients(network, samples, coefficients, 2, passes)
 

@@ -63,45 +63,45 @@ def no_step(passes: Passes) -> None:
     raise AssertionError("nothing to try")
 
 
-def test_compiled_step_computes_the_same_and_fills_the_shared_cache(
+def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """First by signals to its whole group while it compiles, which do not end the compiler.
+
+    Its step computes the same as one that is not compiled.
+    """
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
-    cache = tmp_path / "sweep" / "compiled"
-    script = "tests.helpers.compiled_step"
-    done = subprocess.run([sys.executable, "-m", script, cache], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1e-10
-    assert any(cache.rglob("*.so"))
-    assert cache.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_compiled_run_that_is_cut_off_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """First by signals to its whole group while it compiles, which do not end the compiler."""
     compiler, mark = tmp_path / "signalled-g++", tmp_path / "signalled"
     compiler.write_text(
         f"#!/bin/sh\n[ -e {mark} ] || {{ : > {mark}; kill -INT 0; kill -USR2 0; kill -TERM 0; }}\n"
         'exec g++ "$@"\n'
     )
     compiler.chmod(0o755)
-    script = "tests.helpers.compiled_run"
+    cache = tmp_path / "sweep" / "compiled"
 
-    def train(steps: int, *names: str) -> list[str]:
-        where = [str(tmp_path / "compiled"), str(steps), *(str(tmp_path / name) for name in names)]
+    def start(program: str, *arguments: object) -> list[str]:
         done = subprocess.run(
-            [sys.executable, "-m", script, *where],
+            [sys.executable, "-m", f"tests.helpers.{program}", cache, *map(str, arguments)],
             env=os.environ | {"CXX": str(compiler)},
             capture_output=True,
             text=True,
             start_new_session=True,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()  # a note, if it was not compiled, and how each ended
+        return done.stdout.splitlines()
+
+    def train(steps: int, *names: str) -> list[str]:
+        """A note, if it was not compiled, and how each ended."""
+        return start("compiled_run", steps, *(tmp_path / name for name in names))
 
     assert train(20, "pieces") == ["stopped"]
     assert mark.exists()
     assert train(7, "pieces") == ["stopped"]
     assert train(20, "pieces", "whole") == ["complete", "complete"]
+    (difference,) = start("compiled_step")
+    assert float(difference) < 1e-10
+    assert any(cache.rglob("*.so"))
+    assert cache.stat().st_mode & 0o777 == 0o700
     series = []
     for name in ("pieces", "whole"):
         with open_run(RunLayout(tmp_path / name).results) as file:
