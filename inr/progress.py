@@ -1,4 +1,4 @@
-"""How far a run is: told by who trains it, in its ``progress.json``, to whoever watches.
+"""How far a run is: told by who trains it, in its ``progress.json``, to whoever watches; bars.
 
 Imports no torch.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _SHORT = {"value": "value", "gradient": "grad", "laplacian": "lapl", "time_derivative": "dt"}
 
@@ -74,3 +77,16 @@ def describe_seconds(seconds: float | int | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Go through ``items`` with a progress bar on stderr; without one if stderr is no terminal.
+
+    ``total`` is their number, where ``items`` cannot tell.
+    """
+    from rich.console import Console  # only now: training needs none of it
+    from rich.progress import track as rich_track
+
+    console = Console(stderr=True)
+    disable = not console.is_terminal
+    return rich_track(items, description, total, console=console, transient=True, disable=disable)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import track as rich_track
 
 from inr.errors import ArgumentParser
-
-T = TypeVar("T")
 
 _LISTED = 50  # problems named one by one; the rest are in summary.csv
 
@@ -33,16 +28,6 @@ def sweep_parser(description: str) -> argparse.ArgumentParser:
         "--force", action="store_true", help="write everything again, up to date or not"
     )
     return parser
-
-
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """Go through ``items`` with a progress bar on stderr; without one if stderr is no terminal.
-
-    ``total`` is their number, where ``items`` cannot tell.
-    """
-    console = Console(stderr=True)
-    disable = not console.is_terminal
-    return rich_track(items, description, total, console=console, transient=True, disable=disable)
 
 
 def print_problems(problems: pd.DataFrame, total: int) -> None:

@@ -69,6 +69,15 @@ def read_attempts(path: Path, *, strict: bool = False) -> list[Attempt]:
     return list(attempts.values())
 
 
+def read_error(path: Path) -> str:
+    """The last line of the traceback that a failed attempt left in ``error.txt``, or ""."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""
+
+
 def amend(path: Path, number: int, status: EndStatus, reason: str, **costs: Any) -> None:
     """Say of an attempt that has ended, or was killed, how and why, perhaps after which steps."""
     _append(path, "end", number, status=status, reason=reason, **costs)

@@ -86,7 +86,7 @@ def find_sweep(given: str | Path | None) -> SweepLayout:
     Raises `UsageError` when there is none.
     """
     if given is not None:
-        layout = SweepLayout(Path(given))
+        layout = SweepLayout(user_path(str(given)))
         if not exists(layout.index):
             what = "holds no index.json" if layout.root.is_dir() else "does not exist"
             raise UsageError(

@@ -9,7 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from inr.cpus import core_count
 from inr.progress import Progress, describe_errors, describe_seconds, read_progress
 from inr.results import outcome
 from inr.signals import signals_blocked
-from inr.storage.attempts import Attempt, read_attempts
+from inr.storage.attempts import Attempt, read_attempts, read_error
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import import_path
 from inr.storage.sweep_index import IndexEntry
@@ -199,17 +199,14 @@ def _steps(runs: Sequence[IndexEntry]) -> int:
 
 def _reason(error: Path, log: Path, name: str) -> str:
     """Why a run ended without a result: the last line of its traceback, else of its task's log."""
-    for path in (error, log):
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
+    last = read_error(error)
+    with suppress(OSError):
+        text = log.read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if not line.startswith("submitit INFO")]
-        if any(lines):
-            own = [line for line in lines if line.startswith(f"{name}: ")]
-            last = next(line for line in reversed(own or lines) if line).removeprefix(f"{name}: ")
-            return re.sub(r"^(\w+\.)*(UserError|UsageError|LockHeldError): ", "", last)
-    return "the process was killed, perhaps for lack of memory (fewer --workers need less)"
+        own = [line for line in lines if line.startswith(f"{name}: ")]
+        last = last or ("", *filter(None, own or lines))[-1].removeprefix(f"{name}: ")
+    killed = "the process was killed, perhaps for lack of memory (fewer --workers need less)"
+    return re.sub(r"^(\w+\.)*(UserError|UsageError|LockHeldError): ", "", last) or killed
 
 
 @contextmanager

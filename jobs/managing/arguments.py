@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from inr.errors import ArgumentParser, UsageError
-from inr.storage.paths import OUTPUTS, SweepLayout
+from inr.storage.paths import OUTPUTS, SweepLayout, user_path
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.arguments import add_start_options, check_counts
 
@@ -118,7 +117,7 @@ def _sort_out(words: Sequence[str]) -> tuple[str | None, str]:
     if len(words) == 1:
         return None, words[0]
     first, second = words
-    is_sweep = [SweepLayout(Path(word)).index.is_file() for word in words]
+    is_sweep = [SweepLayout(user_path(word)).index.is_file() for word in words]
     return (second, first) if is_sweep == [False, True] else (first, second)
 
 

@@ -11,11 +11,11 @@ from filelock import OwnerRecord
 
 from inr.files import clock_of
 from inr.progress import Progress, read_progress
-from inr.storage.attempts import Attempt, read_attempts
+from inr.storage.attempts import Attempt, read_attempts, read_error
 from inr.storage.lock import is_alive, is_here, read_owner
 from inr.storage.paths import RunLayout, SweepLayout
 from inr.storage.sweep_index import IndexEntry
-from jobs.managing.logs import ExitReason, read_exit_reason, tail
+from jobs.managing.logs import ExitReason, read_exit_reason
 from jobs.managing.results_cache import Finished
 from slurm.job_queue import JobMap, Place, TaskState
 
@@ -109,7 +109,6 @@ def read_files(run: RunLayout, now: float) -> Observation:
     owner = None if heartbeat is None else read_owner(run.lock)
     # progress.json is removed when an attempt starts; until it is there again its start counts
     silent = age(run.progress)
-    last_words = tail(run.error, 20) if run.error.name in files else []
     return Observation(
         owner=owner,
         alive=heartbeat is not None and is_alive(owner, heartbeat),
@@ -117,7 +116,7 @@ def read_files(run: RunLayout, now: float) -> Observation:
         progress=read_progress(run.progress) if run.progress.name in files else None,
         silent_seconds=age(run.attempts) if silent is None else silent,
         attempts=read_attempts(run.attempts) if run.attempts.name in files else (),
-        error=next((line.strip() for line in reversed(last_words) if line.strip()), ""),
+        error=read_error(run.error) if run.error.name in files else "",
     )
 
 

@@ -3,29 +3,29 @@
 A results file is replaced as a whole, never changed. One with the same inode, size and times is
 therefore the one that was read before. What is remembered can be deleted at any time.
 
-Reading is left to ``postprocess/verify.py``: a damaged file can crash the HDF5 library.
+Files are read in other processes: a damaged one can crash the HDF5 library.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from inr.errors import UserError
 from inr.files import write_text
+from inr.progress import track
 from inr.storage.paths import SweepLayout
-from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry
 
 _SCHEMA = "inr-finished/3"
+_MOST_WORKERS = 8  # on a login node with many cores, which others use too
 _MIN_AGE_SECONDS = 3.0  # younger files may change once more within the resolution of their times
 
 _Stamp = list[int]
@@ -96,20 +96,21 @@ class ResultsCache:
         return entry.frames or not (self._frames and entry.finished)
 
     def _inspect(self, stamps: dict[str, _Stamp]) -> dict[str, _Entry]:
-        """What ``postprocess/verify.py`` says of results files; where it fails, it says why."""
+        """What `find_verdict` says of results files."""
+        # only now: mostly nothing is due
+        from postprocess.dataset.run_reader import find_verdict
+        from postprocess.worker_pool import ChildLostError, run_isolated, usable_cores
+
         runs = [self._layout.run(name) for name in stamps]
-        question = {"runs": [str(run.root) for run in runs], "frames": self._frames}
-        done = subprocess.run(  # noqa: S603, our own command
-            [sys.executable, "-P", str(ROOT / "postprocess" / "verify.py")],
-            input=json.dumps(question),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise UserError("the results files could not be read, see above")
+        asked = [(run.root, self._frames) for run in runs]
+        workers = min(_MOST_WORKERS, usable_cores())
+        verdicts: Iterable[Any] = run_isolated(find_verdict, asked, workers=workers)
+        if self._frames:  # this takes long
+            verdicts = track(verdicts, "reading runs", total=len(runs))
         fresh = {}
-        for name, run, verdict in zip(stamps, runs, json.loads(done.stdout), strict=True):
+        for name, run, verdict in zip(stamps, runs, verdicts, strict=True):
+            if isinstance(verdict, ChildLostError):
+                verdict = {"status": "broken", "reason": str(verdict)}
             finished = Finished(**verdict) if "run_id" in verdict else None
             reason, status = verdict.get("reason", ""), verdict["status"]
             broken = "broken: " if status == "broken" else ""

@@ -155,10 +155,13 @@ def require_field(path: str, at: Part) -> None:
     if path in fields or path in groups:
         return
     known = [*fields, *sorted(groups)]
-    by_last_part = [field for field in known if field.split(".")[-1] == path.split(".")[-1]]
-    if closest := by_last_part[:1] or difflib.get_close_matches(path, known, n=1):
+    parent, _, name = path.rpartition(".")
+    same_name = [field for field in known if field.split(".")[-1] == name]
+    # inside a group its name, which they share, makes no field close to another
+    inside = [f"{parent}.{n}" for n in difflib.get_close_matches(name, groups.get(parent, []), 1)]
+    outside = [] if parent in groups else difflib.get_close_matches(path, known, 1)
+    if closest := same_name or inside or outside:
         raise UsageError(f"{at}: no field {path!r}. Did you mean {closest[0]}?")
-    parent = path.rpartition(".")[0]
     scope = f"of {parent} " if parent in groups else ""
     allowed = ", ".join(groups.get(parent) or sorted(fields))
     raise UsageError(f"{at}: no field {path!r}. The fields {scope}are {allowed}")

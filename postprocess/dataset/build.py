@@ -40,11 +40,11 @@ from inr import __version__
 from inr.errors import UserError
 from inr.files import remove_leftovers, replace_atomically
 from inr.metrics import METRICS
+from inr.progress import track
 from inr.results import SWEEP_SCHEMA
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, flatten_config, read_index
-from postprocess.command_line import track
 from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, Row, read_run
 from postprocess.dataset.sweep_tables import VERSION, Archive, SeriesTable
 from postprocess.worker_pool import ChildLostError, run_isolated

@@ -26,7 +26,7 @@ from inr.results import (
     open_run,
     read_attribute,
 )
-from inr.storage.attempts import Attempt, read_attempts
+from inr.storage.attempts import Attempt, read_attempts, read_error
 from inr.storage.paths import RunLayout
 from postprocess.dataset.run_frames import RunFrames
 
@@ -59,7 +59,8 @@ def read_run(asked: tuple[RunLayout, str]) -> Record:
     record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
     row, series = record or (problem, None)
     if row["status"] in ("missing", "unfinished"):
-        row["reason"] += _last_error(run)
+        error = read_error(run.error)[:500]
+        row["reason"] += f"; last attempt failed: {error}" if error else ""
     attempts = read_attempts(run.attempts)
     return row | account(attempts) if attempts else row, series
 
@@ -110,16 +111,6 @@ def find_verdict(asked: tuple[Path, bool]) -> Row:
     if problem.get("status") in ("missing", "unfinished"):  # nothing is wrong with the file
         return {"status": problem["status"]}
     return says or problem
-
-
-def _last_error(run: RunLayout) -> str:
-    """The last line of the traceback that the run left behind, if it did."""
-    try:
-        text = run.error.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    lines = text.strip().splitlines()
-    return f"; last attempt failed: {lines[-1].strip()[:500]}" if lines else ""
 
 
 def read_complete(file: h5py.File, run_id: str) -> tuple[Row, np.ndarray]:

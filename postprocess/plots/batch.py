@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from inr.errors import UsageError, UserError
+from inr.progress import track
 from inr.storage.paths import SweepLayout
-from postprocess.command_line import track
 from postprocess.dataset.read import MergedSweep, read_merged
 from postprocess.plots import (
     final_values,

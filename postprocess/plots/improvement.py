@@ -103,7 +103,7 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     layout.draw_table(panel, values, texts, rows=axis.levels, columns=axis.levels, colors="RdBu")
     if size > 3:
         panel.tick_params(axis="x", labelrotation=90)
-    panel.set_ylabel(f"{axis.label}: this one ...")
+    panel.set_ylabel(f"{axis.label}:\nthis one ...")
     panel.set_xlabel("... has a smaller error than this one")
     title = f"{what}: probability of improvement\nwith 95 % bootstrap interval over seeds"
     if others:

@@ -85,18 +85,11 @@ def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A score over the runs of one setting; NaN where it is not finite."""
+class Estimate(Interval):
+    """`Score.middle` over the runs of one setting, and the range of the finite ones; else NaN."""
 
-    middle: float  # see `Score.middle`
-    low: float  # smallest and largest finite value
-    high: float
     finite: int
     runs: int
-
-    def overlaps(self, other: Estimate) -> bool:
-        """True when the ranges have a point in common."""
-        return self.low <= other.high and other.low <= self.high
 
 
 @dataclass(frozen=True)
@@ -110,7 +103,7 @@ class Setting:
     @property
     def typical(self) -> pd.Series:
         """The run nearest to the estimate over all; the first one if none is finite."""
-        distance = (self.runs[OVERALL.column] - self.estimates[OVERALL.column].middle).abs()
+        distance = (self.runs[OVERALL.column] - self.estimates[OVERALL.column].estimate).abs()
         return self.runs.iloc[int(np.argmin(distance.fillna(np.inf)))]
 
     @property
@@ -131,7 +124,7 @@ class Ranking:
 
     def ordered(self, score: Score) -> list[Setting]:
         """The settings that have a finite ``score``, best first."""
-        costs = score.costs([s.estimates[score.column].middle for s in self.settings])
+        costs = score.costs([s.estimates[score.column].estimate for s in self.settings])
         order = np.argsort(costs, kind="stable")[: np.sum(costs < np.inf)]
         return [self.settings[place] for place in order]
 
@@ -169,7 +162,7 @@ def rank(runs: pd.DataFrame) -> Ranking:
         Setting(tuple(levels.loc[members.index[0]]), members, _estimates(members))
         for _, members in add_scores(runs).groupby(by, sort=False)
     ]
-    settings.sort(key=lambda setting: worst_if_missing(setting.estimates[OVERALL.column].middle))
+    settings.sort(key=lambda setting: worst_if_missing(setting.estimates[OVERALL.column].estimate))
     return Ranking(settings, variation)
 
 

@@ -10,9 +10,9 @@ import matplotlib as mpl
 import numpy as np
 
 from inr.files import remove_leftovers
+from inr.progress import track
 from inr.quantities import QUANTITIES
 from inr.results import ResultsError, open_run
-from postprocess.command_line import track
 from postprocess.dataset.run_frames import Part, RunFrames
 from postprocess.video.canvas import TITLE, Canvas, Layout, place
 from postprocess.video.encoder import Format, encode

@@ -11,10 +11,10 @@ import matplotlib as mpl
 import numpy as np
 
 from inr.errors import UsageError
+from inr.progress import track
 from inr.quantities import Quantity
 from inr.results import open_run, read_heldout
 from inr.storage.paths import RunLayout
-from postprocess.command_line import track
 from postprocess.dataset.run_frames import Column, RunFrames
 from postprocess.video.canvas import Canvas, Layout, extent, place
 from postprocess.video.encoder import Format, encode

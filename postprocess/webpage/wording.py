@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 def interval(estimate: Estimate) -> str:
     """``0.01 to 0.02``, or nothing where there is no estimate, or one value alone."""
-    known = math.isfinite(estimate.middle) and estimate.finite > 1
+    known = math.isfinite(estimate.estimate) and estimate.finite > 1
     return f"{number(estimate.low)} to {number(estimate.high)}" if known else ""
 
 
@@ -165,7 +165,7 @@ def caveats(ranking: Ranking) -> list[str]:
             f"all (first line) does no better than predicting the mean for {_join(failing)}; 1 is "
             "what that gives."
         )
-    if best.estimates[OVERALL.column].middle >= 1:
+    if best.estimates[OVERALL.column].estimate >= 1:
         said.append("Even the best setting is no better than predicting the mean of its targets.")
     return said
 
@@ -177,7 +177,7 @@ def _failing_between(best: Setting) -> list[str]:
     return [
         f"the {score.label} (error {number(between)})"
         for score, between in zip(ERRORS, medians, strict=True)
-        if between >= 1 > best.estimates[score.column].middle
+        if between >= 1 > best.estimates[score.column].estimate
     ]
 
 
@@ -187,9 +187,9 @@ def _margin(score: Score, ordered: list[Setting]) -> str:
     if not others:
         return ""
     second = others[0]
-    ratio = f"next best: {number(second.middle)}"
-    if first.middle > 0:
-        ratio += f", {number(second.middle / first.middle)} times as much"
+    ratio = f"next best: {number(second.estimate)}"
+    if first.estimate > 0:
+        ratio += f", {number(second.estimate / first.estimate)} times as much"
     if first.finite < 2 or second.finite < 2:
         return ratio
     close = sum(first.overlaps(other) for other in others)
@@ -204,7 +204,7 @@ def _with_range(estimate: Estimate) -> str:
     part = estimate.finite < estimate.runs
     runs = f"{estimate.finite} of {estimate.runs} runs" if part else ""
     details = ", ".join(filter(None, [interval(estimate), runs]))
-    return f"{number(estimate.middle)} ({details})" if details else number(estimate.middle)
+    return f"{number(estimate.estimate)} ({details})" if details else number(estimate.estimate)
 
 
 def _join(parts: list[str]) -> str:

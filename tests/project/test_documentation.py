@@ -29,7 +29,7 @@ ELSEWHERE = {
     "source .venv/bin/activate",
     "cp slurm/profiles/example.yaml my_cluster.yaml",
     "tensorboard --logdir outputs/quickstart/runs",
-    "eval $(slurm/testbed/testbed env)",
+    "eval $(slurm/testbed/testbed up)",
     "python postprocess/study.py",
 }
 

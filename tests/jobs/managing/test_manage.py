@@ -55,6 +55,12 @@ def test_logs_takes_run_and_directory_in_either_order(layout: SweepLayout) -> No
     assert parse_options(["logs", "1"]).output is None
 
 
+def test_a_path_may_begin_at_home(layout: SweepLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(layout.root.resolve().parent))
+    assert call("status", "~/out") == 0
+    assert call("logs", "0", "~/out") == 1  # there are none yet
+
+
 def test_help_answers_at_once() -> None:
     command = [sys.executable, "-X", "importtime", str(ROOT / "jobs" / "manage.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

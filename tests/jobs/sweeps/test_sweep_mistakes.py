@@ -72,6 +72,14 @@ MISTAKES = {
         "random: {count: 2, choices: {model.width: [1, 2]}, include: [{model.depth: 2}]}",
         ["random.include[0]", "model.depth", "model.width"],
     ),
+    "field-close-to-another": (
+        "base: {training.stps: 1}",
+        ["no field 'training.stps'. Did you mean training.steps?"],
+    ),
+    "field-close-to-none": (
+        "base: {training.nope: 1}",
+        ["no field 'training.nope'. The fields of training are protocol, steps, "],
+    ),
     "alias-in-itself": ("base: &a {model: *a}", ["not valid YAML"]),
     "too-many": (
         f"grid: {{model.width: {list(range(1, 2001))}, training.seed: {list(range(2000))}}}",

@@ -34,9 +34,9 @@ def test_settings_are_ranked_by_the_interquartile_mean_over_seeds() -> None:
     best = ranking.best[OVERALL.column]
     assert best.levels == ("steady",)
     estimate = best.estimates[OVERALL.column]
-    assert estimate.middle == pytest.approx(0.2)  # the two in the middle
+    assert estimate.estimate == pytest.approx(0.2)  # the two in the middle
     assert (estimate.low, estimate.high) == pytest.approx((0.19, 0.22))
-    assert ranking.settings[1].estimates[OVERALL.column].middle == pytest.approx(0.3)
+    assert ranking.settings[1].estimates[OVERALL.column].estimate == pytest.approx(0.3)
     assert "its range overlaps that of another setting" in awards(ranking)[0].margin
     assert "(0.190 to 0.220)" in awards(ranking)[0].error
 
@@ -46,9 +46,9 @@ def test_a_diverged_seed_counts_as_worse_than_any() -> None:
     two_of_four = [0.01, 0.01, np.nan, np.nan]
     ranking = rank(table({"two": two_of_four, "one": one_of_four}))
     assert [setting.levels for setting in ranking.settings] == [("one",), ("two",)]
-    middle = ranking.best[OVERALL.column].estimates["overall"].middle
+    middle = ranking.best[OVERALL.column].estimates["overall"].estimate
     assert middle == pytest.approx(np.sqrt(0.2 * 0.3))  # the two in the middle, by their logarithms
-    assert np.isnan(ranking.settings[1].estimates["overall"].middle)
+    assert np.isnan(ranking.settings[1].estimates["overall"].estimate)
     assert "3 of 4 runs" in awards(ranking)[0].error
 
 
