@@ -1,4 +1,4 @@
-"""How far a run is: told by who trains it, in its ``progress.json``, to whoever watches; bars.
+"""How far a run is, told by who trains it in its ``progress.json``; and a bar for other long work.
 
 Imports no torch.
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inr.errors import ArgumentParser, UserError, run_main
 from inr.files import write_bytes, write_text
+from inr.storage.paths import user_path
 from postprocess.plots import style
 from postprocess.replication.data import collect, read_tables, sweep_names, write_tables
 from postprocess.replication.figure import draw_rates
@@ -37,7 +38,7 @@ def main() -> int:
         "sweeps below DIR (see make study); without, compute the text from the tables that "
         "are kept in docs/study/."
     )
-    parser.add_argument("outputs", nargs="?", metavar="DIR", type=Path)
+    parser.add_argument("outputs", nargs="?", metavar="DIR", type=user_path)
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if the text is not up to date"
     )

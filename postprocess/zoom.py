@@ -11,11 +11,10 @@ import inr.startup  # noqa: F401
 
 # isort: split
 import argparse
-from pathlib import Path
 
 from inr.errors import UsageError, run_main
 from inr.quantities import QUANTITIES
-from inr.storage.paths import RunLayout, find_sweep
+from inr.storage.paths import RunLayout, find_sweep, user_path
 from postprocess.command_line import print_written, sweep_parser
 from postprocess.dataset.read import ensure_merged
 from postprocess.video.encoder import FORMATS, add_film_options, between
@@ -37,7 +36,7 @@ def main() -> int:
 
 def _plan(directory: str | None, text: str | None) -> Plan:
     if directory is not None:
-        run = RunLayout(Path(directory))
+        run = RunLayout(user_path(directory))
         if run.model.is_file() or run.results.is_file():
             if text is not None:
                 raise UsageError(f"--run {text}: {directory} is a single run. Leave --run out")

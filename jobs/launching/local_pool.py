@@ -9,7 +9,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,12 +199,11 @@ def _steps(runs: Sequence[IndexEntry]) -> int:
 
 def _reason(error: Path, log: Path, name: str) -> str:
     """Why a run ended without a result: the last line of its traceback, else of its task's log."""
-    last = read_error(error)
-    with suppress(OSError):
+    if not (last := read_error(error)) and log.is_file():
         text = log.read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if not line.startswith("submitit INFO")]
         own = [line for line in lines if line.startswith(f"{name}: ")]
-        last = last or ("", *filter(None, own or lines))[-1].removeprefix(f"{name}: ")
+        last = ("", *filter(None, own or lines))[-1].removeprefix(f"{name}: ")
     killed = "the process was killed, perhaps for lack of memory (fewer --workers need less)"
     return re.sub(r"^(\w+\.)*(UserError|UsageError|LockHeldError): ", "", last) or killed
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from inr.errors import UsageError, UserError
-from inr.storage.paths import RunLayout, SweepLayout
+from inr.storage.paths import RunLayout, SweepLayout, user_path
 from postprocess.dataset.read import MergedSweep
 from postprocess.stats.ranking import OVERALL, add_scores
 from postprocess.video.encoder import Format
@@ -93,7 +93,7 @@ def choose_one(layout: SweepLayout, merged: MergedSweep, given: str) -> Choice:
     """
     if given in ROLES:
         return choose_by_role(layout, merged, given)
-    for results in (Path(given), RunLayout(Path(given)).results):
+    for results in (user_path(given), RunLayout(user_path(given)).results):
         if results.is_file():
             return Choice(_name_of(results.resolve()), results)
     found = choose_by_text(layout, merged, given)

@@ -110,14 +110,18 @@ def test_errors_stand_below_each_network_and_do_not_touch_the_next(sweep: SweepL
     assert starts[2] - ends[1] == layout.bar.start - ends[2] == ERROR
 
 
-def test_runs_of_other_sweeps_are_given_by_file(sweep: SweepLayout, tmp_path: Path) -> None:
+def test_runs_of_other_sweeps_are_given_by_file(
+    sweep: SweepLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = write_sweep(tmp_path / "other", grid(model__activation=["elu"], **SMALL), shape=SHAPE)
     file = next(other.runs.rglob("run.h5"))
     assert call("videos", sweep.root, "--compare", "best", file, "--format", "mp4") == 0
     (path,) = (sweep.videos / "compare").iterdir()
     assert path.name == "best_and_other-1_0_0_0-elu_uniform_1e-4.mp4"
     merged = ensure_merged(sweep)
-    assert choose_one(sweep, merged, str(file.parent)).name == "other: 1_0_0_0/elu_uniform_1e-4"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in (str(file.parent), f"~/{file.relative_to(tmp_path)}"):
+        assert choose_one(sweep, merged, given).name == "other: 1_0_0_0/elu_uniform_1e-4"
     (title, below) = plan_comparison(sweep, merged, ["best", str(file)]).title.splitlines()
     assert title == f"A   best of 5 by mean log error: {BEST}"
     assert below == "B   other: 1_0_0_0/elu_uniform_1e-4"
