@@ -19,7 +19,7 @@ from inr.errors import UserError
 from inr.files import exists, retried, write_text
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import Submission, index_json, read_index, read_submissions
-from jobs.sweeps.grouping import Group, PackMode
+from jobs.sweeps.grouping import Group, PackMode, tasks_of
 
 SCHEMA = "inr-submission/1"
 
@@ -42,7 +42,8 @@ class Journal:
 
     def tasks(self, submission: Submission) -> list[list[str]]:
         """Run ids of each task of ``submission``, in order; none for post-processing."""
-        return list(_read(self._layout.submission(submission.token)).get("tasks", []))
+        document = _read(self._layout.submission(submission.token))
+        return tasks_of(document) if document else []
 
     def after(self, submission: Submission) -> list[str]:
         """The jobs that post-processing is about."""
@@ -112,7 +113,7 @@ def list_submissions(layout: SweepLayout) -> list[Submission]:
     for path in sorted(layout.submissions.glob("[0-9a-f]*.json")):
         if path.stem not in tokens and (document := _read(path)):
             token, created, profile = (document[key] for key in ("token", "created", "profile"))
-            found.append(Submission(token, created, profile, len(document.get("tasks", [])), None))
+            found.append(Submission(token, created, profile, len(tasks_of(document)), None))
     return sorted(found, key=lambda submission: submission.created)
 
 

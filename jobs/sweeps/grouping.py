@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from inr.storage.sweep_index import IndexEntry
 
@@ -54,3 +54,10 @@ SINGLE = Packing()
 def count_of(number: int, what: str) -> str:
     """As in ``1 task`` or ``2 tasks``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def tasks_of(document: dict[str, Any]) -> list[list[str]]:
+    """Run ids of each task of a submission file; one written before there were packs has none."""
+    if "tasks" in document:
+        return [list(task) for task in document["tasks"]]
+    return [[run["run_id"]] for run in document["runs"]]

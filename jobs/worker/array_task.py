@@ -12,12 +12,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import cast
 
 from inr.errors import UserError, run_main
 from inr.files import retried
 from inr.signals import StopRequest
 from inr.storage.paths import SweepLayout
-from jobs.sweeps.grouping import PackMode
+from jobs.sweeps.grouping import PackMode, tasks_of
 from jobs.worker.train import train_runs
 from slurm.requeue import go_on, require_progress
 
@@ -49,8 +50,8 @@ def _find_work(layout: SweepLayout, token: str) -> tuple[list[tuple[str, str]], 
     try:
         document = json.loads(retried(path.read_bytes))
         by_id = {run["run_id"]: run for run in document["runs"]}
-        runs = [by_id[run_id] for run_id in document["tasks"][index]]
-        mode: PackMode = document["pack_mode"]
+        runs = [by_id[run_id] for run_id in tasks_of(document)[index]]
+        mode = cast(PackMode, document.get("pack_mode", "auto"))
         return [(run["name"], json.dumps(run["config"])) for run in runs], mode
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no run for array task {index} ({error})") from error

@@ -207,8 +207,7 @@ def test_worker_stops_on_usr2_and_requeues_itself(moment: str, tmp_path: Path) -
     runs = [{"run_id": "other", "name": "other", "config": {}}]
     runs.append({"run_id": config.run_id, "name": "run", "config": config.model_dump()})
     layout.submission("t0").parent.mkdir(parents=True)
-    document = {"runs": runs, "tasks": [["other"], [config.run_id]], "pack_mode": "auto"}
-    layout.submission("t0").write_text(json.dumps(document, default=list))
+    layout.submission("t0").write_text(json.dumps({"runs": runs}, default=list))
     scontrol = tmp_path / "bin" / "scontrol"
     scontrol.parent.mkdir()
     scontrol.write_text('#!/bin/sh\necho "$@" > "$0.asked"\n')
