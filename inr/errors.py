@@ -1,7 +1,5 @@
 """Errors meant for people: one clear message, one exit code, no traceback."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -3,8 +3,6 @@
 Network file systems fail for a moment now and then. What is precious is tried again, here alone.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

@@ -12,8 +12,6 @@ of the original protocol have its own similarity on their frames, that of
               \langle (u_\tau - \kappa \Delta u)^2 \rangle / \mathrm{var}_{u_\tau}
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Imports neither torch nor h5py.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

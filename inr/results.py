@@ -19,8 +19,6 @@ network after ``step`` optimiser steps, over all frames; ``lr`` is the rate of t
 The writer is `inr.storage.run_writer`.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

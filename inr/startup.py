@@ -4,8 +4,6 @@ It is done when this module is imported: by the scripts first of all, and by `jo
 `postprocess`.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

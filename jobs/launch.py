@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Train every combination of a sweep file: on this machine, or as a Slurm array."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Watch and mend a sweep: status, logs, cancel, retry."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

@@ -1,7 +1,5 @@
 """What the post-processing commands share on the command line."""
 
-from __future__ import annotations
-
 import argparse
 import textwrap
 from collections import defaultdict

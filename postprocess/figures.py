@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Draw the comparison figures of a sweep."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

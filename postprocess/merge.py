@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Merge all runs of a sweep into merged.h5 and summary.csv."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

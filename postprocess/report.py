@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Write the report of a sweep."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Write the study: its tables from the sweeps, and its text from the tables."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

@@ -5,8 +5,6 @@ for ever. Children are plain interpreters that load only what their work needs, 
 quarter of a second; several of them use several cores. A thread waits for each.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import signal

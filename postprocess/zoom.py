@@ -1,8 +1,6 @@
 #!/usr/bin/env python
 """Zoom into what a trained network knows between the pixels and between the frames."""
 
-from __future__ import annotations
-
 import sys
 from os.path import dirname, realpath
 

@@ -1,7 +1,5 @@
 """The script of one job, written by submitit: what is asked for, and what a task runs."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

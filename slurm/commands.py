@@ -1,7 +1,5 @@
 """Every call of a program of Slurm: its environment, its time-out, and its words when it fails."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -3,8 +3,6 @@
 Slurm's word only enriches what the result files say, so callers go on without it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

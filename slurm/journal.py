@@ -4,8 +4,6 @@ Both are written before the job is, under a token that is also written on the jo
 may be killed at any instant: the next one finds the job by its token, or knows that there is none.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Cluster profiles: what to ask of Slurm for one task, read from ``slurm/profiles/*.yaml``."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

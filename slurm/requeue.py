@@ -6,8 +6,6 @@ has ended by itself when the grace is over is not requeued. So a task asks Slurm
 stop, and requeues itself unless its user wants it to end.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import signal

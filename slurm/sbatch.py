@@ -1,7 +1,5 @@
 """Calls of sbatch: the number of a job, or why there is none and what to do about it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Submission of runs to Slurm as job arrays: split, recorded, never twice."""
 
-from __future__ import annotations
-
 import itertools
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Settings that hold for all tests."""
 
-from __future__ import annotations
-
 import os
 import signal
 

@@ -10,8 +10,6 @@ Weights start uniform in [-bound, bound], biases uniform in [-1/sqrt(fan_in), 1/
 not suffice.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -28,8 +28,6 @@ does not grow with the number of points.
 All arrays are [*model, unit, point], points last: no product then needs a transposed copy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ The choice depends on the machine and the shapes alone, never on a clock, so tha
 off goes on with the same bits. Products of this module have no automatic derivative.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """A trained network: evaluate it at any resolution and time, save it, load it."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field

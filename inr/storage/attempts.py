@@ -4,8 +4,6 @@ The file is appended to, a line for the start and a line for the end. An attempt
 was killed before it could say why.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

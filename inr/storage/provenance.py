@@ -5,8 +5,6 @@
 all its content, so the same code has the same folder however often it is launched.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

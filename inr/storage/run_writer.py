@@ -4,8 +4,6 @@ The series are small, so the whole file is written anew at every flush and renam
 a reader, or a crash, sees the old state or the new one and never half of a block.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import platform

@@ -1,7 +1,5 @@
 """``index.json``: every run of a sweep, and every job that was submitted for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

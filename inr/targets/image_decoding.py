@@ -6,8 +6,6 @@ first. Transparency lies on white. The picture is turned upright as its EXIF, XM
 orientation says.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os

@@ -1,7 +1,5 @@
 """Read an image file as the start of a diffusion: grey, resized, scaled to [-1, 1]."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

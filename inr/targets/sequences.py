@@ -7,8 +7,6 @@ of the frames), ``on_grid`` (exact fields on any grid) and ``kappa`` (of u_t = k
 all in the coordinates of the protocol's networks.
 """
 
-from __future__ import annotations
-
 from inr.config import Protocol
 from inr.targets.heat_equation import Diffusion
 from inr.targets.published_protocol import PublishedSequence

@@ -5,8 +5,6 @@ memory back to the system at once, and the system clears every page before it le
 width 128 and 1,024 points that was 4,000 to 6,000 page faults a step, and half of its time.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

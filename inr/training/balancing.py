@@ -14,8 +14,6 @@ errors of step t give the lambda of step t + 1: gradients need them before the e
 No gradient flows through them. They live on the device of the errors: nothing waits for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -4,8 +4,6 @@ A batch depends on the seed and the step alone, so a resumed run sees what an un
 would have seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 

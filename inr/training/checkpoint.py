@@ -5,8 +5,6 @@ weights, optimisers and balance are stored, batches and rates depend on the step
 series in ``run.h5`` is cut back to the rows it had when the checkpoint was written.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import struct

@@ -8,8 +8,6 @@ changed between two attempts would break the promise that a run which was cut of
 same bits.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """How good a network is: on all frames, and at points where nothing was trained."""
 
-from __future__ import annotations
-
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_statistics
 from inr.network.model import Network

@@ -1,7 +1,5 @@
 """Fit networks to diffusing images, one or several as one, and measure them while they learn."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

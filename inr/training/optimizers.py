@@ -6,8 +6,6 @@ larger tensors, as those of one model among several are.
 `inr.config` takes the names from here, without torch: only what is used is imported.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from inr.training.schedules import rate_factor

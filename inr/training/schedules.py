@@ -24,8 +24,6 @@ cyclic                  triangles between 1e-7 / r and 1, 250 steps up and 250 d
 `inr.config` takes the names from here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

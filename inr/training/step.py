@@ -6,8 +6,6 @@ seed, optimiser and files, and its own end. Their parameters are stacked anew in
 costs a copy, and keeps every trainer an ordinary run that can leave, or be resumed alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce

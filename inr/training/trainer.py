@@ -1,7 +1,5 @@
 """One run while it trains: its network, its optimiser, its place in the files."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a run will cost: bytes on disk, and time from measured steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

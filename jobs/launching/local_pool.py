@@ -1,7 +1,5 @@
 """Train many runs on this machine, a few at a time, through submitit's local executor."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

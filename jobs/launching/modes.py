@@ -1,7 +1,5 @@
 """The three ways to start a sweep: on this machine, as a Slurm array, or a single run."""
 
-from __future__ import annotations
-
 import shutil
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a launch is about to do: the runs of a sweep, where they go, which are left to train."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress

@@ -4,8 +4,6 @@
 ended.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What can be known to go wrong before anything is queued: disk, cluster, environment, networks."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -5,8 +5,6 @@ its `Cost` or an error. Run in the environment that the tasks will have, it also
 has all they need.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

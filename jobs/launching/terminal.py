@@ -1,7 +1,5 @@
 """How a launch looks: the table of its runs; progress as bars on a terminal, as lines elsewhere."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

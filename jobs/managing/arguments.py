@@ -1,7 +1,5 @@
 """The command line of `jobs/manage.py`, and the run that is meant on it."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from functools import partial

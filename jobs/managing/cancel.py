@@ -1,7 +1,5 @@
 """Stop what runs of a sweep and take back what waits; nothing that was computed is lost."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

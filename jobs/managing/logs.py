@@ -1,7 +1,5 @@
 """Logs: what the tasks of a run printed, and why a task ended."""
 
-from __future__ import annotations
-
 import os
 import re
 import time

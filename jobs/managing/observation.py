@@ -1,7 +1,5 @@
 """What is known of runs: what their files tell, and Slurm."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -6,8 +6,6 @@ therefore the one that was read before. What is remembered can be deleted at any
 Files are read in other processes: a damaged one can crash the HDF5 library.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Start again what is not finished: on the cluster, or here. Runs go on from their checkpoints."""
 
-from __future__ import annotations
-
 import re
 from argparse import Namespace
 from collections import Counter, defaultdict

@@ -9,8 +9,6 @@ than `HUNG_SECONDS` and than `HUNG_STEPS` steps take at its pace so far, or its 
 Before its first report it has `START_SECONDS`.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from inr.progress import describe_seconds

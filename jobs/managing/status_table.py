@@ -1,7 +1,5 @@
 """How the state of a sweep looks on a terminal."""
 
-from __future__ import annotations
-
 import json
 import time
 from argparse import Namespace

@@ -1,7 +1,5 @@
 """The state of every run of a sweep, as ``manage.py status`` shows it."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Collection

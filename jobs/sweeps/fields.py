@@ -3,8 +3,6 @@
 Each parser takes a place of a YAML text, and reads what stands there.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Packs: runs of one shape that one task trains."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args

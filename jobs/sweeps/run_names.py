@@ -1,7 +1,5 @@
 """Readable, unique names for the runs of a sweep."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ x seeds, in that order, the seeds innermost. A block that is absent counts as on
 ``base``; two blocks may not set the same field; ``set`` is over everything.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import operator

@@ -1,7 +1,5 @@
 """Read YAML 1.2 into plain data with the line of every value, and write it."""
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

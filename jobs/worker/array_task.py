@@ -6,8 +6,6 @@ Which: the submission file ``submissions/<TOKEN>.json``, at position SLURM_ARRAY
 Slurm is about to end it, what trains is saved and the task goes on later, see `slurm.requeue`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -4,8 +4,6 @@
 other, so that what it has loaded and compiled serves them all.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -5,8 +5,6 @@ however it ends; the tasks look at the reading end, notice, and end too. Signals
 nobody sends one when the launcher is killed.
 """
 
-from __future__ import annotations
-
 import _thread
 import os
 import signal

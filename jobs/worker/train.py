@@ -3,8 +3,6 @@
 Nothing heavy is imported before it is needed: the launcher imports this module too.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import time

@@ -21,8 +21,6 @@ Several processes read the runs; those that have not changed are copied from the
 file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -1,7 +1,5 @@
 """Read a merged sweep as pandas frames, merging first when that is due."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Reading uses the low-level interface of h5py: a run is twenty small datasets, an
 the high-level one costs three times as much as reading them.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

@@ -7,8 +7,6 @@
     /sources           JSON as bytes: per run [key, rows of the series, row of the summary]
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

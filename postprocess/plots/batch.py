@@ -1,7 +1,5 @@
 """Which figures a sweep gets; draw those that are due, in as many processes as there are cores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path

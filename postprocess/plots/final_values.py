@@ -1,7 +1,5 @@
 """Final values: the last recorded value of a metric, for all runs of a sweep."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

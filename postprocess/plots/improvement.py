@@ -1,7 +1,5 @@
 """Probability of improvement: how often one level of an axis beats another, all else equal."""
 
-from __future__ import annotations
-
 import textwrap
 from functools import partial
 from itertools import combinations

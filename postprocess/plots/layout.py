@@ -1,7 +1,5 @@
 """What figures are put together from: panels, coloured tables, legends, and a caption."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence

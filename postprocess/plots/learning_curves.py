@@ -1,7 +1,5 @@
 """Learning curves: one series against the optimiser steps, for all runs of a sweep."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What losses consist of while they fall."""
 
-from __future__ import annotations
-
 import textwrap
 
 import numpy as np

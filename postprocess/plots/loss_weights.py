@@ -1,7 +1,5 @@
 """Figures of a sweep over many loss weightings: ranking, ranks, Pareto fronts, influence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain, groupby

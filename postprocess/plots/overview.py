@@ -1,7 +1,5 @@
 """Settings from best to worst, a line each: by all four errors at a glance, or by one metric."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Scatter figures: held-out against on-grid errors, and errors against each other or the rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

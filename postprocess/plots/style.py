@@ -1,7 +1,5 @@
 """The look of every figure: sizes for print, colour-blind-safe colours, saving."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The six sweeps of the study as small tables: written from merged sweeps, kept with the text."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

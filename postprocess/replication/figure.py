@@ -1,7 +1,5 @@
 """The study in one figure: the same experiment under both protocols, and opposite answers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure

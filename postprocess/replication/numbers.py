@@ -1,7 +1,5 @@
 """What the study's text asks of its tables: rankings, verdicts, shares and correlations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any

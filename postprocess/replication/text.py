@@ -1,7 +1,5 @@
 """The study's text and its tables: a template whose every number is computed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path

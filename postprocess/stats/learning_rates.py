@@ -3,8 +3,6 @@
 Recorded rows are too far apart for a rate that drops, or warms up, within a few steps.
 """
 
-from __future__ import annotations
-
 import json
 from functools import reduce
 from typing import Any

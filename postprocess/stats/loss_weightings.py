@@ -1,7 +1,5 @@
 """The weightings of a sweep over loss weights: their errors, ranks, Pareto fronts, correlations."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

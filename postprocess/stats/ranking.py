@@ -1,7 +1,5 @@
 """What runs are compared by, and the ranking of a sweep by it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

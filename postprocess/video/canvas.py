@@ -1,7 +1,5 @@
 """A frame of a video: what stays is drawn once, pictures and numbers are put in for every frame."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Encode frames as mp4 and gif with the ffmpeg that imageio-ffmpeg ships, and options for that."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

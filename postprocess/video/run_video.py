@@ -1,7 +1,5 @@
 """Videos of runs: four panels of the target, and four below it for each network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which videos are made: what each shows, and where it goes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The zoom into a run: pixels beside the network, the value above a derivative."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat

@@ -4,8 +4,6 @@ Positions are in pixels of the image: x from its left edge, y from its top edge,
 of the first pixel is (0.5, 0.5). `ZoomNetwork` is the one place of `postprocess` that uses torch.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

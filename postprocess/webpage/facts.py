@@ -1,7 +1,5 @@
 """What a report says about a sweep beside its results: failures, cost and provenance."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """The figures that a report shows, and what it says of each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

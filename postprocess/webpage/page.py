@@ -1,7 +1,5 @@
 """Put the report of a sweep together and write it, unless it is up to date."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import mimetypes

@@ -1,7 +1,5 @@
 """The videos that a report shows: of the whole sweep first, then of single runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

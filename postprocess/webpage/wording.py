@@ -1,7 +1,5 @@
 """Sentences and numbers of the report."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from datetime import timedelta

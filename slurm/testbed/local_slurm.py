@@ -1,8 +1,6 @@
 """The cluster in its directory: configuration, daemons, accounts, and the processes of all that."""
 
 # ruff: noqa: S603 - starting programs with arguments made here is the whole purpose
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -9,8 +9,6 @@ measured in the same turns: what the products of the step cost if nothing else h
 Writes ``derivatives.json``, ``derivatives.md`` and ``derivatives.png`` to ``--output``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

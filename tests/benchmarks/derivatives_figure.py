@@ -1,7 +1,5 @@
 """The figure of the derivatives benchmark: time of a step, and speed by width."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

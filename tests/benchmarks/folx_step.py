@@ -1,7 +1,5 @@
 """The same training step with folx's forward Laplacian under jax.jit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import folx

@@ -4,8 +4,6 @@ Two rows of four panels with ``imshow``, titles, colour bars and texts, in the s
 the same pictures, scales and errors; drawn whole for every frame.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import matplotlib as mpl

@@ -3,8 +3,6 @@
 Run in a process of its own: ``python -m tests.benchmarks.memory CONTESTANT POINTS``.
 """
 
-from __future__ import annotations
-
 import ctypes
 import subprocess
 import sys

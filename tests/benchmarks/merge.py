@@ -11,8 +11,6 @@ The pandas ways write nothing. Memory is the sum of the resident memory of the p
 children (pages that they share count several times), sampled every 50 ms.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import resource

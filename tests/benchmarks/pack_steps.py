@@ -4,8 +4,6 @@
 until all can, and answers with the seconds that a step took. Steps are timed uncompiled.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import statistics

@@ -8,8 +8,6 @@ It starts from the same parameters, targets and batches as this product: both le
 it found goes to ``DIR/metrics.npz``, with the seconds of training and of measuring.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

@@ -9,8 +9,6 @@ user runs them, in processes of their own.
 Writes ``postprocess.json``, ``postprocess.md`` and ``postprocess.png`` to ``--output``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -5,8 +5,6 @@ relative to the same network in float64. What the processor or torch cannot roun
 difference to float32.
 """
 
-from __future__ import annotations
-
 import argparse
 
 import torch

@@ -15,8 +15,6 @@ Finished runs are kept beside the results, so that a benchmark that was cut off 
 starts over, as it should after a change of the code.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -1,7 +1,5 @@
 """Thresholds, tables and the figure of the benchmark of time to quality."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

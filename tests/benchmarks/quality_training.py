@@ -1,7 +1,5 @@
 """Training against a clock that stops while errors are measured."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -11,8 +11,6 @@ rounds. The difference is the whole cost. Its parts are timed inside the recorde
 once a run, whatever its length, and is given apart.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

@@ -4,8 +4,6 @@
 ``docs/performance.md``, each between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 import re

@@ -20,8 +20,6 @@ A third table compares the ways to train K runs of one shape on this machine: fu
 axis in one process, or in a process a core, which takes its runs in turn; in steps of all K runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import statistics

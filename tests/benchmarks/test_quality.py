@@ -1,7 +1,5 @@
 """The benchmark of time to quality: what counts as reached, and whom it lets compete."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A headless Chromium that opens local pages and tells what happened in them."""
 
-from __future__ import annotations
-
 import base64
 import json
 import shutil

@@ -4,8 +4,6 @@ Prints how it ended in each directory. A process of its own: type checks, which 
 function, cannot be compiled.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

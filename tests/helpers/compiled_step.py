@@ -4,8 +4,6 @@ Prints the note of the compilation, if there is one, and the largest difference 
 process of its own: type checks, which tests add to every function, cannot be compiled.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

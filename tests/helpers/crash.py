@@ -4,8 +4,6 @@
 from this process, which has loaded torch already: that makes hundreds of kills affordable.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

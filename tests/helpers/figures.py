@@ -1,7 +1,5 @@
 """Sweeps of every shape that figures must show, and whether a figure keeps its parts apart."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from inr.storage.paths import SweepLayout

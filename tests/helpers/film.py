@@ -1,7 +1,5 @@
 """Decode videos."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts of sweep files as hypothesis draws them: most of them nearly right."""
 
-from __future__ import annotations
-
 import io
 
 from hypothesis import strategies as st

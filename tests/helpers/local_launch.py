@@ -1,7 +1,5 @@
 """The launcher with ``--local``, in a process group of its own, and small runs to launch."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

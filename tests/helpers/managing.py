@@ -1,7 +1,5 @@
 """Calls of `jobs/manage.py`, and runs that ended in one way or another."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from inr.config import RunConfig

@@ -1,7 +1,5 @@
 """Networks, points and targets for tests of derivatives."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import pytest

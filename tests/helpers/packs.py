@@ -1,7 +1,5 @@
 """Small runs trained as a pack, and a signal while they are."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """A picture in colour, grey and with alpha, and what reading its files must give."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A sweep of five learning rates with a known order."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

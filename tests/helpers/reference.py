@@ -1,7 +1,5 @@
 """Plain forms of what the product does by hand: what tests and benchmarks compare it with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Sweeps with reports, as the tests in a browser open them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

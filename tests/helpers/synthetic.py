@@ -4,8 +4,6 @@ What they measure is that of `tests.helpers.synthetic_data`. Nothing here uses t
 recorder.
 """
 
-from __future__ import annotations
-
 import importlib
 import itertools
 import json

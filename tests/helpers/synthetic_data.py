@@ -4,8 +4,6 @@ The "network" is the exact diffusion (cosine series) plus smooth errors which sh
 goes on, so that curves and videos look like real ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 

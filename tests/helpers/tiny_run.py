@@ -1,7 +1,5 @@
 """One small run from configuration to files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Bad input to any command: one clear line, exit code 1 or 2, no traceback, nothing left behind."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from dataclasses import dataclass, field

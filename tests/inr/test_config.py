@@ -1,7 +1,5 @@
 """Configuration: limits, identity and names."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 

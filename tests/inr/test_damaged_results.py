@@ -1,7 +1,5 @@
 """A thousand damaged result files: each is named with a reason, or was not harmed after all."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

@@ -1,7 +1,5 @@
 """Metrics of known fields in numbers that can be worked out by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whatever the user's shell sets: the same results, and text that can be read."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

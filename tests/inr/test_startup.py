@@ -1,7 +1,5 @@
 """Commands that answer at once: what they must never import."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command that merges, and what all commands say of sweeps that they cannot use."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Work in child processes: nothing that a child does takes the parent, or other items, down."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

@@ -1,7 +1,5 @@
 """The packages and who imports whom, as a Mermaid graph in docs/structure.md: `make structure`."""
 
-from __future__ import annotations
-
 import ast
 import re
 

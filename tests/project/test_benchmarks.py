@@ -1,7 +1,5 @@
 """Benchmarks are seldom run: each still finds what it names."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The commands and code blocks of the README and of docs/ do what they say."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Few modules in a folder, short ones, and packages that keep their inside to themselves."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import grimp

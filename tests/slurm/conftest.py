@@ -1,7 +1,5 @@
 """A sweep to submit; stand-ins for the commands of Slurm, or none; a real cluster."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

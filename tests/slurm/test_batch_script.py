@@ -1,7 +1,5 @@
 """The scripts: what a job asks for and runs, as `preview` shows them. No cluster is needed."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

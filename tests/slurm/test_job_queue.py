@@ -1,7 +1,5 @@
 """What is understood of squeue and sacct, with stand-ins for both; and on a real cluster."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

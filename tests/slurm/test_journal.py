@@ -1,7 +1,5 @@
 """Launching an array again and again: never a run twice, never a run lost. Without a cluster."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The job that merges and draws: when it is submitted, and after which. Without a cluster."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

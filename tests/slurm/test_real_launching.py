@@ -1,7 +1,5 @@
 """Launches on a real Slurm: killed ones, many tasks, edited code, cancelling, post-processing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

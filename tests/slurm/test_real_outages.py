@@ -4,8 +4,6 @@ Each ends with every run complete and equal, byte for byte, to an undisturbed on
 the right reason.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Other people's clusters and shells: what a launch finds there, on a real Slurm."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """What sbatch answers: refusals are explained, and lost answers are no refusals."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Submission without a cluster: tasks become arrays. See test_real_cluster.py."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

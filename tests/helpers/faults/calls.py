@@ -1,7 +1,5 @@
 """Run by `test_faults.py` in a process with `faults.c` preloaded: single calls that fail."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

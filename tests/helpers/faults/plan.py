@@ -1,7 +1,5 @@
 """Which calls of a process fail, as `faults.c` makes them: by kind, instant, count and error."""
 
-from __future__ import annotations
-
 import errno
 import random
 from dataclasses import dataclass

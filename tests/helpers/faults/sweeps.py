@@ -6,8 +6,6 @@ first with faults at random instants (see ``faults.c``), then without. Two worke
 all of its runs, so that locks are fought over.
 """
 
-from __future__ import annotations
-
 import ctypes
 import io
 import json

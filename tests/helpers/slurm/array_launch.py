@@ -1,7 +1,5 @@
 """Launches of job arrays without a cluster: by the launcher, or of some runs only."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Ask the cluster under test, and wait for it."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

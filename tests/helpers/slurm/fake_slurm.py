@@ -6,8 +6,6 @@ environment in a file. What it accepted lies in $QUEUE, one line a task in the f
 `slurm.job_queue` asks for, and waits there for ever. With $CLUSTER_DOWN nothing answers.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A small sweep on the test cluster, and how to disturb it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Derivatives of the activations, against automatic differentiation, and initial weights."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

@@ -1,7 +1,5 @@
 """Closed-form derivatives of the network, against nested automatic differentiation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

@@ -1,7 +1,5 @@
 """The first layer's scales: initial weights of each input, and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Products by oneDNN are products."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Evaluation of a network equals nested differentiation."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import numpy as np

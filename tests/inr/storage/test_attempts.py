@@ -1,7 +1,5 @@
 """The story of a run's attempts survives whatever ends them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One writer per run: alive owners are respected, dead ones are not."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Which code runs is known; the copy kept beside a sweep is what was launched, and what runs."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The exact targets, against the series written out, a Gaussian filter, and the equation itself."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

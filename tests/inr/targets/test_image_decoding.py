@@ -1,7 +1,5 @@
 """Files of many modes, orientations, compressions and depths against Pillow's own luminance."""
 
-from __future__ import annotations
-
 import struct
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Image files of every kind become the same start of a diffusion; bad ones are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import imageio.v3 as iio

@@ -1,7 +1,5 @@
 """Files of several pictures, large ones, truncated ones, and paths that are no pictures."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

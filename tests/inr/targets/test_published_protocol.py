@@ -1,7 +1,5 @@
 """The published study's sequence, targets and similarity, against their description."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import imageio.v3 as iio

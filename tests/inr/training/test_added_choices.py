@@ -1,7 +1,5 @@
 """What is added to the table of its module is trained, measured and recorded like the others."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

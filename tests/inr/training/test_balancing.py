@@ -1,7 +1,5 @@
 """ReLoBRaLo against the formula written out in numpy, and its state."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

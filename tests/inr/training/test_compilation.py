@@ -1,7 +1,5 @@
 """Whether steps are compiled, where compiled code is kept, and that it computes the same."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """One small run: it learns, stops where it should, and goes on to exactly the same bytes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

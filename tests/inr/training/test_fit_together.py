@@ -1,7 +1,5 @@
 """Packs: every trainer trains as it would alone."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from pathlib import Path

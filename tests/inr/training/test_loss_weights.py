@@ -1,7 +1,5 @@
 """Each weighting trains exactly the terms that it names."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import pytest

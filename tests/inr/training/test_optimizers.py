@@ -1,7 +1,5 @@
 """Optimisers and clipping: what they do to which tensor; every recipe resumes exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Runs of the original protocol: what they train, what they record, and in which units."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, get_args
 

@@ -1,7 +1,5 @@
 """One small run from configuration to files: what is recorded, and that it is read back."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

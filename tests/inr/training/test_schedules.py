@@ -1,7 +1,5 @@
 """Learning-rate curves, in numbers that can be checked by hand, and against those of torch."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import pytest

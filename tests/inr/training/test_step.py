@@ -1,7 +1,5 @@
 """Loss and gradients of a step, against nested automatic differentiation."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

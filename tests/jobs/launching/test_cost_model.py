@@ -1,7 +1,5 @@
 """What a run is said to cost: room on the disk, and time."""
 
-from __future__ import annotations
-
 import pytest
 
 from inr.network.model import initialize

@@ -1,7 +1,5 @@
 """Interruptions of training on this machine: what is saved, and that nothing lives on."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

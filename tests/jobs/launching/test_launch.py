@@ -1,7 +1,5 @@
 """The launcher from the command line, with everything but the training itself."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Training on this machine in processes of their own: through submitit, and on what devices."""
 
-from __future__ import annotations
-
 import io
 import os
 from pathlib import Path

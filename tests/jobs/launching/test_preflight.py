@@ -1,7 +1,5 @@
 """What is checked before anything is queued."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

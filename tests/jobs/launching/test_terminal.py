@@ -1,7 +1,5 @@
 """Progress of runs on this machine: as a file, in a terminal and in plain output."""
 
-from __future__ import annotations
-
 import io
 import re
 

@@ -1,7 +1,5 @@
 """A sweep of four runs, submitted to stand-ins for Slurm."""
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

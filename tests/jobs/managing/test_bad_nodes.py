@@ -1,7 +1,5 @@
 """What is started again avoids nodes that fail their runs. On stand-ins for Slurm's commands."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """`manage.py cancel`, on stand-ins for Slurm and processes of this machine."""
 
-from __future__ import annotations
-
 import io
 import signal
 import subprocess

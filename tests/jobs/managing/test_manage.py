@@ -1,7 +1,5 @@
 """`jobs/manage.py` as people call it, its status and its logs, on stand-ins for Slurm."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`manage.py retry`: which runs are started again, and how. On stand-ins for Slurm."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

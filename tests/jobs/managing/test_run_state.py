@@ -1,7 +1,5 @@
 """States of runs: the rules as a table, and the last words of logs. Without a cluster."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

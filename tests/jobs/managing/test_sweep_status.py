@@ -1,7 +1,5 @@
 """The status of a sweep, as the files of its runs tell it. Without a cluster."""
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """Hundreds of generated sweep files: expanded, or refused with place and what is allowed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

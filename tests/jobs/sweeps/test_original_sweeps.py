@@ -1,7 +1,5 @@
 """The original protocol in sweep files: what the study had not, and the sweeps that repeat it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the runs of a sweep are called."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from inr.config import RunConfig

@@ -1,7 +1,5 @@
 """Sweep files: where they are found, and what they expand to."""
 
-from __future__ import annotations
-
 import pytest
 
 from inr.config import RunConfig

@@ -1,7 +1,5 @@
 """Mistakes in sweep files: each is named in one line."""
 
-from __future__ import annotations
-
 import pytest
 
 from inr.errors import UsageError

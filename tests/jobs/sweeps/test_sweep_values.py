@@ -1,7 +1,5 @@
 """How values of sweep files and ``--set`` are read and told, and the lines of mistakes."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How YAML is read, what of it is refused, and how it is written."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Killed without warning, a run loses time and nothing else."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

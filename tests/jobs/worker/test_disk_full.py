@@ -1,7 +1,5 @@
 """On a full disk a run ends with a clear reason and its last good state."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """On a file system that fails, a sweep ends complete or says why not, and nothing is lost."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Packs of runs in processes of their own, side by side or in turn: how each run ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Packs as tasks: how runs are grouped, submitted, shown and cancelled, and started here."""
 
-from __future__ import annotations
-
 import json
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A task: its attempts, its signals, its reasons for failing."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """Training of the pack of a task: its locks, how its runs end and are stopped, and its mode."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

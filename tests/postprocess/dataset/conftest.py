@@ -1,7 +1,5 @@
 """A small sweep to merge."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

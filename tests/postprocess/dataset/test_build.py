@@ -1,7 +1,5 @@
 """Merging: nothing lost, nothing silent, nothing done twice."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A merged sweep is merged again when that is due."""
 
-from __future__ import annotations
-
 import pytest
 
 from postprocess.dataset.read import ensure_merged, is_current

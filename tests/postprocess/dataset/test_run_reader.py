@@ -1,7 +1,5 @@
 """What is read of a run, or what is wrong with it; and what its attempts cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

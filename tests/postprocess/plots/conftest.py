@@ -1,7 +1,5 @@
 """The style that figures are drawn in, and a sweep to draw."""
 
-from __future__ import annotations
-
 import pytest
 
 from inr.storage.paths import SweepLayout

@@ -1,7 +1,5 @@
 """Every sweep gets all of its figures, whatever its runs look like."""
 
-from __future__ import annotations
-
 import matplotlib.image
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Final values, and what they say of runs that differ in the seed."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

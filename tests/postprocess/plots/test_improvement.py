@@ -1,7 +1,5 @@
 """Probability of improvement between the levels of an axis."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

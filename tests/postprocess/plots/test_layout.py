@@ -1,7 +1,5 @@
 """Captions and legends."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,7 +1,5 @@
 """Curves show the recorded numbers, one by one or summarised."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from postprocess.dataset.read import ensure_merged

@@ -1,7 +1,5 @@
 """What losses consist of, and how far learning rates carry."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Combinations are ranked: by all four errors in the overview, or by one metric."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """The study: its comparisons, its tables, and a text that says what the tables say."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which settings differ, and how a figure shows them."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,7 +1,5 @@
 """Statistics over runs: closed forms, brute force, and coverage where the truth is known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sweeps over many loss weightings: ranks, fronts and correlations against brute force."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From numbers to pixels: area sampling, and colours."""
 
-from __future__ import annotations
-
 import matplotlib as mpl
 import numpy as np
 import pytest

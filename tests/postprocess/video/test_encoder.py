@@ -1,7 +1,5 @@
 """Files that play, or one clear message."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Videos: the right pictures, in files that play."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

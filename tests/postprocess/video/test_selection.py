@@ -1,7 +1,5 @@
 """Which videos are made of a sweep, and two runs side by side."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import h5py

@@ -1,7 +1,5 @@
 """The zoom: what a network says between pixels and frames, beside the pixels."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A browser, a video and sweeps with reports for all tests of the page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

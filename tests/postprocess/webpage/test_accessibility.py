@@ -1,7 +1,5 @@
 """A page for every reader: contrast, width, screen readers, keyboard, paper."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

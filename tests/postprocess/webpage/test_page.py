@@ -1,7 +1,5 @@
 """The report, as a reader sees it: every page here is opened in a headless Chromium."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The ranking, sorted and filtered in a headless Chromium."""
 
-from __future__ import annotations
-
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys

@@ -1,7 +1,5 @@
 """The command: when it writes, and what it says of what it cannot use."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

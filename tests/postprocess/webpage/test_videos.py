@@ -1,7 +1,5 @@
 """Which videos the report shows, and which one it must not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the report says of a ranking."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
