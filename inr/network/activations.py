@@ -1,6 +1,6 @@
 r"""Hidden activations: value and three derivatives, and initialisation.
 
-Sine and gaussian have a frequency omega: sigma(z) = f(omega z). The others ignore it. The
+Some have a frequency omega: sigma(z) = f(omega z). The others ignore it. The
 functions here take the phase (omega z, or z), so that the frequency can be multiplied into the
 weights once a step and costs nothing per point.
 
@@ -72,6 +72,21 @@ def _silu_third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tens
     gate = z.sigmoid()
     bell, skew = gate * (1 - gate), 1 - 2 * gate
     return bell * (skew * (3 + z * skew) - 2 * z * bell)
+
+
+def _sinc(z: Tensor, order: int, far: Callable[[Tensor], Tensor]) -> Tensor:
+    """A derivative of sin(z) / z: ``far`` from 0, by the series of (-z^2)^k / (2k + 1)! near it."""
+    near, inside, series = z.clamp(-1, 1), z.abs() < 1, z * 0
+    for k in reversed(range(-(-order // 2), 11)):
+        factor = math.perm(2 * k, order) / math.factorial(2 * k + 1)
+        series = series * near * near + (-factor if k % 2 else factor)
+    return (series * near if order % 2 else series).where(inside, far(z.masked_fill(inside, 1.0)))
+
+
+def _hosc_third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+    gate, sine, cosine = 1 - value * value, z.sin(), z.cos()
+    change = cosine * (4 * value * sine - 2 * gate * cosine * cosine - 1)
+    return gate * change - 2 * value * cosine * second
 
 
 def _siren(gain: float) -> Bound:
@@ -146,6 +161,37 @@ ACTIVATIONS = {
         second=lambda z, value, slope: -(value + z * slope),
         third=lambda z, value, slope, second: -(2 * slope + z * second),
         bound=_siren(3 * math.sqrt(3)),
+        has_frequency=True,
+    ),
+    # Saratchandran et al. 2024
+    "sinc": Activation(
+        value=lambda z: _sinc(z, 0, lambda far: far.sin() / far),
+        slope=lambda z, value: _sinc(z, 1, lambda far: (far.cos() - value) / far),
+        second=lambda z, value, slope: _sinc(z, 2, lambda far: -value - 2 * slope / far),
+        third=lambda z, value, slope, second: _sinc(
+            z, 3, lambda far: -slope - (3 * second + value) / far
+        ),
+        bound=_siren(94.2),
+        has_frequency=True,
+    ),
+    # Serrano et al. 2024, with sharpness 1
+    "hosc": Activation(
+        value=lambda z: z.sin().tanh(),
+        slope=lambda z, value: (1 - value * value) * z.cos(),
+        second=lambda z, value, slope: -2 * value * slope * z.cos() - (1 - value * value) * z.sin(),
+        third=_hosc_third,
+        bound=_siren(10.3),
+        has_frequency=True,
+    ),
+    # Saragadam et al. 2023, its real part: the wave is twice as fast as the window is narrow
+    "wire": Activation(
+        value=lambda z: z.cos() * (-0.25 * z * z).exp(),
+        slope=lambda z, value: -z.sin() * (-0.25 * z * z).exp() - 0.5 * z * value,
+        second=lambda z, value, slope: -(1.5 + 0.25 * z * z) * value - z * slope,
+        third=lambda z, value, slope, second: (
+            -0.5 * z * value - (2.5 + 0.25 * z * z) * slope - z * second
+        ),
+        bound=_siren(21.2),
         has_frequency=True,
     ),
 }

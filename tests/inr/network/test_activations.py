@@ -56,9 +56,8 @@ def test_initial_signal_neither_dies_nor_explodes(activation: Activation) -> Non
     for layer in range(config.depth):
         z = (points @ network.weights[layer].T + network.biases[layer]).detach()
         if layer:
-            spread = float(z.std()) * (config.omega_hidden if activation in OSCILLATING else 1)
+            spread = float(z.std()) * (
+                config.omega_hidden if ACTIVATIONS[activation].has_frequency else 1
+            )
             assert 0.1 < spread < 10, (layer, spread)
         (points,) = activate(network, layer, z, 0)
-
-
-OSCILLATING = ("sine", "gaussian")
