@@ -5,8 +5,6 @@ Sweep files and ``--set`` address the fields by the dotted paths ``data.*``, ``m
 ``training.*`` and ``record.*``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Hashable
@@ -15,13 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
-from inr.config_groups import (
-    BalancingOptions,
-    Count,
-    Group,
-    OptimizerOptions,
-    ScheduleOptions,
-)
+from inr.config_groups import BalancingOptions, Count, Group, OptimizerOptions, ScheduleOptions
 from inr.config_groups import LossWeights as LossWeights
 from inr.network.activations import ACTIVATIONS
 from inr.training.optimizers import OPTIMIZERS
@@ -53,7 +45,7 @@ class DataConfig(Group):
     sigma_end: float = Field(4.0, gt=0, le=1e6)  # Gaussian blur of the last frame, px
 
     @model_validator(mode="after")
-    def _time_runs_forward(self) -> DataConfig:
+    def _time_runs_forward(self) -> "DataConfig":
         if self.sigma_end <= self.sigma_start:
             raise ValueError(
                 f"sigma_end ({self.sigma_end:g} px) must be larger than "
@@ -70,7 +62,7 @@ class ModelConfig(Group):
     activation: Activation = "sine"
     width: int = Field(256, ge=1, le=65_536)  # units per hidden layer
     depth: int = Field(4, ge=1, le=64)  # hidden layers
-    omega_first: PositiveFloat = 30.0  # sine and gaussian only: frequency of the first layer
+    omega_first: PositiveFloat = 30.0  # of the first layer's phase, where an activation has one
     omega_hidden: PositiveFloat = 30.0  # the same of the other hidden layers
     # initial weights of x and y are multiplied by this; "image" follows the finest detail of the
     # sequence, see `RunConfig.input_scales`
@@ -118,7 +110,7 @@ class TrainingConfig(Group):
     seed: int = Field(0, ge=0, le=2**31 - 1)  # initialisation and batch order
 
     @model_validator(mode="after")
-    def _original_had_it(self) -> TrainingConfig:
+    def _original_had_it(self) -> "TrainingConfig":
         if self.protocol == "corrected":
             return self
         if self.schedule not in ORIGINAL_SCHEDULES:
@@ -173,7 +165,7 @@ class RunConfig(Group):
     record: RecordConfig = RecordConfig()
 
     @model_validator(mode="after")
-    def _original_has_its_own_times(self) -> RunConfig:
+    def _original_has_its_own_times(self) -> "RunConfig":
         if self.training.protocol == "original":
             for name in ("sigma_start", "sigma_end"):
                 given, default = getattr(self.data, name), DataConfig.model_fields[name].default

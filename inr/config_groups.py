@@ -1,7 +1,5 @@
 """Loss weights, details of schedules, optimisers and balancing: groups inside `inr.config`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
@@ -43,7 +41,7 @@ class LossWeights(Group):
         return dict(zip(names, given, strict=True))
 
     @model_validator(mode="after")
-    def _something_to_learn(self) -> LossWeights:
+    def _something_to_learn(self) -> "LossWeights":
         if not any(self.as_tuple()):
             raise ValueError("all four weights are 0: at least one must be positive")
         return self
@@ -75,7 +73,7 @@ class ScheduleOptions(Group):
     warmup_fraction: float = Field(0.05, ge=0, lt=1)  # cosine: linear warm-up
 
     @model_validator(mode="after")
-    def _milestones_rise(self) -> ScheduleOptions:
+    def _milestones_rise(self) -> "ScheduleOptions":
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must rise, got {list(self.milestones)}")
         return self

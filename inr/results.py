@@ -7,8 +7,8 @@ Schema ``inr-run/1``::
     /frames/<Q>/prediction float32 [frame, row, column]; gradient: [frame, 2, row, column], x, y
     /frames/<Q>/target     the same; both carry the attribute `units`, see `frame_units`
     /frames/time           float64 [frame], network time in [-1, 1]; original protocol: px^2
-    /heldout               one record of float64, a field a metric, on points between the pixels
-                           and between the frames
+    /heldout               one record of float64, a field a metric, where nothing was trained; and
+    /heldout_<set>         on further sets of points, see `HELDOUT`
 
 Checksums cover the whole file (format of HDF5 1.10, Fletcher-32 on the datasets), so that damage
 is an error and never a wrong number. Text attributes are of fixed length, UTF-8: the
@@ -78,6 +78,14 @@ ROOT_ATTRIBUTES = (
     "complete",
 )
 BASE_SERIES = ("step", "seconds", "lr", "loss")
+# Points of which nothing was trained. Half-way between the first two frames a picture is already
+# much smoother than in the first one: those sets are not the harder ones.
+HELDOUT = {
+    "heldout": "pixel corners, half-way between the frames",
+    "heldout_pixels": "pixel corners, at the frames",
+    "heldout_frames": "pixel centres, half-way between the frames",
+    "heldout_first": "pixel corners, at five times between the first two frames",
+}
 HELDOUT_TYPE = np.dtype([(name, "<f8") for name in METRICS])
 
 
@@ -203,9 +211,9 @@ def read_series(file: h5py.File) -> dict[str, np.ndarray]:
     return series
 
 
-def read_heldout(file: h5py.File) -> dict[str, float]:
-    """Held-out metrics by name; empty when the run ended before they were measured."""
-    if "heldout" not in file:
+def read_heldout(file: h5py.File, points: str = "heldout") -> dict[str, float]:
+    """Held-out metrics by name, on one set of `HELDOUT`; empty when they were not measured."""
+    if points not in file:
         return {}
-    record = file["heldout"][()]
+    record = file[points][()]
     return {name: float(record[name]) for name in METRICS}

@@ -1,7 +1,5 @@
 """Signals that ask to stop: what is running finishes its step, and is saved."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +46,7 @@ class StopRequest:
         """Whether to stop."""
         return self.received is not None
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> "StopRequest":
         for each in SIGNALS:
             if each != signal.SIGINT or not is_ignored(each):
                 self._before[each] = signal.signal(each, self._receive)

@@ -11,7 +11,7 @@ import inr.startup  # noqa: F401
 from inr.errors import run_main
 from inr.storage.paths import find_sweep
 from postprocess.command_line import print_problems, print_written, sweep_parser
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots.batch import write_figures
 from postprocess.plots.style import FORMATS
 

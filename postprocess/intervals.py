@@ -16,8 +16,6 @@ smallest run only: up to four runs of one setting, the 95 % interval of their in
 is their range. A true median lies outside the range of three runs in one case of four.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -40,12 +38,12 @@ class Interval:
     low: float
     high: float
 
-    def map(self, function: Callable[[float], float]) -> Interval:
+    def map(self, function: Callable[[float], float]) -> "Interval":
         """The interval of a monotone ``function`` of what was estimated."""
         low, high = sorted((function(self.low), function(self.high)))
         return Interval(function(self.estimate), low, high)
 
-    def overlaps(self, other: Interval) -> bool:
+    def overlaps(self, other: "Interval") -> bool:
         """True when the intervals have a point in common."""
         return self.low <= other.high and other.low <= self.high
 

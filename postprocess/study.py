@@ -15,8 +15,7 @@ from inr.files import write_bytes, write_text
 from inr.storage.paths import user_path
 from postprocess.plots import style
 from postprocess.replication.data import collect, read_tables, sweep_names, write_tables
-from postprocess.replication.figure import draw_rates
-from postprocess.replication.text import render
+from postprocess.replication.text import draw_rates, render
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # what the text shows: figure of a sweep -> its name in docs/study/

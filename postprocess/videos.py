@@ -13,7 +13,7 @@ import argparse
 from inr.errors import UserError, run_main
 from inr.storage.paths import SweepLayout, find_sweep
 from postprocess.command_line import print_problems, print_written, sweep_parser
-from postprocess.dataset.read import MergedSweep, ensure_merged
+from postprocess.dataset.merged_sweep import MergedSweep, ensure_merged
 from postprocess.video.encoder import FORMATS, add_film_options
 from postprocess.video.run_video import write_videos
 from postprocess.video.selection import (

@@ -20,7 +20,7 @@ from typing import Any
 
 from inr.cpus import core_count
 from inr.errors import UserError
-from inr.storage.provenance import ROOT
+from inr.storage.provenance import ROOT, import_path
 
 TIMEOUT = 60.0  # seconds that one item may take, a slow network file system included
 _START = 120.0  # seconds that a child may take to start
@@ -107,10 +107,9 @@ class _Child:
         return reason
 
     def _start(self) -> None:
-        paths = [str(ROOT), os.environ.get("PYTHONPATH")]
         # one thread for numpy: the children are the parallelism
         environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONPATH": import_path(ROOT),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             # glibc would give HDF5's memory back to the system after each file, and ask again

@@ -14,7 +14,7 @@ from inr.errors import UsageError, run_main
 from inr.quantities import QUANTITIES
 from inr.storage.paths import RunLayout, find_sweep, user_path
 from postprocess.command_line import print_written, sweep_parser
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.video.encoder import FORMATS, add_film_options, between
 from postprocess.video.selection import Plan, plan_zoom, plan_zoom_of_run
 from postprocess.video.zoom_video import write_zoom

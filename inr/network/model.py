@@ -1,7 +1,5 @@
 """The coordinate network: plain tensors, with an optional leading axis for several models."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +31,7 @@ class Network:
         """All tensors, weights first."""
         return [*self.weights, *self.biases]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Network:
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Network":
         """A copy on ``device``, as leaves of the graph that require gradients as these do."""
 
         def move(tensor: Tensor) -> Tensor:

@@ -6,8 +6,6 @@ owner is removed here: `filelock` would exchange two names for that, which NFS, 
 CephFS cannot do, and leaves a lock file for ever whose owner died before it wrote its name.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
@@ -57,7 +55,7 @@ class RunLock:
             thread_local=False,
         )
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> "RunLock":
         deadline = time.monotonic() + self.wait
         while not self.take():
             if time.monotonic() >= deadline:

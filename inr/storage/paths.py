@@ -1,7 +1,5 @@
 """Where everything of a sweep lies on disk. The one place that knows file names."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ class _Below:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, layout: RunLayout | SweepLayout, owner: type) -> Path:
+    def __get__(self, layout: "RunLayout | SweepLayout", owner: type) -> Path:
         return layout.root / self._name
 
 

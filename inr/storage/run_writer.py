@@ -112,20 +112,22 @@ class RunWriter(AbstractContextManager["RunWriter"]):
         times: np.ndarray,
         prediction: Fields,
         target: Fields,
-        heldout: dict[str, float],
+        heldout: dict[str, dict[str, float]],
     ) -> None:
         """Write the complete file. ``status`` is "complete" or "diverged".
 
-        ``times`` are those of the frames, as the network takes them; both fields are at the pixels.
+        ``times`` are those of the frames, as the network takes them; both fields are at the pixels;
+        ``heldout`` are metrics by the sets of `inr.results.HELDOUT`.
         """
         with _replacing(self.layout.results) as file:
             self._write_series(file)
-            _create_small(file, "frames/time", times)
+            file.create_dataset("frames/time", data=times, chunks=times.shape, fletcher32=True)
             protocol = self.config.training.protocol
             _write_frames(file, "prediction", prediction, protocol)
             _write_frames(file, "target", target, protocol)
-            record = np.array(tuple(heldout[name] for name in METRICS), results.HELDOUT_TYPE)
-            _create_small(file, "heldout", record)
+            for points, found in heldout.items():
+                record = np.array(tuple(found[name] for name in METRICS), results.HELDOUT_TYPE)
+                _write_record(file, points, record)
             _set_attribute(file, "status", status)
             file.attrs["complete"] = True
         if self._events:
@@ -192,11 +194,16 @@ def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
         place.attrs[name] = value
 
 
-def _create_small(file: h5py.File, name: str, data: Any) -> None:
-    """A dataset inside its own header, and so under the header's checksum."""
-    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    properties.set_layout(h5py.h5d.COMPACT)
-    file.create_dataset(name, data=data, dcpl=properties)
+def _write_record(file: h5py.File, name: str, record: np.ndarray) -> None:
+    """One record inside its own header, and so under the header's checksum.
+
+    `h5py.Group.create_dataset` would undo the layout: the data would lie bare in the file.
+    """
+    compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    compact.set_layout(h5py.h5d.COMPACT)
+    kind, scalar = h5py.h5t.py_create(record.dtype), h5py.h5s.create(h5py.h5s.SCALAR)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, scalar, compact)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, record)
 
 
 def _write_frames(file: h5py.File, role: results.Role, fields: Fields, protocol: str) -> None:

@@ -13,8 +13,6 @@ inside. Network time tau in [-1, 1] is linear in s from sigma_start^2 / 2 to sig
 .. math:: u_\tau = \kappa (u_{xx} + u_{yy}), \qquad \kappa = (s_1 - s_0) / 2 \cdot h^2 .
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 from scipy.fft import dctn, idct, idctn, idst
@@ -81,7 +79,7 @@ class Diffusion:
         self.kappa = (self._s_end - self._s_start) / 2 * self.pixel_size**2
 
     @classmethod
-    def from_config(cls, data: DataConfig) -> Diffusion:
+    def from_config(cls, data: DataConfig) -> "Diffusion":
         """The diffusion that a configuration describes.
 
         Raises `UserError` for a bad image, or if nothing of it is left to learn at this blur: if

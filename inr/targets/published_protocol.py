@@ -21,8 +21,6 @@ Exact: `PublishedSequence.on_grid` is the diffusion itself in these coordinates,
 meant to learn.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np
@@ -118,7 +116,7 @@ class PublishedSequence:
         self._exact = Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
 
     @classmethod
-    def from_config(cls, data: DataConfig) -> PublishedSequence:
+    def from_config(cls, data: DataConfig) -> "PublishedSequence":
         """The sequence of a configuration. Raises `UserError` if its image cannot be used."""
         levels = to_grey_levels(load_image(data.image, data.size))
         height, width = levels.shape

@@ -1,11 +1,3 @@
 """How it learns: one optimiser step after the other, measured and saved."""
 
-__all__ = [
-    "allocator",
-    "compilation",
-    "fit",
-    "optimizers",
-    "schedules",
-    "step",
-    "trainer",
-]
+__all__ = ["allocator", "compilation", "fit", "optimizers", "schedules", "step", "trainer"]

@@ -1,5 +1,7 @@
 """How good a network is: on all frames, and at points where nothing was trained."""
 
+import numpy as np
+
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_statistics
 from inr.network.model import Network
@@ -29,12 +31,20 @@ class Evaluator:
         )
         return prediction, metrics
 
-    def held_out(self, network: Network) -> dict[str, float]:
-        """Metrics where nothing was trained: pixel corners, half-way between the frames.
+    def held_out(self, network: Network, points: str = "heldout") -> dict[str, float]:
+        """Metrics where nothing was trained, on one set of `inr.results.HELDOUT`.
 
-        Against the exact diffusion, whatever the network was trained on.
+        Against the exact diffusion, whatever the network was trained on; normalised by its
+        variance there.
         """
         x, y, times = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
+        if points == "heldout_pixels":
+            times = self.times
+        elif points == "heldout_frames":
+            x, y = self.x, self.y
+        elif points == "heldout_first":
+            start, end = self.times[:2]
+            times = start + (end - start) * np.arange(0.1, 1.0, 0.2)
         target = self.sequence.on_grid(x, y, times)
         prediction = predict(network, x, y, times)
         return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)

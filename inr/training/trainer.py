@@ -15,6 +15,7 @@ from inr.network.model import initialize
 from inr.network.trained_network import TrainedNetwork, save
 from inr.progress import Progress
 from inr.quantities import QUANTITIES
+from inr.results import HELDOUT
 from inr.storage.run_writer import RunWriter
 from inr.training.balancing import Balance, loss_coefficients
 from inr.training.batches import make_batches, sequence_samples
@@ -173,7 +174,7 @@ class Trainer:
         evaluator, layout = self.evaluator, self.recorder.layout
         self._report()
         save(layout.model, TrainedNetwork(self.config, self.network, evaluator.shape))
-        heldout = evaluator.held_out(self.network)
+        heldout = {points: evaluator.held_out(self.network, points) for points in HELDOUT}
         self.recorder.finish(status, evaluator.times, self.prediction, evaluator.target, heldout)
         remove(layout.checkpoint)
         self.outcome = status

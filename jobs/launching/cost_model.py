@@ -7,7 +7,7 @@ from inr.config import RunConfig
 from inr.metrics import METRICS
 from inr.progress import describe_seconds
 from inr.quantities import QUANTITIES
-from inr.results import BASE_SERIES
+from inr.results import BASE_SERIES, HELDOUT
 
 _INPUTS = 3  # x, y, time
 _FLOAT32, _FLOAT64 = 4, 8
@@ -74,8 +74,8 @@ def expected_seconds(config: RunConfig, costs: Costs) -> float:
     pixels = config.data.size**2
     points = pixels if config.training.batch == "frame" else config.training.batch
     steps = config.training.steps * (cost.fixed + points * cost.point)
-    # one more at the end, between the pixels and frames
-    evaluations = (_rows(config) + 1) * config.data.frames * pixels * cost.evaluated
+    # at the end also on the sets of points where nothing was trained
+    evaluations = (_rows(config) + len(HELDOUT)) * config.data.frames * pixels * cost.evaluated
     return cost.start + ratio * (steps + evaluations)
 
 

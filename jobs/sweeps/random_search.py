@@ -1,13 +1,11 @@
 """The ``random`` block of a sweep file: distinct draws from lists of choices."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import random
 import sys
 from collections.abc import Hashable
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
@@ -42,7 +40,7 @@ class Constraint(Block):
     below: _Limit = Field(math.inf, description="give a number")
 
     @model_validator(mode="after")
-    def _has_a_limit(self) -> Constraint:
+    def _has_a_limit(self) -> Self:
         if not {"above", "below"} & self.model_fields_set:
             raise ValueError(f"sum {self.sum} alone. Give above or below, too: its limits")
         return self

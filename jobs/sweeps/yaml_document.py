@@ -1,7 +1,5 @@
 """What a sweep file, a profile or ``--set`` holds, where it stands, and how faults are told."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,14 +57,14 @@ class Part:
     lines: dict[Path_, int] = field(default_factory=dict)  # of parts of the text that have one
     path: Path_ = ()  # keys and positions, from the top
 
-    def __truediv__(self, name: str | int) -> Part:
+    def __truediv__(self, name: str | int) -> "Part":
         try:
             value = self.value[name]
         except (LookupError, TypeError):
             value = None
         return Part(self.source, value, self.lines, (*self.path, name))
 
-    def __iter__(self) -> Iterator[Part]:
+    def __iter__(self) -> Iterator["Part"]:
         names = self.value if isinstance(self.value, Mapping) else range(len(self.value or ()))
         return (self / name for name in names)
 

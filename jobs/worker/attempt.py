@@ -3,8 +3,6 @@
 Nothing heavy is imported: the launcher imports this module too.
 """
 
-from __future__ import annotations
-
 import errno
 import sys
 import traceback
@@ -104,7 +102,7 @@ class RunAttempt(ExitStack):
         self._steps.append(progress.step)
         write_progress(self.run.progress, progress)
 
-    def end(self, how: Outcome) -> None:
+    def end(self, how: "Outcome") -> None:
         """Write down how it ended, and let go of the run: others may go on for long."""
         try:
             if isinstance(how, Exception):

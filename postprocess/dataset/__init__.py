@@ -1,3 +1,3 @@
 """One table of all runs: merged, checked, read."""
 
-__all__ = ["read", "run_frames", "run_reader"]
+__all__ = ["merged_sweep", "run_frames", "run_reader"]

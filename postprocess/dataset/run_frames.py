@@ -1,10 +1,8 @@
 """Frames of one run as scalar pictures, with the colour scale and error scale of each quantity."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import h5py
 import numpy as np
@@ -77,7 +75,7 @@ class RunFrames:
         sigma = blur(time, float(data["sigma_start"]), float(data["sigma_end"]))
         return f"network time {time:+.2f}    blur σ = {sigma:.2f} px"
 
-    def check_same_target(self, other: RunFrames) -> None:
+    def check_same_target(self, other: Self) -> None:
         """Raise `ResultsError` if ``other`` learned another sequence.
 
         Runs can be compared picture by picture only at the same times, sizes and target values.

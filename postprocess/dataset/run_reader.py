@@ -18,6 +18,7 @@ from inr.files import retried
 from inr.metrics import METRICS
 from inr.results import (
     BASE_SERIES,
+    HELDOUT,
     HELDOUT_TYPE,
     ResultsError,
     UnreadableError,
@@ -42,7 +43,6 @@ T = TypeVar("T")
 
 # looked up once: h5py would translate numpy's types at every read
 _HELDOUT = h5t.py_create(HELDOUT_TYPE)
-_HELDOUT_COLUMNS = [f"heldout_{name}" for name in METRICS]
 _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
 
 
@@ -138,15 +138,17 @@ def _attributes(file: h5py.File, run_id: str) -> Row:
 
 
 def _heldout(file: h5py.File) -> Row:
-    """Held-out metrics as columns; none when the run ended before they were measured."""
-    if "heldout" not in file:
-        return {}
-    dataset = h5d.open(file.id, b"heldout")
-    if dataset.shape != () or dataset.get_type() != _HELDOUT:
-        raise ValueError("heldout: not one record of a float a metric")
-    record = np.empty((), HELDOUT_TYPE)
-    dataset.read(h5s.ALL, h5s.ALL, record, _HELDOUT)
-    return dict(zip(_HELDOUT_COLUMNS, record.item(), strict=True))
+    """Held-out metrics as columns; none of sets of points that were not measured."""
+    row: Row = {}
+    for points in filter(file.__contains__, HELDOUT):
+        dataset = h5d.open(file.id, points.encode())
+        if dataset.shape != () or dataset.get_type() != _HELDOUT:
+            raise ValueError(f"{points}: not one record of a float a metric")
+        record = np.empty((), HELDOUT_TYPE)
+        dataset.read(h5s.ALL, h5s.ALL, record, _HELDOUT)
+        names = (f"{points}_{name}" for name in METRICS)
+        row |= zip(names, record.item(), strict=True)
+    return row
 
 
 def _columns(file: h5py.File) -> list[h5d.DatasetID]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from inr.errors import UsageError, UserError
 from inr.progress import track
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import MergedSweep, read_merged
+from postprocess.dataset.merged_sweep import MergedSweep, read_merged
 from postprocess.plots import (
     final_values,
     improvement,

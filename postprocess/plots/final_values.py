@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.overview import draw_ranking
 from postprocess.plots.plot_variable import MEASURES, Measure

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from inr.quantities import QUANTITIES
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.intervals import Interval, probability_of_improvement
 from postprocess.plots import layout, style
 from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Variation

@@ -185,7 +185,7 @@ def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
 
 def interval_entries(seeds: int, **estimate: Any) -> Entries:
     """Legend entries for what `Measure.summarise` gives of ``seeds`` runs: a marker on a line."""
-    interval = "95 % bootstrap interval" + (" (the range)" if seeds <= FEW else "")
+    interval = f"range of {seeds} runs" if seeds <= FEW else "95 % bootstrap interval"
     bar = handle(linestyle="-", linewidth=1)
     return [(handle(**estimate), "interquartile mean"), (bar, interval)]
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import LOSS, MEASURES, RATE, Measure
 from postprocess.stats.factors import ROLES, Variation, find_variation

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from inr.quantities import QUANTITIES
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.stats.factors import PROTOCOL, WEIGHT_COLUMNS, Variation
 from postprocess.stats.loss_weightings import NAMES

@@ -1,10 +1,8 @@
 """What a figure can draw: a recorded column with its label, scale and direction."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -40,7 +38,7 @@ class Measure(Score):
         shown = np.isfinite(values) & ((values > 0) | (not self.log_scale))
         return np.where(shown, np.clip(values, self.floor, self.ceiling), np.nan)
 
-    def fenced(self, finals: np.ndarray) -> Measure:
+    def fenced(self, finals: np.ndarray) -> Self:
         """The same, with a ceiling above which lie only values far out among ``finals``.
 
         A ruined run can end 15 powers of ten above all others, and would leave no room to tell

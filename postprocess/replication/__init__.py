@@ -1,3 +1,3 @@
 """The audit of the published study: docs/study.md and its tables."""
 
-__all__ = ["data", "figure", "text"]
+__all__ = ["data", "text"]

@@ -8,7 +8,7 @@ from inr.errors import UserError
 from inr.files import write_text
 from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.stats.factors import WEIGHT_COLUMNS
 
 EXPERIMENTS = ("learning_rate", "activation", "loss_weights")

@@ -9,9 +9,10 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from inr.quantities import QUANTITIES
-from postprocess.intervals import Interval
+from postprocess.intervals import DRAWS, Interval, interquartile_mean, percentile_limits, resample
 from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
 from postprocess.stats.factors import weights_text
+from postprocess.stats.loss_weightings import rank_correlations
 from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
 
 # settings from best to worst: values of the compared fields, a single one not wrapped, with the
@@ -62,6 +63,19 @@ def is_best(ranking: Ranking, claimed: Any) -> str:
     if any(ranking[claimed].overlaps(ranking[rival]) for rival in rivals):
         return "cannot be decided"
     return "holds" if best == claimed else "does not hold"
+
+
+def chance_verdicts(settings: int, seeds: int = 3, draws: int = 20_000) -> tuple[float, float]:
+    """How often `is_best` says "holds" and "does not hold" of one of several equal settings.
+
+    By simulation, with scores from a normal distribution; their intervals are their ranges.
+    """
+    scores = np.random.default_rng(0).normal(size=(draws, settings, seeds))
+    low, high = scores.min(axis=-1), scores.max(axis=-1)
+    best = np.argmin(interquartile_mean(scores, axis=-1), axis=1)
+    holds = (best == 0) & (high[:, 0] < low[:, 1:].min(axis=1))
+    refuted = high[np.arange(draws), best] < low[:, 0]
+    return float(holds.mean()), float(refuted.mean())
 
 
 def place(ranking: Ranking, key: Any) -> int:
@@ -156,10 +170,38 @@ class Numbers:
         values = [runs[c] if c in QUANTITIES else costs(runs, c) for c in (first, second)]
         return float(spearmanr(*values).statistic)
 
+    def lead(self, protocol: str, quantity: str, metric: str) -> Interval:
+        """By how much the weight of a quantity goes more closely with a low error than any other.
+
+        Spearman's correlation of the next weight less its own, and a 95 % bootstrap interval over
+        the weightings: above 0 no other goes as closely, in these runs and in others like them.
+        """
+        runs = self.runs("loss_weights", protocol)
+        weights, errors = runs[[*QUANTITIES]].to_numpy(float), costs(runs, metric)[:, None]
+        own = QUANTITIES.index(quantity)
+        drawn = resample(len(runs), DRAWS, np.random.default_rng(0))
+        found = rank_correlations(weights[drawn], errors[drawn])[..., 0]
+        once = rank_correlations(weights[None], errors[None])[..., 0]
+        lead, (estimate,) = (
+            np.delete(each, own, axis=1).min(axis=1) - each[:, own] for each in (found, once)
+        )
+        low, high = percentile_limits(lead)
+        return Interval(float(estimate), float(low), float(high))
+
     def shares(self, runs: pd.DataFrame, kind: str) -> dict[str, float]:
         """Share of each term, weight x error (``mse`` or ``nmse``), in the last loss; mean."""
         terms = pd.DataFrame({q: runs[q] * runs[f"{kind}_{q}"] for q in QUANTITIES})
         return dict(terms.div(terms.sum(axis=1, skipna=False), axis=0).mean())
+
+    def easier_between(self, quantity: str) -> float:
+        """Share of runs with a lower error where nothing was trained than on the frames.
+
+        Of all corrected runs that leave less than a tenth of the value's variance.
+        """
+        runs = pd.concat(self.runs(experiment, "corrected") for experiment in EXPERIMENTS)
+        learned = runs[runs["nmse_value"] < 0.1]
+        lower = learned[f"heldout_nmse_{quantity}"] < learned[f"nmse_{quantity}"]
+        return float(lower.mean())
 
     def variance(self, protocol: str, quantity: str) -> float:
         """Variance of a target: the mean squared error of predicting its mean."""

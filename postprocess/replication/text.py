@@ -1,19 +1,30 @@
-"""The study's text and its tables: a template whose every number is computed."""
+"""The study's text, its tables and its figure: every number is computed."""
 
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from inr.config import format_rate
 from inr.errors import UserError
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
-from postprocess.replication.data import Study, sweep_names
-from postprocess.replication.numbers import Numbers, is_best, place, places, typical
+from postprocess.plots import style
+from postprocess.plots.layout import state_scale, study_scale
+from postprocess.replication.data import PROTOCOLS, Study, sweep_names
+from postprocess.replication.numbers import (
+    Numbers,
+    chance_verdicts,
+    is_best,
+    place,
+    places,
+    typical,
+)
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.stats.ranking import HELDOUT
 
@@ -48,6 +59,8 @@ _VARIED = {
     "loss_weights": "weights (sine)",
 }
 _TOP = 4
+_ACTIVATIONS = {"sine": ("#0072B2", "o"), "elu": ("#D55E00", "s")}
+_LEARNED = 0.999  # of the variance: a network that predicts the mean leaves all of it
 
 
 def render(study: Study) -> str:
@@ -60,8 +73,11 @@ def render(study: Study) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701, Markdown
     )
-    tools = (show, figure, level, place, places, require, by_setting, by_place, influences)
-    environment.globals.update({tool.__name__: tool for tool in (*tools, best_of_each, comparison)})
+    tools = (
+        *(show, figure, level, place, places, require, chance_verdicts),
+        *(by_setting, by_place, influences, best_of_each, comparison),
+    )
+    environment.globals.update({tool.__name__: tool for tool in tools})
     environment.globals.update(
         n=Numbers(study),
         verdict=is_best,
@@ -167,3 +183,37 @@ def _origin(runs: pd.DataFrame) -> str:
 
 def _named(key: Any, score: Interval) -> str:
     return f"{level(key)}: {show(score)}"
+
+
+def draw_rates(study: Study) -> Figure:
+    """Error of the value by uniform learning rate, a panel for each protocol.
+
+    Interquartile means with their intervals; failed settings are left out.
+    """
+    style.use_style()
+    figure = Figure(figsize=(style.PAGE_WIDTH, 2.6))
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    numbers = Numbers(study)
+    for panel, protocol in zip(panels, reversed(PROTOCOLS), strict=True):
+        best: list[str] = []
+        for activation, (color, marker) in _ACTIVATIONS.items():
+            uniform = {"activation": activation, "schedule": "uniform"}
+            ranking = numbers.rank("learning_rate", protocol, "nmse_value", **uniform)
+            found = pd.DataFrame({rate: vars(each) for rate, each in ranking.items()}).T
+            line = found[np.isfinite(found["estimate"])].sort_index()
+            middle = line["estimate"]
+            if middle.min() < _LEARNED:
+                best.append(f"{activation} best at {format_rate(float(middle.idxmin()))}")
+            bars = middle - line["low"], line["high"].where(np.isfinite, middle) - middle
+            look = {"color": color, "marker": marker, "markersize": 4, "label": activation}
+            panel.errorbar(line.index, middle, yerr=bars, linewidth=1.2, capsize=2, **look)
+        told = ", ".join(best) or "no rate beats predicting the mean"
+        title = f"{'as published' if protocol == 'original' else protocol}: {told}"
+        panel.axhline(1, color=style.NEUTRAL, linewidth=0.8, linestyle="--", zorder=0)
+        panel.set(xscale="log", yscale="log", xlabel="learning rate", title=title)
+    panels[0].set_ylabel("final value MSE / variance")
+    panels[0].annotate(
+        "predicting the mean", (0.98, 0.8), xycoords=("axes fraction", "data"), ha="right", va="top"
+    )
+    panels[0].legend(loc="lower left")
+    return state_scale(figure, study_scale(study["learning_rate"]))

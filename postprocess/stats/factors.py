@@ -1,7 +1,5 @@
 """Which settings differ between the runs of a sweep, and which visual role each one plays."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ WEIGHTS = "training.loss_weights"
 WEIGHT_COLUMNS = tuple(f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES)
 SEED = "training.seed"
 RATE = "training.learning_rate"
+IMAGE = "data.image"
 
 _GROUPS = ("data.", "model.", "training.", "record.")
 PROTOCOL = "training.protocol"
@@ -84,7 +83,7 @@ class Variation:
     levels: pd.DataFrame  # [run, axis key]: level of each run as text
     seeds: int
 
-    def assign(self, reserved: Axis | None = None) -> Roles:
+    def assign(self, reserved: Axis | None = None) -> "Roles":
         """Give each axis but ``reserved`` a role; those that find none are pooled.
 
         An axis fits where its levels can be told apart, and a panel keeps few lines. A few
@@ -117,7 +116,7 @@ class Variation:
         there = len(self.levels[[SCHEDULE, RATE]].drop_duplicates())
         return there if there < possible[SCHEDULE] * possible[RATE] else 0
 
-    def together(self, *keys: str) -> Variation:
+    def together(self, *keys: str) -> "Variation":
         """The same, with the axes ``keys`` as one whose levels are their combinations."""
         joined = [axis for axis in self.axes if axis.key in keys]
         names = [axis.key for axis in joined]
@@ -130,7 +129,7 @@ class Variation:
         levels = self.levels.drop(columns=names).assign(**{key: text})
         return Variation((axis, *rest), levels, self.seeds)
 
-    def places(self, roles: Roles) -> pd.DataFrame:
+    def places(self, roles: "Roles") -> pd.DataFrame:
         """Level of each run in each role, [run, role]; ``""`` where the role is not taken."""
         axes = {role: getattr(roles, role) for role in ROLES}
         levels = {role: self.levels[axis.key] if axis else "" for role, axis in axes.items()}
@@ -175,6 +174,17 @@ def weights_text(weights: Iterable[float]) -> str:
     return f"({', '.join(f'{weight:g}' for weight in weights)})"
 
 
+def _image_names(paths: Iterable[str]) -> dict[str, str]:
+    """Files by their names, and as many of the folders above as tell all of them apart."""
+    parts = {path: PurePath(path).parts for path in paths}
+    names: dict[str, str] = {}
+    for count in range(1, 1 + max(map(len, parts.values()), default=0)):
+        names = {path: "/".join(each[-count:]) for path, each in parts.items()}
+        if len({*names.values()}) == len(names):
+            break
+    return names
+
+
 def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     ordered = texts[values.sort_values().index] if numeric else texts
@@ -183,11 +193,12 @@ def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
 
 
 def _as_text(key: str, values: pd.Series) -> pd.Series:
+    if key == IMAGE:
+        return values.map(_image_names(values))
+
     def text(value: object) -> str:
         if key == RATE:
             return format_rate(float(str(value)))
-        if key == "data.image":
-            return PurePath(str(value)).name
         return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
     return values.map(text).astype(str)

@@ -70,8 +70,8 @@ class Weightings:
         """
         drawn = resample(len(self), DRAWS, np.random.default_rng(0))
         weights, errors = self.weights, worst_if_missing(self.errors)
-        estimates = _correlate(weights[None], errors[None])[0]
-        limits = percentile_limits(_correlate(weights[drawn], errors[drawn]))
+        estimates = rank_correlations(weights[None], errors[None])[0]
+        limits = percentile_limits(rank_correlations(weights[drawn], errors[drawn]))
         table = np.stack([estimates, *limits], axis=-1)
         varied = np.ptp(weights, axis=0) > 0
         return {(w, e): Interval(*table[w, e]) for w, e in np.ndindex(estimates.shape) if varied[w]}
@@ -87,7 +87,7 @@ def find_weightings(runs: pd.DataFrame) -> Weightings:
     return Weightings(names, np.array([*errors.index], dtype=float), errors.to_numpy())
 
 
-def _correlate(weights: np.ndarray, errors: np.ndarray) -> np.ndarray:
+def rank_correlations(weights: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Spearman's correlations of resamples [draw, weighting, ...]: [draw, weight, error].
 
     0 where a resample holds one value only.

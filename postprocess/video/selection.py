@@ -9,7 +9,7 @@ import pandas as pd
 
 from inr.errors import UsageError, UserError
 from inr.storage.paths import RunLayout, SweepLayout, user_path
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.stats.ranking import OVERALL, add_scores
 from postprocess.video.encoder import Format
 

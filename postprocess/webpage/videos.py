@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import MergedSweep
+from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE
 from postprocess.stats.ranking import AWARDS, OVERALL, Ranking, Setting, add_scores
 from postprocess.video.selection import ROLES, order_runs, plan_comparison, plan_selection

@@ -31,6 +31,7 @@ from tests.benchmarks.steps import Case, Problem, Step
 
 CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
     "nested autograd": steps.nested,
+    "nested autograd, our products": steps.nested_by_our_products,
     "torch.func": steps.functional,
     "folx, jax.jit": folx_jit,
     "forward Laplacian": steps.forward_laplacian,

@@ -32,7 +32,7 @@ from inr.config import RunConfig
 from inr.results import read_attributes, read_heldout, read_series
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import read_index
-from postprocess.dataset import build
+from postprocess.dataset import merged_sweep
 from postprocess.worker_pool import usable_cores
 from tests.benchmarks.report import DOCS, publish
 from tests.helpers.synthetic import make_config, write_index, write_run
@@ -76,7 +76,7 @@ def read_with_pandas(root: Path, everything: bool) -> int:
 def work(root: Path, way: str) -> None:
     """One way, in this process."""
     if way == "merge":
-        build.merge(SweepLayout(root), reuse=False)
+        merged_sweep.merge(SweepLayout(root), reuse=False)
     else:
         read_with_pandas(root, everything=way == "pandas, all")
 

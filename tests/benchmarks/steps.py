@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -21,6 +22,7 @@ from inr.quantities import Quantity
 from inr.training.balancing import loss_coefficients
 from inr.training.compilation import prepare_passes
 from inr.training.step import loss_and_gradients
+from tests.benchmarks.our_products import value_by_our_products
 from tests.helpers.reference import (
     NetworkFields,
     Targets,
@@ -123,10 +125,15 @@ def _plain_value(network: Network, points: Tensor) -> Tensor:
     return affine(hidden, network.weights[-1], network.biases[-1])
 
 
-def nested_fields(network: Network, points: Tensor, order: int) -> NetworkFields:
+def nested_fields(
+    network: Network,
+    points: Tensor,
+    order: int,
+    value_of: Callable[[Network, Tensor], Tensor] = _plain_value,
+) -> NetworkFields:
     """Gradient by autograd; Laplacian as the divergence of it, by autograd again, as SIREN's."""
     points = points.detach().requires_grad_(order > 0)
-    value = _plain_value(network, points)
+    value = value_of(network, points)
     if order == 0:
         return NetworkFields(value.squeeze(-1))
     ones = torch.ones_like(value)
@@ -144,6 +151,11 @@ def nested_fields(network: Network, points: Tensor, order: int) -> NetworkFields
 def nested(problem: Problem) -> Step:
     """Nested reverse mode."""
     return lambda: _by_autograd(problem, nested_fields)
+
+
+def nested_by_our_products(problem: Problem) -> Step:
+    """Nested reverse mode with our products: what is left is due to the form of the step."""
+    return lambda: _by_autograd(problem, partial(nested_fields, value_of=value_by_our_products))
 
 
 def functional(problem: Problem) -> Step:

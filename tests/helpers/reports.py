@@ -10,7 +10,7 @@ import numpy as np
 
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, index_json
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import style
 from postprocess.plots.batch import write_figures
 from tests.helpers.synthetic import (

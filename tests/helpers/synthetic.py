@@ -21,7 +21,7 @@ from inr.config import RunConfig
 from inr.errors import run_main
 from inr.metrics import METRICS
 from inr.quantities import QUANTITIES, UNITS
-from inr.results import SCHEMA
+from inr.results import HELDOUT, SCHEMA
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from tests.helpers.synthetic_data import Frames, diffusion, final_errors, prediction, series
@@ -67,9 +67,7 @@ def write_run(
                 f"series/{metric}", data=data, chunks=(max(1, len(data)),), fletcher32=True
             )
         if heldout:
-            kind = [(metric, "<f8") for metric in METRICS]
-            record = np.array(tuple(heldout[metric] for metric in METRICS), kind)
-            _write_small(file, "heldout", record)
+            _write_heldout(file, heldout)
         if shape:
             _write_frames(file, predicted, target)
         if complete:
@@ -97,10 +95,16 @@ def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
         place.attrs[name] = value
 
 
-def _write_small(file: h5py.File, name: str, data: Any) -> None:
+def _write_heldout(file: h5py.File, heldout: dict[str, float]) -> None:
     compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     compact.set_layout(h5py.h5d.COMPACT)
-    file.create_dataset(name, data=data, dcpl=compact)
+    scalar, kind = h5py.h5s.create(h5py.h5s.SCALAR), [(metric, "<f8") for metric in METRICS]
+    for number, points in enumerate(HELDOUT):
+        found = tuple(heldout[metric] * (1 + number / 8) for metric in METRICS)
+        record = np.array(found, kind)
+        stored = h5py.h5t.py_create(record.dtype)
+        dataset = h5py.h5d.create(file.id, points.encode(), stored, scalar, compact)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, record)
 
 
 def _diverge(columns: Frames, predicted: Frames) -> None:
@@ -121,7 +125,8 @@ def _write_frames(file: h5py.File, predicted: Frames, target: Frames) -> None:
                 fletcher32=True,
             )
             _set_attribute(dataset, "units", UNITS[quantity])
-    _write_small(file, "frames/time", np.linspace(-1, 1, len(target["value"])))
+    times = np.linspace(-1, 1, len(target["value"]))
+    file.create_dataset("frames/time", data=times, chunks=times.shape, fletcher32=True)
 
 
 def _attributes(config: RunConfig, name: str, status: str) -> dict[str, Any]:

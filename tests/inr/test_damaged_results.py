@@ -14,7 +14,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, index_json, read_index
 from jobs.manage import main as manage
-from postprocess.dataset.read import read_merged
+from postprocess.dataset.merged_sweep import read_merged
 from postprocess.worker_pool import run_isolated
 from tests.helpers.synthetic import call, make_config, quickstart, write_run, write_sweep
 

@@ -16,6 +16,7 @@ from inr.metrics import METRICS
 from inr.quantities import QUANTITIES, UNITS
 from inr.results import (
     BASE_SERIES,
+    HELDOUT,
     ROOT_ATTRIBUTES,
     SCHEMA,
     ResultsError,
@@ -85,11 +86,27 @@ def test_frames_metrics_and_objective_belong_together(finished: RunLayout) -> No
     assert series["loss"][-1] < series["loss"][0]
 
 
+def test_every_number_of_a_file_is_under_a_checksum(finished: RunLayout) -> None:
+    layouts: dict[str, bool] = {}
+
+    def look(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset):
+            in_header = item.id.get_create_plist().get_layout() == h5py.h5d.COMPACT
+            layouts[name] = in_header or item.fletcher32
+
+    with open_run(finished.results) as file:
+        file.visititems(look)
+    assert {*HELDOUT, "frames/time", "series/loss"} <= layouts.keys()
+    assert all(layouts.values()), layouts
+
+
 def test_heldout_points_are_not_the_training_points(finished: RunLayout) -> None:
     with open_run(finished.results) as file:
-        heldout, series = read_heldout(file), read_series(file)
-    assert all(np.isfinite(value) for value in heldout.values())
-    assert heldout["mse_value"] != series["mse_value"][-1]
+        found = [read_heldout(file, points) for points in HELDOUT]
+        on_frames = read_series(file)["mse_value"][-1]
+    assert all(np.isfinite(value) for heldout in found for value in heldout.values())
+    # four sets of points, none of them that of the frames
+    assert len({on_frames, *(heldout["mse_value"] for heldout in found)}) == 1 + len(HELDOUT)
 
 
 def test_same_seed_gives_the_same_bytes_and_another_does_not(

@@ -11,7 +11,7 @@ import pytest
 
 from inr.storage.attempts import Attempt
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.dataset.run_reader import USAGE, account
 from tests.helpers.synthetic import first_results, make_config, truncate, write_index, write_run
 

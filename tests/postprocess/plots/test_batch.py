@@ -7,7 +7,7 @@ import pytest
 from inr.errors import UserError
 from inr.metrics import METRICS
 from inr.quantities import QUANTITIES
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import batch, style
 from postprocess.plots.batch import plan_figures, write_figures
 from postprocess.worker_pool import ChildLostError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.intervals import bootstrap_interval, interquartile_mean
 from postprocess.plots import final_values
 from postprocess.plots.plot_variable import metric

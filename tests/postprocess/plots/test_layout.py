@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots.batch import plan_figures
 from postprocess.plots.layout import study_scale
 from tests.helpers.figures import ROLES, overlaps, write_quickly

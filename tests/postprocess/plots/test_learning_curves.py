@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import learning_curves
 from postprocess.plots.plot_variable import metric
 from postprocess.stats.factors import find_variation

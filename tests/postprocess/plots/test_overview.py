@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from inr.quantities import QUANTITIES
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import final_values
 from postprocess.plots.overview import draw_overview
 from postprocess.plots.plot_variable import metric

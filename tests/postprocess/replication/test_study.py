@@ -22,7 +22,14 @@ from postprocess.replication.data import (
     sweep_names,
     write_tables,
 )
-from postprocess.replication.numbers import Numbers, costs, is_best, rank, typical
+from postprocess.replication.numbers import (
+    Numbers,
+    chance_verdicts,
+    costs,
+    is_best,
+    rank,
+    typical,
+)
 from postprocess.stats.factors import WEIGHT_COLUMNS
 from postprocess.stats.ranking import add_scores
 from tests.helpers.synthetic import make_config, write_index, write_run
@@ -105,6 +112,23 @@ def test_ranking_puts_the_best_first() -> None:
 def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
     intervals = {key: Interval((low + high) / 2, low, high) for key, low, high in ranking}
     assert is_best(intervals, "a") == verdict
+
+
+def test_chance_gives_verdicts_as_often_as_three_and_three_fall_apart() -> None:
+    # of two equal settings all three of one are below all three of the other in 1 of 20 orders
+    assert chance_verdicts(2) == pytest.approx((0.05, 0.05), abs=0.005)
+
+
+def test_lead_of_a_weight_is_over_the_next_one() -> None:
+    rng = np.random.default_rng(0)
+    weights = pd.DataFrame(rng.random((100, 4)), columns=[*WEIGHT_COLUMNS])
+    value, gradient, *_ = weights.to_numpy().T
+    table = weights.assign(status="complete", mse_value=10**-gradient, mse_gradient=10.0**-value)
+    numbers = Numbers({"loss_weights": table})
+    found = numbers.lead("corrected", "gradient", "mse_value")
+    assert 0.7 < found.low <= found.estimate <= found.high
+    behind = numbers.lead("corrected", "gradient", "mse_gradient")
+    assert behind.high < -0.7
 
 
 @pytest.mark.parametrize(

@@ -30,3 +30,12 @@ def test_levels_are_ordered_and_named_for_people():
     (axis,) = find_variation(runs).axes
     assert axis.levels == ("2.5e-5", "1e-4", "1e-3")
     assert axis.label == "learning rate"
+
+
+def test_images_of_one_name_in_different_folders_are_told_apart():
+    configs = grid(data__image=["/a/photo.png", "/b/photo.png"], training__seed=[0, 1])
+    runs = pd.json_normalize([c.model_dump(mode="json") for c in configs])
+    variation = find_variation(runs.drop(columns="training.schedule_options.milestones"))
+    (axis,) = variation.axes
+    assert axis.levels == ("a/photo.png", "b/photo.png")
+    assert list(variation.levels[axis.key].value_counts()) == [2, 2]

@@ -5,7 +5,7 @@ import pytest
 
 from inr.config import TrainingConfig
 from inr.training.schedules import rate_factor
-from postprocess.dataset.build import flatten
+from postprocess.dataset.merged_sweep import flatten
 from postprocess.stats.learning_rates import distinct_schedules, integrated_rates, rate_curves
 
 STEPS = 60

@@ -9,7 +9,7 @@ import pytest
 from inr.quantities import QUANTITIES
 from inr.results import open_run
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.dataset.run_frames import RunFrames
 from postprocess.video.run_video import BETWEEN, ERROR, draw_frames, lay_out
 from postprocess.video.selection import (

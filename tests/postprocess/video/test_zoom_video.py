@@ -18,10 +18,9 @@ from inr.config import RunConfig
 from inr.network.model import Network
 from inr.network.trained_network import TrainedNetwork, save
 from inr.storage.paths import RunLayout, SweepLayout
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.video.selection import order_runs
-from postprocess.video.zoom_video import lay_out
-from postprocess.video.zoom_view import View, ZoomNetwork, find_detail, plan_views
+from postprocess.video.zoom_video import View, ZoomNetwork, find_detail, lay_out, plan_views
 from tests.helpers.film import decode
 from tests.helpers.synthetic import call, make_config, write_run, write_sweep
 

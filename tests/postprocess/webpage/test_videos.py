@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inr.storage.paths import SweepLayout
-from postprocess.dataset.read import ensure_merged
+from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.stats.ranking import rank
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
 from tests.helpers.ranked import BEST, MEDIAN, WORST, write_ranked

@@ -13,10 +13,10 @@ import pytest
 
 from inr.errors import UserError
 from inr.metrics import METRICS
-from inr.results import SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
+from inr.results import HELDOUT, SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
 from inr.storage.sweep_index import read_index
-from postprocess.dataset import build, run_reader, sweep_tables
-from postprocess.dataset.read import MergedSweep, ensure_merged, read_merged
+from postprocess.dataset import merged_sweep, run_reader, sweep_tables
+from postprocess.dataset.merged_sweep import MergedSweep, ensure_merged, read_merged
 from postprocess.worker_pool import run_isolated
 from tests.helpers.synthetic import first_results, truncate
 
@@ -28,14 +28,16 @@ def test_every_number_of_every_run_is_in_the_merged_file(sweep):
     assert len(merged.runs) == 3
     for number, row in merged.runs.iterrows():
         with open_run(sweep.root / row["results"]) as file:
-            series, heldout = read_series(file), read_heldout(file)
+            series = read_series(file)
+            heldout = {points: read_heldout(file, points) for points in HELDOUT}
             config = json.loads(file.attrs["config"])
         rows = table[table["run"] == number]
         for name in ["step", *columns]:
             np.testing.assert_array_equal(rows[name], series[name])
         assert row["rows"] == len(series["step"])
         assert {name: row[name] for name in METRICS} == {n: series[n][-1] for n in METRICS}
-        assert {name: row[f"heldout_{name}"] for name in heldout} == heldout
+        for points, found in heldout.items():
+            assert {name: row[f"{points}_{name}"] for name in METRICS} == found
         assert row["training.learning_rate"] == config["training"]["learning_rate"]
         weights = config["training"]["loss_weights"]
         assert {q: row[f"training.loss_weights.{q}"] for q in weights} == weights
@@ -72,7 +74,7 @@ def test_runs_are_written_and_copied_in_order_whatever_fits_into_memory(sweep, r
     expected = whole(ensure_merged(sweep))
     monkeypatch.setattr(sweep_tables, "_BUFFER", rows)
     for reuse in (False, True):
-        build.merge(sweep, reuse=reuse)
+        merged_sweep.merge(sweep, reuse=reuse)
         pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected)
 
 
@@ -89,7 +91,7 @@ def read_runs(monkeypatch):
             if done + 1 == limit[0]:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(build, "run_isolated", spy)
+    monkeypatch.setattr(merged_sweep, "run_isolated", spy)
     return seen, limit
 
 
@@ -114,7 +116,7 @@ def test_runs_that_have_not_changed_are_copied(sweep, read_runs):
     assert seen == [last.root]
     pd.testing.assert_frame_equal(whole(read_merged(sweep)), expected[expected["run"] < 2])
     seen.clear()
-    build.merge(sweep, reuse=False)
+    merged_sweep.merge(sweep, reuse=False)
     assert len(seen) == len(merged.runs)
 
 
@@ -124,7 +126,7 @@ def test_a_merge_that_is_cut_off_leaves_the_old_file_and_no_litter(sweep, read_r
     _, limit = read_runs
     limit[0] = 2
     with pytest.raises(KeyboardInterrupt):
-        build.merge(sweep, reuse=False)
+        merged_sweep.merge(sweep, reuse=False)
     assert sweep.merged.read_bytes() == before
     assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]
 
@@ -138,7 +140,7 @@ def test_a_run_that_cannot_be_read_now_is_read_the_next_time(sweep, monkeypatch)
             raise UnreadableError(f"{path}: cannot be read: Stale file handle")
         return really(path)
 
-    monkeypatch.setattr(build, "run_isolated", in_this_process)
+    monkeypatch.setattr(merged_sweep, "run_isolated", in_this_process)
     monkeypatch.setattr(run_reader, "open_run", fail)
     (problem,) = ensure_merged(sweep).problems.itertuples()
     assert (problem.status, problem.reason) == ("unreadable", "cannot be read: Stale file handle")
@@ -161,7 +163,7 @@ def test_a_full_disk_is_said_before_hdf5_meets_it(sweep, monkeypatch):
     full = shutil.disk_usage(sweep.root)._replace(free=0)
     monkeypatch.setattr(sweep_tables.shutil, "disk_usage", lambda path: full)
     with pytest.raises(UserError, match="no space left on the device"):
-        build.merge(sweep)
+        merged_sweep.merge(sweep)
     assert not sweep.merged.exists()
 
 
@@ -172,8 +174,8 @@ def test_a_failed_merge_leaves_the_old_file_and_no_litter(sweep, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build, "_write_frame", fail)
+    monkeypatch.setattr(merged_sweep, "_write_frame", fail)
     with pytest.raises(UserError, match=r"merged\.h5: cannot be written: No space left"):
-        build.merge(sweep)
+        merged_sweep.merge(sweep)
     assert sweep.merged.read_bytes() == before
     assert not [path for path in sweep.root.iterdir() if path.name.startswith(".")]

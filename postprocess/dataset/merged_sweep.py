@@ -1,4 +1,4 @@
-"""Merge the runs of a sweep into one file, schema `inr-sweep/1`.
+"""Merge the runs of a sweep into one file, schema `inr-sweep/1`, and read it as pandas frames.
 
 ::
 
@@ -9,7 +9,8 @@
                         what all attempts used (`run_reader.USAGE`),
                         results (path of run.h5 from the sweep directory, for the frames),
                         rows (length of the series), step, loss and every metric at the last row,
-                        heldout_<metric>, and the configuration as dotted columns
+                        <set>_<metric> for every set of `inr.results.HELDOUT`, and the configuration
+                        as dotted columns
     /problems/<column>  name, run_id, status, reason of the runs that could not be read
     /sources            what a later merge needs to copy a run from here, see `sweep_tables`
 
@@ -26,6 +27,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,15 @@ from inr.results import SWEEP_SCHEMA
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, flatten_config, read_index
-from postprocess.dataset.run_reader import PROBLEMS, UNREADABLE, USAGE, Record, Row, read_run
+from postprocess.dataset.run_reader import (
+    PROBLEMS,
+    READABLE,
+    UNREADABLE,
+    USAGE,
+    Record,
+    Row,
+    read_run,
+)
 from postprocess.dataset.sweep_tables import VERSION, Archive, SeriesTable
 from postprocess.worker_pool import ChildLostError, run_isolated
 
@@ -172,3 +182,77 @@ def _write_frame(group: h5py.Group, frame: pd.DataFrame) -> None:
         else:
             texts = ["" if pd.isna(value) else str(value) for value in column]
             group.create_dataset(name, data=texts, dtype=h5py.string_dtype(), shape=len(texts))
+
+
+@dataclass(frozen=True)
+class MergedSweep:
+    """A merged file: its rows per run, and its series on demand."""
+
+    path: Path
+    sweep: str
+    runs: pd.DataFrame  # every run of the index; row number = `run` in the series
+    problems: pd.DataFrame  # name, run_id, status, reason
+
+    @property
+    def readable(self) -> pd.DataFrame:
+        """The rows of ``runs`` that have results: complete and diverged runs."""
+        return self.runs[self.runs["status"].isin(READABLE)]
+
+    def series(self, *columns: str) -> pd.DataFrame:
+        """The columns ``run``, ``step`` and ``columns`` of the long table; no other is read."""
+        with h5py.File(self.path, "r", locking=False) as file:
+            group = file["series"]
+            return pd.DataFrame({name: group[name][:] for name in ("run", "step", *columns)})
+
+
+def is_current(layout: SweepLayout) -> bool:
+    """True when ``merged.h5`` and ``summary.csv`` exist and no input has changed since."""
+    if not layout.summary.is_file():
+        return False
+    try:
+        with h5py.File(layout.merged, "r", locking=False) as file:
+            stored = (file.attrs.get("schema"), file.attrs.get("fingerprint"))
+    except OSError:  # missing or damaged
+        return False
+    return stored == (SWEEP_SCHEMA, fingerprint(find_inputs(layout)))
+
+
+def read_merged(layout: SweepLayout) -> MergedSweep:
+    """Read ``merged.h5`` as it is. Raises `UserError` when it is damaged."""
+    try:
+        with h5py.File(layout.merged, "r", locking=False) as file:
+            return MergedSweep(
+                path=layout.merged,
+                sweep=str(file.attrs["sweep"]),
+                runs=_read_frame(file["runs"]),
+                problems=_read_frame(file["problems"]),
+            )
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{layout.merged}: broken ({reason}). Merge again with --force") from error
+
+
+def ensure_merged(layout: SweepLayout, *, empty: bool = False, force: bool = False) -> MergedSweep:
+    """Merge if ``merged.h5`` is missing or older than a run, then read it.
+
+    With ``force``, merge whatever there is, and read every run again. Raises `UserError` when the
+    merged file cannot be written, or, unless ``empty`` will do, when no run can be read.
+    """
+    if force or not is_current(layout):
+        merge(layout, reuse=not force)
+    merged = read_merged(layout)
+    if not empty and merged.readable.empty:
+        status, first = merged.runs["status"], merged.runs.iloc[0]
+        counts = ", ".join(f"{n} {kind}" for kind in PROBLEMS if (n := (status == kind).sum()))
+        raise UserError(
+            f"{layout.root}: none of its {len(status)} runs can be read ({counts}; for example "
+            f"{first['name']}: {first['reason']}). Launch the sweep again to finish it"
+        )
+    return merged
+
+
+def _read_frame(group: h5py.Group) -> pd.DataFrame:
+    def read(dataset: h5py.Dataset) -> object:
+        return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
+
+    return pd.DataFrame({name: read(group[name]) for name in group})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postprocess.dataset.read import ensure_merged, is_current
+from postprocess.dataset.merged_sweep import ensure_merged, is_current
 from tests.helpers.synthetic import first_results
 
 
