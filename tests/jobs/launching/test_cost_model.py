@@ -40,9 +40,9 @@ def test_a_run_takes_no_more_room_than_expected(tmp_path, config):
 def test_time_is_steps_and_evaluations():
     config = tiny(data={"size": 20}, training={"steps": 10, "batch": "frame"})
     cost = Cost(start=3, fixed=0.1, point=0.01, evaluated=0.001)
-    # 4 rows: before, after 5 and 10 steps, and one spare; held-out points
+    # 4 rows: before, after 5 and 10 steps, and one spare; 4 sets of held-out points
     assert expected_seconds(config, {shape_of(config): cost}) == pytest.approx(
-        3 + 10 * (0.1 + 4) + 5 * 2 * 0.4
+        3 + 10 * (0.1 + 4) + 8 * 2 * 0.4
     )
 
 
