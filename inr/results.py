@@ -78,14 +78,14 @@ ROOT_ATTRIBUTES = (
     "complete",
 )
 BASE_SERIES = ("step", "seconds", "lr", "loss")
-# Points of which nothing was trained. Half-way between the first two frames a picture is already
-# much smoother than in the first one: those sets are not the harder ones.
-HELDOUT = {
-    "heldout": "pixel corners, half-way between the frames",
-    "heldout_pixels": "pixel corners, at the frames",
-    "heldout_frames": "pixel centres, half-way between the frames",
-    "heldout_first": "pixel corners, at five times between the first two frames",
-}
+# Sets of points where nothing was trained. They are not the harder ones: half-way between the first
+# two frames a picture is already much smoother than in the first one.
+HELDOUT = (
+    "heldout",  # pixel corners, half-way between the frames
+    "heldout_pixels",  # pixel corners, at the frames
+    "heldout_frames",  # pixel centres, half-way between the frames
+    "heldout_first",  # pixel corners, at five times between the first two frames
+)
 HELDOUT_TYPE = np.dtype([(name, "<f8") for name in METRICS])
 
 

@@ -92,7 +92,8 @@ def _hosc_third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tens
 def _siren(gain: float) -> Bound:
     """Sitzmann et al. 2020: pre-activations of unit variance after multiplying by omega.
 
-    ``gain`` is 3 over the second moment of the activation under a unit normal.
+    ``gain`` is 3 over the second moment of the activation under a unit normal; of sinc, hosc and
+    wire over the variance, since a mean that is the same at every point tells nothing of it.
     """
     return lambda fan_in, fan_out, omega, is_first: (
         1 / fan_in if is_first else math.sqrt(gain / fan_in) / omega

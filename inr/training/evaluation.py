@@ -37,16 +37,15 @@ class Evaluator:
         Against the exact diffusion, whatever the network was trained on; normalised by its
         variance there.
         """
-        x, y, times = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
-        if points == "heldout_pixels":
-            times = self.times
-        elif points == "heldout_frames":
-            x, y = self.x, self.y
-        elif points == "heldout_first":
-            start, end = self.times[:2]
-            times = start + (end - start) * np.arange(0.1, 1.0, 0.2)
-        target = self.sequence.on_grid(x, y, times)
-        prediction = predict(network, x, y, times)
+        x, y, between = ((axis[1:] + axis[:-1]) / 2 for axis in (self.x, self.y, self.times))
+        start, end = self.times[:2]
+        grid = {
+            "heldout": (x, y, between),
+            "heldout_pixels": (x, y, self.times),
+            "heldout_frames": (self.x, self.y, between),
+            "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
+        }[points]
+        target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
         return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
 
     def objective(self, metrics: dict[str, float]) -> float:

@@ -194,7 +194,7 @@ def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
 
 def _as_text(key: str, values: pd.Series) -> pd.Series:
     if key == IMAGE:
-        return values.map(_image_names(values))
+        return values.astype(str).map(_image_names(values.astype(str)))
 
     def text(value: object) -> str:
         if key == RATE:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inr.quantities import QUANTITIES
-from inr.results import ResultsError, open_run, read_attributes
+from inr.results import HELDOUT, ResultsError, open_run, read_attributes, read_heldout
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
 from inr.storage.sweep_index import IndexEntry, index_json, read_index
@@ -109,8 +109,10 @@ def test_merge_names_every_damaged_run_or_has_its_exact_numbers(damaged, merged)
     assert len(good) > 0
     with open_run(damaged.root / "template.h5") as file:
         loss, ssim = file["series/loss"][:], file["series/ssim_value"][:]
-        heldout = float(file["heldout"][()]["mse_value"])
-    assert set(good["heldout_mse_value"]) == {heldout}
+        heldout = {points: read_heldout(file, points) for points in HELDOUT}
+    for points, found in heldout.items():
+        for name, number in found.items():
+            assert set(good[f"{points}_{name}"]) == {number}
     table = merged.series("loss", "ssim_value").groupby("run")
     for number in good.index:
         rows = table.get_group(number)

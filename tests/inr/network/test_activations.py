@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -61,3 +62,12 @@ def test_initial_signal_neither_dies_nor_explodes(activation: Activation) -> Non
             )
             assert 0.1 < spread < 10, (layer, spread)
         (points,) = activate(network, layer, z, 0)
+
+
+@pytest.mark.parametrize("activation", ["sinc", "hosc", "wire"])
+def test_initial_weights_follow_the_variance_of_the_activation(activation: Activation) -> None:
+    points, weights = np.polynomial.hermite_e.hermegauss(120)  # of a unit normal
+    values = ACTIVATIONS[activation].value(torch.from_numpy(points)).numpy()
+    variance = np.cov(values, aweights=weights, ddof=0)
+    bound = ACTIVATIONS[activation].bound(100, 100, 30.0, False)
+    assert bound == pytest.approx(np.sqrt(3 / (100 * variance)) / 30, rel=0.005)
