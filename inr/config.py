@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 
+from inr.added_fields import without_added
 from inr.config_groups import BalancingOptions, Count, Group, OptimizerOptions, ScheduleOptions
 from inr.config_groups import LossWeights as LossWeights
 from inr.network.activations import ACTIVATIONS
@@ -30,6 +31,11 @@ else:  # what a module defines is allowed
 CompileMode = Literal["auto", "on", "off"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 Protocol = Literal["corrected", "original"]
+FrameSpacing = Literal["time", "log_sigma"]
+Derivatives = Literal["exact", "discrete"]
+FirstLayer = Literal["trained", "fourier_dyadic", "fourier_gaussian", "sinh"]
+ValuePoints = Literal["all", "border"]
+Initialization = Literal["uniform", "siren2"]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
@@ -40,9 +46,15 @@ class DataConfig(Group):
 
     image: str = Field("camera", min_length=1)  # "camera" (built in, 512 x 512), or a file's path
     size: int = Field(256, ge=MIN_SIDE, le=8192)  # longer side after resizing, px
-    frames: int = Field(10, ge=2, le=10_000)  # evenly spaced in diffusion time
+    frames: int = Field(10, ge=2, le=10_000)
     sigma_start: float = Field(0.7, ge=0, le=1e6)  # Gaussian blur of the first frame, px
     sigma_end: float = Field(4.0, gt=0, le=1e6)  # Gaussian blur of the last frame, px
+    # of frames: even in diffusion time, or in the logarithm of the blur (more frames early, where
+    # fine detail decays)
+    frame_spacing: FrameSpacing = "time"
+    noise: float = Field(0.0, ge=0, le=10)  # standard deviation of what is added to the image
+    # what is trained on: the exact derivatives, or those that discrete filters find in the frames
+    derivatives: Derivatives = "exact"
 
     @model_validator(mode="after")
     def _time_runs_forward(self) -> "DataConfig":
@@ -68,6 +80,14 @@ class ModelConfig(Group):
     # sequence, see `RunConfig.input_scales`
     space_scale: Literal["image"] | PositiveFloat = 1.0
     time_scale: PositiveFloat = 1.0  # initial weights of the time input are multiplied by this
+    first_scale: PositiveFloat = 1.0  # so are all of the first layer, and its biases, by this
+    hidden_scale: PositiveFloat = 1.0  # and by this the weights between hidden layers
+    # a trained layer; or Fourier features in its place, fixed: frequencies up to omega_first that
+    # double, or normally distributed with this standard deviation; or sinh before the sine
+    first_layer: FirstLayer = "trained"
+    # uniform by the activation; siren2 adds noise, more of it for finer images, to the weights of
+    # the first two layers
+    initialization: Initialization = "uniform"
 
     def omega(self, layer: int) -> float:
         """Frequency of hidden layer ``layer``, counted from 0."""
@@ -95,6 +115,8 @@ class TrainingConfig(Group):
     schedule: Schedule = "uniform"
     schedule_options: ScheduleOptions = ScheduleOptions()
     loss_weights: LossWeights = LossWeights()
+    # where the value is trained: everywhere, or on the border of the image alone
+    value_points: ValuePoints = "all"
     # divide each term by the variance of its target, or do not
     loss_normalization: Literal["variance", "raw"] = "variance"
     # adapt the balance of the terms while training, around their weights
@@ -192,8 +214,12 @@ class RunConfig(Group):
         return (space, space, self.model.time_scale)
 
     def canonical_json(self) -> str:
-        """The configuration as JSON with every field, sorted keys and no white space."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The configuration as JSON with sorted keys and no white space.
+
+        With every field but those of `inr.added_fields` that have the values of before.
+        """
+        dump = without_added(self.model_dump(mode="json"))
+        return json.dumps(dump, sort_keys=True, separators=(",", ":"))
 
     @property
     def run_id(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inr.added_fields import with_added
 from inr.errors import UserError
 from inr.files import retried
 from inr.storage.paths import SweepLayout
@@ -51,7 +52,10 @@ def _read(layout: SweepLayout) -> tuple[list[IndexEntry], list[Submission]]:
                 f"{layout.index}: schema {document['schema']!r}, expected {SCHEMA!r}. "
                 "It was written by another version of this software"
             )
-        runs = [IndexEntry(**entry) for entry in document["runs"]]
+        runs = [
+            IndexEntry(**{**entry, "config": with_added(entry["config"])})
+            for entry in document["runs"]
+        ]
         return runs, [Submission(**entry) for entry in document.get("submissions", [])]
     except FileNotFoundError:
         raise UserError(f"{layout.index}: missing. Launch the sweep first") from None

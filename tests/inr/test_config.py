@@ -1,8 +1,11 @@
 """Configuration: limits, identity and names."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
+from inr.added_fields import ADDED_FIELDS, with_added
 from inr.config import LossWeights, RunConfig, format_rate
 from jobs.sweeps.fields import make_config, parse_settings
 from jobs.sweeps.yaml_document import Part
@@ -49,6 +52,18 @@ def test_identity_covers_every_field_and_survives_a_round_trip() -> None:
     ]
     ids = {RunConfig.model_validate(other).run_id for other in others}
     assert len(ids | {config.run_id}) == len(others) + 1
+
+
+def test_added_fields_leave_the_identity_of_older_runs() -> None:
+    config = RunConfig()
+    assert config.run_id == "f2201862f25e"  # as it was before any was added
+    for group, fields in ADDED_FIELDS.items():
+        assert {name: getattr(getattr(config, group), name) for name in fields} == fields
+    noisy = RunConfig.model_validate({"data": {"noise": 0.1}})
+    assert noisy.run_id != config.run_id
+    assert RunConfig.model_validate_json(noisy.canonical_json()) == noisy
+    older = json.loads(config.canonical_json())
+    assert with_added(older) == config.model_dump(mode="json")
 
 
 def test_spelling_does_not_change_the_identity() -> None:
