@@ -89,6 +89,12 @@ class ModelConfig(Group):
     # the first two layers
     initialization: Initialization = "uniform"
 
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """The activation of each hidden layer."""
+        first = {"trained": self.activation, "sinh": "sinh_sine"}.get(self.first_layer, "sine")
+        return (first, *[self.activation] * (self.depth - 1))
+
     def omega(self, layer: int) -> float:
         """Frequency of hidden layer ``layer``, counted from 0."""
         return self.omega_first if layer == 0 else self.omega_hidden

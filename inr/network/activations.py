@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     Tensor = Any
 
+_OMEGA = 30.0  # frequency for which finer and sinh_sine were published
+
 # (fan_in, fan_out, omega, is_first) -> half-width of the uniform initial weights
 Bound = Callable[[int, int, float, bool], float]
 
@@ -83,17 +85,71 @@ def _sinc(z: Tensor, order: int, far: Callable[[Tensor], Tensor]) -> Tensor:
     return (series * near if order % 2 else series).where(inside, far(z.masked_fill(inside, 1.0)))
 
 
-def _hosc_third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
-    gate, sine, cosine = 1 - value * value, z.sin(), z.cos()
-    change = cosine * (4 * value * sine - 2 * gate * cosine * cosine - 1)
-    return gate * change - 2 * value * cosine * second
+def _hosc(sharpness: float) -> Activation:
+    """The hyperbolic tangent of b sin z; b is the ``sharpness``."""
+
+    def second(z: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+        bend = -sharpness * (1 - value * value) * z.sin()
+        return bend - 2 * sharpness * value * slope * z.cos()
+
+    def third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+        gate, sine, cosine = 1 - value * value, sharpness * z.sin(), sharpness * z.cos()
+        change = 4 * value * sine - 2 * gate * cosine * cosine - 1
+        return gate * cosine * change - 2 * value * cosine * second
+
+    return Activation(
+        value=lambda z: (sharpness * z.sin()).tanh(),
+        slope=lambda z, value: sharpness * (1 - value * value) * z.cos(),
+        second=second,
+        third=third,
+        bound=_siren(10.3),
+        has_frequency=True,
+    )
+
+
+def _sine_of(inner: Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]) -> Activation:
+    """The sine of g(z); ``inner`` gives g and its three derivatives."""
+
+    def slope(z: Tensor, value: Tensor) -> Tensor:
+        g, first, _, _ = inner(z)
+        return g.cos() * first
+
+    def second(z: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+        g, first, bend, _ = inner(z)
+        return g.cos() * bend - value * first * first
+
+    def third(z: Tensor, value: Tensor, slope: Tensor, second: Tensor) -> Tensor:
+        g, first, bend, twist = inner(z)
+        return g.cos() * (twist - first**3) - 3 * value * first * bend
+
+    return Activation(
+        value=lambda z: inner(z)[0].sin(),
+        slope=slope,
+        second=second,
+        third=third,
+        bound=_siren(6.0),
+        has_frequency=True,
+    )
+
+
+def _finer(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    distance = z.abs() / _OMEGA
+    return z + z * distance, 1 + 2 * distance, 2 / _OMEGA * z.sign(), z * 0
+
+
+def _sinh(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    scaled = 2 / _OMEGA * z
+    sinh, cosh = scaled.sinh(), scaled.cosh()
+    square = (2 / _OMEGA) ** 2
+    return _OMEGA * sinh, 2 * cosh, _OMEGA * square * sinh, 2 * square * cosh
 
 
 def _siren(gain: float) -> Bound:
     """Sitzmann et al. 2020: pre-activations of unit variance after multiplying by omega.
 
-    ``gain`` is 3 over the second moment of the activation under a unit normal; of sinc, hosc and
-    wire over the variance, since a mean that is the same at every point tells nothing of it.
+    ``gain`` is 3 over the variance of the activation (6 for sine, whose phase is wide; for others
+    under a unit normal). Not its second moment: a mean that is the same at every point tells
+    nothing of it.
     """
     return lambda fan_in, fan_out, omega, is_first: (
         1 / fan_in if is_first else math.sqrt(gain / fan_in) / omega
@@ -105,9 +161,9 @@ def _xavier(gain: float) -> Bound:
     return lambda fan_in, fan_out, omega, is_first: gain * math.sqrt(6 / (fan_in + fan_out))
 
 
-def _kaiming(moment: float) -> Bound:
-    """He et al. 2015: keeps the second moment, which the activation multiplies by ``moment``."""
-    return lambda fan_in, fan_out, omega, is_first: math.sqrt(3 / (moment * fan_in))
+def _kaiming(variance: float) -> Bound:
+    """He et al. 2015, for the variance, which the activation multiplies by ``variance``."""
+    return lambda fan_in, fan_out, omega, is_first: math.sqrt(3 / (variance * fan_in))
 
 
 ACTIVATIONS = {
@@ -140,28 +196,28 @@ ACTIVATIONS = {
         slope=lambda z, value: z.sigmoid(),
         second=lambda z, value, slope: slope * (1 - slope),
         third=lambda z, value, slope, second: second * (1 - 2 * slope),
-        bound=_kaiming(0.921),
+        bound=_kaiming(0.272),
     ),
     "gelu": Activation(
         value=lambda z: z * _distribution(z),
         slope=lambda z, value: _distribution(z) + z * _density(z),
         second=lambda z, value, slope: _density(z) * (2 - z * z),
         third=lambda z, value, slope, second: _density(z) * z * (z * z - 4),
-        bound=_kaiming(0.5),
+        bound=_kaiming(0.346),
     ),
     "silu": Activation(
         value=lambda z: z * z.sigmoid(),
         slope=_silu_slope,
         second=_silu_second,
         third=_silu_third,
-        bound=_kaiming(0.5),
+        bound=_kaiming(0.313),
     ),
     "gaussian": Activation(
         value=lambda z: (-0.5 * z * z).exp(),
         slope=lambda z, value: -z * value,
         second=lambda z, value, slope: -(value + z * slope),
         third=lambda z, value, slope, second: -(2 * slope + z * second),
-        bound=_siren(3 * math.sqrt(3)),
+        bound=_siren(38.8),
         has_frequency=True,
     ),
     # Saratchandran et al. 2024
@@ -176,14 +232,12 @@ ACTIVATIONS = {
         has_frequency=True,
     ),
     # Serrano et al. 2024, with sharpness 1
-    "hosc": Activation(
-        value=lambda z: z.sin().tanh(),
-        slope=lambda z, value: (1 - value * value) * z.cos(),
-        second=lambda z, value, slope: -2 * value * slope * z.cos() - (1 - value * value) * z.sin(),
-        third=_hosc_third,
-        bound=_siren(10.3),
-        has_frequency=True,
-    ),
+    "hosc": _hosc(1.0),
+    # Liu et al. 2024: sin((|z| + 1) omega z). Its second derivative jumps by 4 omega at z = 0, and
+    # with it the network's Laplacian, as that of elu does
+    "finer": _sine_of(_finer),
+    # Gao and Jaiman 2024, for a first layer: sin(omega sinh(2 z))
+    "sinh_sine": _sine_of(_sinh),
     # Saragadam et al. 2023, its real part: the wave is twice as fast as the window is narrow
     "wire": Activation(
         value=lambda z: z.cos() * (-0.25 * z * z).exp(),

@@ -45,6 +45,8 @@ from inr.network.model import Parameters
 TILE_NUMBERS = {"cpu": 240_000, "cuda": 2**24}
 TILE_MULTIPLE = 16  # points: whole vector registers
 
+Names = tuple[Name, ...]  # the activation of each hidden layer
+
 
 class Tile(NamedTuple):
     """Points of one tile, and what is wanted there. Rows: value, d/dx, d/dy, d/dtau, Laplacian."""
@@ -80,8 +82,8 @@ class Passes(NamedTuple):
     that sees both would compute sines again instead of reading them.
     """
 
-    first: Callable[[Parameters, Tensor, Name, int], tuple[list[Layer], Tensor]]
-    others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Name, int], list[Tensor]]
+    first: Callable[[Parameters, Tensor, Names, int], tuple[list[Layer], Tensor]]
+    others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Names, int], list[Tensor]]
 
 
 def tile_points(width: int, models: int, count: int, device_type: str) -> int:
@@ -95,15 +97,16 @@ def tile_points(width: int, models: int, count: int, device_type: str) -> int:
 
 
 def first_pass(
-    parameters: Parameters, points: Tensor, name: Name, order: int
+    parameters: Parameters, points: Tensor, names: Names, order: int
 ) -> tuple[list[Layer], Tensor]:
     """Hidden layers from the input up, and the network's value, [*model, 1, point]."""
-    activation, (weights, _, biases) = ACTIVATIONS[name], parameters
+    weights, _, biases = parameters
     last = len(weights) - 2
     layers: list[Layer] = []
     phase = torch.matmul(weights[0], points) + biases[0]
     tangents = weights[0][..., :2].unsqueeze(-1)  # the same at every point
-    for index in range(last + 1):
+    for index, name in enumerate(names):
+        activation = ACTIVATIONS[name]
         value = activation.value(phase)
         slope = activation.slope(phase, value)
         outputs = value
@@ -125,7 +128,7 @@ def other_passes(
     scale: Tensor,
     layers: list[Layer],
     value: Tensor,
-    name: Name,
+    names: Names,
     order: int,
 ) -> list[Tensor]:
     """Sums over the points of one tile, from what `first_pass` found.
@@ -135,8 +138,8 @@ def other_passes(
     ``scale`` [*model, row, 1] is the derivative of the loss by half of each squared error. Rows of
     scale 0 have no influence, whatever their targets.
     """
-    activation = ACTIVATIONS[name]
-    kept, derivatives = second_pass(parameters, activation, layers, order) if order else ([], [])
+    activations = [ACTIVATIONS[name] for name in names]
+    kept, derivatives = second_pass(parameters, activations, layers, order) if order else ([], [])
     error = (torch.cat([value, *derivatives], dim=-2) - tile.targets) * tile.mask
     squares = error.square().sum(-1)
     # not a product alone: 0 times a broken target would be NaN
@@ -144,15 +147,15 @@ def other_passes(
     partial: list[Tensor] = []
     gradients: dict[int, Tensor] = {}  # of the weights, by layer
     if order:
-        partial, gradients = _third_pass(parameters, activation, layers, kept, cotangent)
+        partial, gradients = _third_pass(parameters, activations, layers, kept, cotangent)
     biases = _fourth_pass(
-        parameters, activation, tile.points, layers, kept, partial, cotangent, gradients
+        parameters, activations, tile.points, layers, kept, partial, cotangent, gradients
     )
     return [squares, *(gradients[layer] for layer in range(len(biases))), *biases]
 
 
 def second_pass(
-    parameters: Parameters, activation: Activation, layers: list[Layer], order: int
+    parameters: Parameters, activations: list[Activation], layers: list[Layer], order: int
 ) -> tuple[list[Adjoint], list[Tensor]]:
     """Adjoints from the output down; gradient [*model, 3, point] and, of order 2, Laplacian."""
     adjoint = parameters.transposed[-1]  # the same at every point
@@ -161,7 +164,7 @@ def second_pass(
     for index in reversed(range(len(layers))):
         layer = layers[index]
         pulled = adjoint * layer.slope
-        bend = adjoint * activation.second(layer.phase, layer.value, layer.slope)
+        bend = adjoint * activations[index].second(layer.phase, layer.value, layer.slope)
         speed: Tensor | None = None
         if order == 2:
             along_x, along_y = layer.tangents.unbind(-2)
@@ -177,7 +180,7 @@ def second_pass(
 
 def _third_pass(
     parameters: Parameters,
-    activation: Activation,
+    activations: list[Activation],
     layers: list[Layer],
     kept: list[Adjoint],
     cotangent: Tensor,
@@ -191,8 +194,8 @@ def _third_pass(
     for index, (layer, (adjoint, _, bend, speed)) in enumerate(zip(layers, kept, strict=True)):
         by_phase, by_adjoint = by_pulled * bend, by_pulled * layer.slope
         if speed is not None:
-            second = activation.second(layer.phase, layer.value, layer.slope)
-            third = activation.third(layer.phase, layer.value, layer.slope, second)
+            second = activations[index].second(layer.phase, layer.value, layer.slope)
+            third = activations[index].third(layer.phase, layer.value, layer.slope, second)
             energy = by_laplacian * speed
             by_phase = torch.addcmul(by_phase, energy, adjoint * third)
             by_adjoint = torch.addcmul(by_adjoint, energy, second)
@@ -206,7 +209,7 @@ def _third_pass(
 
 def _fourth_pass(
     parameters: Parameters,
-    activation: Activation,
+    activations: list[Activation],
     points: Tensor,
     layers: list[Layer],
     kept: list[Adjoint],
@@ -228,7 +231,7 @@ def _fourth_pass(
         rows: list[Tensor] = []
         if kept and kept[index].speed is not None:
             if by_tangents:
-                second = activation.second(layer.phase, layer.value, layer.slope)
+                second = activations[index].second(layer.phase, layer.value, layer.slope)
                 along_x, along_y = layer.tangents.unbind(-2)
                 inner = torch.addcmul(by_tangents[0] * along_x, by_tangents[1], along_y)
                 by_phase = torch.addcmul(by_phase, second, inner)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from inr.config import ModelConfig
@@ -48,29 +50,94 @@ def initialize(
     seed: int,
     dtype: torch.dtype = torch.float32,
     input_scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    centroid: float = 0.0,
 ) -> Network:
     """A random network, with the first layer's weights times `RunConfig.input_scales`.
 
     The numbers are drawn in float64 on the CPU: one seed is one network, whatever the device and
-    the precision.
+    the precision. ``centroid`` is the `spectral_centroid` of the image; siren2 wants it.
     """
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(bound: float, *shape: int) -> Tensor:
-        numbers = torch.rand(*shape, generator=generator, dtype=torch.float64)
-        return (2 * numbers - 1) * bound
-
+    draw = _Draw(seed)
+    features = _fourier_features(config, draw)
     sizes = [INPUTS, *[config.width] * config.depth, 1]
+    if features:
+        sizes[1] = len(features[0])
     weights, biases = [], []
     for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
-        bound = ACTIVATIONS[config.activation].bound(
-            fan_in, fan_out, config.omega(layer), layer == 0
-        )
-        weights.append(uniform(bound, fan_out, fan_in))
-        biases.append(uniform(1 / math.sqrt(fan_in), fan_out))
-    weights[0] *= torch.tensor(input_scales, dtype=torch.float64)
-    parameters = [numbers.to(dtype).requires_grad_() for numbers in (*weights, *biases)]
-    return Network(config, tuple(parameters[: len(weights)]), tuple(parameters[len(weights) :]))
+        name = config.activations[min(layer, config.depth - 1)]
+        bound = ACTIVATIONS[name].bound(fan_in, fan_out, config.omega(layer), layer == 0)
+        weights.append(draw.uniform(bound, fan_out, fan_in))
+        biases.append(draw.uniform(1 / math.sqrt(fan_in), fan_out))
+    if config.initialization == "siren2":
+        _add_noise(config, weights, centroid, draw)
+    for hidden in weights[1:-1]:
+        hidden *= config.hidden_scale
+    if features:
+        weights[0], biases[0] = features
+    else:
+        biases[0] *= config.first_scale
+    weights[0] *= config.first_scale * torch.tensor(input_scales, dtype=torch.float64)
+    trained = [features is None, *[True] * config.depth]
+    return Network(
+        config,
+        *(
+            tuple(
+                numbers.to(dtype).requires_grad_(own)
+                for numbers, own in zip(group, trained, strict=True)
+            )
+            for group in (weights, biases)
+        ),
+    )
+
+
+class _Draw:
+    """Random numbers of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def uniform(self, bound: float, *shape: int) -> Tensor:
+        numbers = torch.rand(*shape, generator=self._generator, dtype=torch.float64)
+        return (2 * numbers - 1) * bound
+
+    def normal(self, deviation: float, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self._generator, dtype=torch.float64) * deviation
+
+
+def _add_noise(config: ModelConfig, weights: list[Tensor], centroid: float, draw: _Draw) -> None:
+    """The siren2 of Chandravamsi et al. 2025, with their numbers for images."""
+    deviations = (50 * (1 - math.exp(-5 * centroid)), 0.4 * centroid)
+    for layer, deviation in enumerate(deviations[: config.depth]):
+        weights[layer] += draw.normal(deviation / config.omega(layer), *weights[layer].shape)
+
+
+def _fourier_features(config: ModelConfig, draw: _Draw) -> tuple[Tensor, Tensor] | None:
+    """Weights and biases of a sine layer that computes sin and cos of fixed frequencies.
+
+    Normally distributed ones (Tancik et al. 2020), width / 2 of them, with a standard deviation of
+    omega_first radians per unit of length; or omega_first and its halves down to 1, of each
+    input by itself (Mildenhall et al. 2020).
+    """
+    if config.first_layer == "fourier_gaussian":
+        directions = draw.normal(1.0, -(-config.width // 2), INPUTS)
+    elif config.first_layer == "fourier_dyadic":
+        octaves = 1 + max(0, math.floor(math.log2(config.omega_first)))
+        halves = 0.5 ** torch.arange(octaves, dtype=torch.float64)
+        directions = torch.kron(torch.eye(INPUTS, dtype=torch.float64), halves[:, None])
+    else:
+        return None
+    quarter = torch.full((len(directions),), math.pi / 2 / config.omega_first, dtype=torch.float64)
+    return torch.cat([directions, directions]), torch.cat([torch.zeros_like(quarter), quarter])
+
+
+def spectral_centroid(image: Float[np.ndarray, "row column"]) -> float:
+    r"""Mean frequency of an image by the size of its Fourier coefficients, 1 at Nyquist.
+
+    .. math:: \psi = 2 \sum_k |k| \, |\hat u_k| / \sum_k |\hat u_k|, k in cycles per pixel.
+    """
+    rows, columns = np.meshgrid(*map(np.fft.fftfreq, image.shape), indexing="ij")
+    size = np.abs(np.fft.fft2(image))
+    return float(2 * (np.hypot(rows, columns) * size).sum() / size.sum())
 
 
 class Parameters(NamedTuple):
@@ -83,9 +150,11 @@ class Parameters(NamedTuple):
 
 def fold_frequencies(network: Network) -> tuple[Parameters, list[float]]:
     """The equivalent network without frequencies, and what was multiplied into each layer."""
-    config, frequencies = network.config, [1.0] * len(network.weights)
-    if ACTIVATIONS[config.activation].has_frequency:
-        frequencies[:-1] = map(config.omega, range(config.depth))
+    config = network.config
+    frequencies = [
+        config.omega(layer) if ACTIVATIONS[name].has_frequency else 1.0
+        for layer, name in enumerate(config.activations)
+    ] + [1.0]
     weights = [w * omega for w, omega in zip(network.weights, frequencies, strict=True)]
     transposed = [weight.mT.contiguous() for weight in weights]
     pairs = zip(network.biases, frequencies, strict=True)

@@ -44,12 +44,13 @@ def _rows(network: Network, points: Float[np.ndarray, "point 3"]) -> Float[np.nd
     """
     given = torch.from_numpy(points).to(network.weights[0])
     parameters, _ = fold_frequencies(network)
-    name = network.config.activation
+    names = network.config.activations
+    activations = [ACTIVATIONS[name] for name in names]
     size = tile_points(network.config.width, 1, len(given), given.device.type)
     parts = []
     for tile in given.split(size):
-        layers, value = first_pass(parameters, tile.mT, name, 2)
-        _, derivatives = second_pass(parameters, ACTIVATIONS[name], layers, 2)
+        layers, value = first_pass(parameters, tile.mT, names, 2)
+        _, derivatives = second_pass(parameters, activations, layers, 2)
         parts.append(torch.cat([value, *derivatives]))
     return np.asarray(torch.cat(parts, dim=-1).double().cpu())
 

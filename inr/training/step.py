@@ -82,14 +82,14 @@ def loss_and_gradients(
         passes: `inr.network.adjoint.EAGER`, or what `inr.training.compilation` made of it.
     """
     count = samples.shape[-2]
-    name = network.config.activation
+    names = network.config.activations
     parameters, frequencies = fold_frequencies(network)
     by_row = coefficients[..., list(_WEIGHT_OF_ROW[: ROWS[order]])].unsqueeze(-1)
     scale = by_row * (2 / count)
 
     def of_tile(tile: Tile) -> list[Tensor]:
-        layers, value = passes.first(parameters, tile.points, name, order)
-        return passes.others(parameters, tile, scale, layers, value, name, order)
+        layers, value = passes.first(parameters, tile.points, names, order)
+        return passes.others(parameters, tile, scale, layers, value, names, order)
 
     squares, *folded = reduce(_add_to, map(of_tile, _tiles(network, samples, order)))
     errors = _errors(squares / count)

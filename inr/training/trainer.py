@@ -11,7 +11,7 @@ from torch import Tensor
 from inr.config import RunConfig
 from inr.files import remove
 from inr.network.matmul import parameter_type
-from inr.network.model import initialize
+from inr.network.model import initialize, spectral_centroid
 from inr.network.trained_network import TrainedNetwork, save
 from inr.progress import Progress
 from inr.quantities import QUANTITIES
@@ -55,7 +55,13 @@ class Trainer:
         grid = (evaluator.x, evaluator.y, evaluator.times)
         samples = sequence_samples(*grid, evaluator.target, device, dtype)
         self.batches = make_batches(config.training, samples)
-        network = initialize(config.model, config.training.seed, dtype, config.input_scales)
+        network = initialize(
+            config.model,
+            config.training.seed,
+            dtype,
+            config.input_scales,
+            spectral_centroid(evaluator.target.value[0]),
+        )
         self.network = network.to(device)
         self.optimizers = make_optimizers(config.training, self.network)
         self.balance = Balance(config.training)
@@ -91,7 +97,8 @@ class Trainer:
         """One step of the optimisers, by the gradients of the loss by `Network.parameters`."""
         self.balance.observe(errors, self.step)
         for parameter, gradient in zip(self.network.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            if parameter.requires_grad:
+                parameter.grad = gradient
         clip_gradients(self.config.training, self.network)
         step_optimizers(self.config.training, self.optimizers, self.step)
         self.step += 1

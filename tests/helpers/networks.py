@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from inr.config import Activation, ModelConfig
+from inr.config import Activation, FirstLayer, ModelConfig
 from inr.network.model import Network, initialize
 from tests.helpers.reference import NetworkFields, Targets, initialize_together
 
+FIRST_LAYERS: tuple[FirstLayer, ...] = get_args(FirstLayer)
 NAMES: tuple[Activation, ...] = get_args(Activation)
 
 

@@ -120,7 +120,7 @@ def initialize_together(
 
 def activate(network: Network, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
     """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
-    activation = ACTIVATIONS[network.config.activation]
+    activation = ACTIVATIONS[network.config.activations[layer]]
     return activation_derivatives(activation, z, network.config.omega(layer), order)
 
 

@@ -64,10 +64,13 @@ def test_initial_signal_neither_dies_nor_explodes(activation: Activation) -> Non
         (points,) = activate(network, layer, z, 0)
 
 
-@pytest.mark.parametrize("activation", ["sinc", "hosc", "wire"])
+@pytest.mark.parametrize(
+    "activation", ["softplus", "gelu", "silu", "gaussian", "sinc", "hosc", "wire"]
+)
 def test_initial_weights_follow_the_variance_of_the_activation(activation: Activation) -> None:
     points, weights = np.polynomial.hermite_e.hermegauss(120)  # of a unit normal
     values = ACTIVATIONS[activation].value(torch.from_numpy(points)).numpy()
     variance = np.cov(values, aweights=weights, ddof=0)
-    bound = ACTIVATIONS[activation].bound(100, 100, 30.0, False)
-    assert bound == pytest.approx(np.sqrt(3 / (100 * variance)) / 30, rel=0.005)
+    omega = 30.0 if ACTIVATIONS[activation].has_frequency else 1.0
+    bound = ACTIVATIONS[activation].bound(100, 100, omega, False)
+    assert bound == pytest.approx(np.sqrt(3 / (100 * variance)) / omega, rel=0.005)

@@ -1,11 +1,12 @@
-"""The first layer's scales: initial weights of each input, and nothing else."""
+"""Initial weights: scales, Fourier features, noise."""
 
+import numpy as np
 import pytest
 import torch
 
-from inr.config import ModelConfig, RunConfig
-from inr.network.model import initialize
-from tests.helpers.reference import initialize_together
+from inr.config import FirstLayer, ModelConfig, RunConfig
+from inr.network.model import initialize, spectral_centroid
+from tests.helpers.reference import activate, initialize_together
 
 
 def test_scales_multiply_the_columns_of_the_first_layer_alone() -> None:
@@ -42,3 +43,57 @@ def test_scales_of_a_run(
 ) -> None:
     config = RunConfig.model_validate({"model": model, "data": data})
     assert config.input_scales == pytest.approx(expected)
+
+
+def test_first_and_hidden_scales_multiply_their_layers_alone() -> None:
+    config = ModelConfig(width=8, depth=3)
+    plain = initialize(config, 5)
+    wide = initialize(config.model_copy(update={"first_scale": 3.0, "hidden_scale": 1.5}), 5)
+    factors = [3.0, 1.5, 1.5, 1.0, 3.0, 1.0, 1.0, 1.0]  # weights, then biases
+    for mine, other, factor in zip(wide.parameters, plain.parameters, factors, strict=True):
+        torch.testing.assert_close(mine, other * factor)
+
+
+@pytest.mark.parametrize("first_layer", ["fourier_dyadic", "fourier_gaussian"])
+def test_fourier_features_are_sines_and_cosines_and_stay(first_layer: FirstLayer) -> None:
+    config = ModelConfig(
+        activation="tanh", first_layer=first_layer, width=2000, omega_first=20, depth=2
+    )
+    network = initialize(config, 0, torch.float64, input_scales=(1.0, 1.0, 0.5))
+    directions, shifts = network.weights[0], network.biases[0]
+    half = len(directions) // 2
+    torch.testing.assert_close(directions[:half], directions[half:])
+    points = torch.tensor([[0.3, -0.2, 0.7]], dtype=torch.float64)
+    phase = 20 * directions[:half] @ points[0]
+    wanted = torch.cat([phase.sin(), phase.cos()])
+    (found,) = activate(network, 0, points @ directions.T + shifts, 0)
+    torch.testing.assert_close(found[0], wanted)
+    frequencies = 20 * directions[:half]
+    if first_layer == "fourier_dyadic":
+        octaves = torch.tensor([20.0, 10.0, 5.0, 2.5, 1.25], dtype=torch.float64)
+        wanted = torch.block_diag(octaves[:, None], octaves[:, None], octaves[:, None] / 2)
+        torch.testing.assert_close(frequencies, wanted)
+    else:
+        assert half == 1000
+        spreads = frequencies.std(dim=0) / torch.tensor([20.0, 20.0, 10.0])
+        assert float((spreads - 1).abs().max()) < 0.1
+    kept = [parameter.requires_grad for parameter in network.parameters]
+    assert kept == [False, True, True, False, True, True]
+
+
+def test_siren2_adds_noise_by_the_spectral_centroid_to_two_layers() -> None:
+    config = ModelConfig(width=300, depth=3)
+    noisy = config.model_copy(update={"initialization": "siren2"})
+    plain, other = (initialize(each, 1, torch.float64, centroid=0.3) for each in (config, noisy))
+    added = [b - a for a, b in zip(plain.parameters, other.parameters, strict=True)]
+    spreads = [30 * float(each.detach().std()) for each in added[:2]]
+    assert spreads == pytest.approx([50 * (1 - np.exp(-1.5)), 0.4 * 0.3], rel=0.1)
+    assert not any(each.any() for each in added[2:])
+
+
+@pytest.mark.parametrize("cycles", [1, 4, 8])
+def test_spectral_centroid_of_a_wave_is_its_frequency(cycles: int) -> None:
+    wave = np.sin(2 * np.pi * cycles * np.arange(16) / 16 + 0.3)
+    image = np.broadcast_to(wave, (16, 16))
+    assert spectral_centroid(np.array(image)) == pytest.approx(cycles / 8)
+    assert spectral_centroid(np.array(image).T) == pytest.approx(cycles / 8)

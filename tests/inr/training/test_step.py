@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 
 import inr.network.adjoint
-from inr.config import Activation, LossWeights
+from inr.config import Activation, FirstLayer, LossWeights, ModelConfig
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES
 from inr.training.balancing import loss_coefficients
 from inr.training.step import Step, loss_and_gradients
 from tests.helpers.networks import (
+    FIRST_LAYERS,
     NAMES,
     SHAPES,
     VARIANCES,
@@ -76,6 +77,22 @@ def test_step_agrees_with_nested_autograd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network, points = network_of(activation, width, depth, models), sample_points()
+    weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
+    step = take_step(network, points, weights, monkeypatch)
+    assert_step_is_that_of_nested_autograd(step, network, points, weights)
+
+
+@pytest.mark.parametrize("activation", ["sine", "tanh"])
+@pytest.mark.parametrize("first_layer", FIRST_LAYERS)
+def test_step_with_another_first_layer(
+    first_layer: FirstLayer, activation: Activation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ModelConfig(
+        activation=activation, first_layer=first_layer, width=11, depth=3, omega_first=6.0
+    )
+    network, points = initialize(config, 7, torch.float64), sample_points()
+    for parameter in network.parameters:
+        parameter.requires_grad_()  # also what is fixed
     weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
     step = take_step(network, points, weights, monkeypatch)
     assert_step_is_that_of_nested_autograd(step, network, points, weights)
