@@ -39,12 +39,16 @@ Initialization = Literal["uniform", "siren2"]
 
 # px: SSIM needs a window of 11, and the held-out grid of pixel corners is one shorter
 MIN_SIDE = 12
+BUILT_IN_IMAGES = (  # photographs that come with scikit-image
+    *("camera", "astronaut", "brick", "cell", "chelsea", "coffee"),
+    *("coins", "grass", "gravel", "moon", "page", "text"),
+)
 
 
 class DataConfig(Group):
     """The image and the diffusion sequence made from it."""
 
-    image: str = Field("camera", min_length=1)  # "camera" (built in, 512 x 512), or a file's path
+    image: str = Field("camera", min_length=1)  # built in (camera, coins...), or a file's path
     size: int = Field(256, ge=MIN_SIDE, le=8192)  # longer side after resizing, px
     frames: int = Field(10, ge=2, le=10_000)
     sigma_start: float = Field(0.7, ge=0, le=1e6)  # Gaussian blur of the first frame, px
@@ -236,12 +240,16 @@ class RunConfig(Group):
     def fusing_key(self) -> Hashable:
         """What runs must have in common to be trained as one.
 
-        Data, network, batch and arithmetic make one shape; the order of the highest derivative,
+        Network, batch and arithmetic make one shape, whatever the initial weights are multiplied
+        by, and whatever the image is if batches are of points; the order of the highest derivative,
         so that none does the work of another.
         """
         training = self.training
+        scales = [name for name in ModelConfig.model_fields if name.endswith("_scale")]
+        model = self.model.model_copy(update=dict.fromkeys(scales, 1.0))
         order = training.trained_weights.highest_derivative
-        return (self.data, self.model, training.batch, training.precision, training.compile, order)
+        data = self.data if training.batch == "frame" else None
+        return (data, model, training.batch, training.precision, training.compile, order)
 
     @property
     def name(self) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
-from skimage.data import camera
+from skimage import data
+from skimage.color import rgb2gray
 from skimage.transform import resize
 
-from inr.config import MIN_SIDE
+from inr.config import BUILT_IN_IMAGES, MIN_SIDE
 from inr.errors import UserError
 from inr.targets.image_decoding import MAX_PIXELS, StackError, decode
 
-BUILT_IN = "camera"
 # a file of at least twice so many px comes reduced: so many times what is wanted, never fewer
 _SPARE, _LEAST = 4, 1024
 _LEFT = 1e-3  # of the contrast, after resizing: less is what an anti-aliased fine pattern leaves
@@ -23,16 +23,17 @@ _LEFT = 1e-3  # of the contrast, after resizing: less is what an anti-aliased fi
 def load_image(image: str, size: int) -> Float[np.ndarray, "height width"]:
     """The image as float64 luminance, longer side ``size`` px, range exactly [-1, 1].
 
-    ``image`` is ``"camera"`` (the 512 x 512 photograph that ships with scikit-image) or the path of
-    a still picture: see `inr.targets.image_decoding`. 16 bits and floats are kept, but Pillow reads
-    16-bit colour PNG at 8 bits; use TIFF to keep all 16. Shrinking is anti-aliased.
+    ``image`` is one of `BUILT_IN_IMAGES`, or the path of a still picture: see
+    `inr.targets.image_decoding`. 16 bits and floats are kept, but Pillow reads 16-bit colour PNG
+    at 8 bits; use TIFF to keep all 16. Shrinking is anti-aliased.
 
     Raises `UserError` if the file is missing, unreadable, empty, too large, too narrow, constant,
     has nothing left at this size, is an animation, or has NaN or infinite pixels.
     """
     name = image if image.isprintable() else ascii(image)
-    if image == BUILT_IN:
-        grey = camera().astype(np.float64)
+    if image in BUILT_IN_IMAGES:
+        picture = getattr(data, image)()
+        grey = np.asarray(rgb2gray(picture) if picture.ndim == 3 else picture, dtype=np.float64)
         shape = grey.shape
     else:
         grey, shape = _read(image, name, size)
@@ -120,5 +121,6 @@ def _check_file(image: str, name: str) -> None:
             return
         problem = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
     raise UserError(
-        f"{name}: {problem}. Give the path of an image file, or '{BUILT_IN}' for the built-in one"
+        f"{name}: {problem}. Give the path of an image file, or a built-in "
+        f"one: {', '.join(BUILT_IN_IMAGES)}"
     )

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
 
-from inr.config import DataConfig, RunConfig
+from inr.config import BUILT_IN_IMAGES, RunConfig
 from inr.errors import UsageError
 from inr.storage.paths import user_path
 from jobs.sweeps.fields import (
@@ -162,5 +162,5 @@ def _with_absolute_images(node: Any, path: str = "") -> Any:
 
 
 def _absolute(image: str) -> str:
-    """An image path that holds in any working directory; the built-in image has none."""
-    return image if image in ("", DataConfig().image) else os.path.realpath(user_path(image))
+    """An image path that holds in any working directory; built-in images have none."""
+    return image if image in ("", *BUILT_IN_IMAGES) else os.path.realpath(user_path(image))

@@ -1,0 +1,1 @@
+"""Which network learns an image and its derivatives best? docs/benchmark.md."""
