@@ -11,17 +11,17 @@ from scipy.stats import qmc
 TUNING_IMAGES = ("camera", "coins")
 IMAGES = ("astronaut", "brick", "chelsea", "coffee", "grass", "moon")
 SEEDS = 5
-TRIALS = 16  # settings tried for each network
+TRIALS = 12  # settings tried for each network
 SETTINGS = ("training.learning_rate", "model.first_scale", "model.time_scale")
 # of the trials: rate; first_scale over the network's own; time_scale
-LOWEST, HIGHEST = (1e-4, 0.25, 0.1), (1e-2, 4.0, 1.0)
+LOWEST, HIGHEST = (1e-4, 0.25, 0.1), (5e-3, 4.0, 1.0)
 
 BASE = {
-    "data.size": 64,
+    "data.size": 48,
     "model": {"width": 64, "depth": 3},
     "training": {
         "steps": 500,
-        "batch": 1024,
+        "batch": 512,
         "optimizer": "muon",
         "schedule": "cosine",
         "loss_weights": [1, 1, 1, 1],
@@ -79,9 +79,9 @@ CANDIDATES = {
 def trials(candidate: Candidate) -> Iterator[dict[str, Any]]:
     """The settings that are tried for a network, the same for all but for their first_scale.
 
-    Evenly spread (Sobol) in the logarithm of each, rounded to two digits.
+    Evenly spread (Halton) in the logarithm of each, rounded to two digits.
     """
-    points = qmc.Sobol(len(SETTINGS), rng=0).random(TRIALS)
+    points = qmc.Halton(len(SETTINGS), rng=0).random(TRIALS)
     settings = np.exp(qmc.scale(points, np.log(LOWEST), np.log(HIGHEST)))
     for rate, first, time in settings:
         scales = {
