@@ -56,7 +56,8 @@ class DataConfig(Group):
     # of frames: even in diffusion time, or in the logarithm of the blur (more frames early, where
     # fine detail decays)
     frame_spacing: FrameSpacing = "time"
-    noise: float = Field(0.0, ge=0, le=10)  # standard deviation of what is added to the image
+    # standard deviation of normal noise on the image, which spans [-1, 1], before it diffuses
+    noise: float = Field(0.0, ge=0, le=10)
     # what is trained on: the exact derivatives, or those that discrete filters find in the frames
     derivatives: Derivatives = "exact"
 
@@ -66,6 +67,11 @@ class DataConfig(Group):
             raise ValueError(
                 f"sigma_end ({self.sigma_end:g} px) must be larger than "
                 f"sigma_start ({self.sigma_start:g} px)"
+            )
+        if self.frame_spacing == "log_sigma" and self.sigma_start == 0:
+            raise ValueError(
+                "frame_spacing log_sigma needs a sigma_start above 0, which has a logarithm. "
+                "Raise sigma_start, or set frame_spacing to time"
             )
         return self
 
@@ -125,7 +131,7 @@ class TrainingConfig(Group):
     schedule: Schedule = "uniform"
     schedule_options: ScheduleOptions = ScheduleOptions()
     loss_weights: LossWeights = LossWeights()
-    # where the value is trained: everywhere, or on the border of the image alone
+    # where the value is trained: everywhere, or at the outermost pixels of each frame alone
     value_points: ValuePoints = "all"
     # divide each term by the variance of its target, or do not
     loss_normalization: Literal["variance", "raw"] = "variance"
@@ -157,6 +163,8 @@ class TrainingConfig(Group):
             reason = (
                 f"training.loss_balancing {self.loss_balancing} is not part of it. Set it to none"
             )
+        elif self.value_points != "all":
+            reason = f"training.value_points {self.value_points} is not part of it. Set it to all"
         elif self.schedule == "cyclic" and self.learning_rate <= CYCLIC_FLOOR:
             reason = (
                 f"cyclic rates rise from {CYCLIC_FLOOR:g} to training.learning_rate, which is "
@@ -197,14 +205,15 @@ class RunConfig(Group):
     record: RecordConfig = RecordConfig()
 
     @model_validator(mode="after")
-    def _original_has_its_own_times(self) -> "RunConfig":
+    def _original_has_its_own_sequence(self) -> "RunConfig":
         if self.training.protocol == "original":
-            for name in ("sigma_start", "sigma_end"):
+            for name in ("sigma_start", "sigma_end", "frame_spacing", "noise", "derivatives"):
                 given, default = getattr(self.data, name), DataConfig.model_fields[name].default
                 if given != default:
                     raise ValueError(
-                        f"data.{name} is {given:g}, but training.protocol original has frames at "
-                        f"fixed diffusion times. Leave it at its default, {default:g}"
+                        f"data.{name} is {given}, but training.protocol original has frames at "
+                        "fixed diffusion times of the image as it is, and targets of its own. "
+                        f"Leave it at its default, {default}"
                     )
         return self
 

@@ -47,7 +47,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = sweep_parser(
         "Make videos of runs into the sweep's videos/ directory: value, gradient, Laplacian "
-        "and time derivative, the exact target above the network, with one colour scale per "
+        "and time derivative, the target above the network, with one colour scale per "
         "quantity, taken from the target. Makes only what is older than the run's results."
     )
     which = parser.add_mutually_exclusive_group()

@@ -49,11 +49,13 @@ Names = tuple[Name, ...]  # the activation of each hidden layer
 
 
 class Tile(NamedTuple):
-    """Points of one tile, and what is wanted there. Rows: value, d/dx, d/dy, d/dtau, Laplacian."""
+    """Points of one tile, and what is wanted there. Rows: value, d/dx, d/dy, d/dtau, Laplacian.
+
+    NaN where nothing is wanted, as at points that only fill up the last tile.
+    """
 
     points: Tensor  # [*model, 3, point]
     targets: Tensor  # [*model, row, point]; 1, 4 or 5 rows for order 0, 1 or 2
-    mask: Tensor  # [1, point], 1, or 0 for points that only fill up the last tile
 
 
 class Layer(NamedTuple):
@@ -140,7 +142,8 @@ def other_passes(
     """
     activations = [ACTIVATIONS[name] for name in names]
     kept, derivatives = second_pass(parameters, activations, layers, order) if order else ([], [])
-    error = (torch.cat([value, *derivatives], dim=-2) - tile.targets) * tile.mask
+    error = torch.cat([value, *derivatives], dim=-2) - tile.targets
+    error = torch.where(tile.targets.isnan(), 0.0, error)
     squares = error.square().sum(-1)
     # not a product alone: 0 times a broken target would be NaN
     cotangent = torch.where(scale > 0, scale * error, 0.0)

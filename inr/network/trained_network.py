@@ -73,7 +73,7 @@ class TrainedNetwork:
     @property
     def times(self) -> np.ndarray:
         """Times of the frames it was trained on, as `render` takes them."""
-        return SEQUENCES[self.config.training.protocol].frame_times(self.config.data.frames)
+        return SEQUENCES[self.config.training.protocol].frame_times(self.config.data)
 
     def render(self, times: float | Sequence[float] | np.ndarray, scale: int = 1) -> Fields:
         """Value and derivatives on a grid ``scale`` times as fine as the training image.

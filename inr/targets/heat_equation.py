@@ -16,8 +16,9 @@ inside. Network time tau in [-1, 1] is linear in s from sigma_start^2 / 2 to sig
 import numpy as np
 from jaxtyping import Float
 from scipy.fft import dctn, idct, idctn, idst
+from scipy.ndimage import laplace, sobel
 
-from inr.config import DataConfig
+from inr.config import DataConfig, Derivatives
 from inr.errors import UserError
 from inr.metrics import true_range_similarity
 from inr.quantities import Fields
@@ -27,30 +28,37 @@ Columns = Float[np.ndarray, " column"]
 Rows = Float[np.ndarray, " row"]
 Times = Float[np.ndarray, " frame"]
 Image = Float[np.ndarray, "row column"]
+Frames = Float[np.ndarray, "frame row column"]
 
 # standard deviation over the frames / that of the image. A checkerboard of single pixels keeps
 # less than this at the default blur, in its corners
 _LEAST_CONTRAST = 1 / 40
 _LEAST_RATE = 1e-6  # standard deviation of the time derivative: float32 rounds 1 by 6e-8
+_NOISE_SEED = 0  # one image, size and noise is always the same picture
 
 
 class Diffusion:
     """The exact diffusion of one image from no blur. Its ``kappa`` is that of the equation.
 
     ``sigma_start`` and ``sigma_end`` are the Gaussian blurs at network times -1 and +1, px.
+    ``derivatives`` says which are wanted at the pixels of the frames; those on other grids are
+    exact.
 
     Example:
         >>> diffusion = Diffusion(load_image("camera", 64), sigma_start=0.7, sigma_end=4.0)
-        >>> diffusion.on_pixels(diffusion.frame_times(10)).value.shape
+        >>> diffusion.on_pixels(diffusion.frame_times(DataConfig())).value.shape
         (10, 64, 64)
     """
 
     similarity = staticmethod(true_range_similarity)
 
     @staticmethod
-    def frame_times(frames: int) -> Times:
-        """Network times of the frames: evenly spaced over [-1, 1], ends included."""
-        return np.linspace(-1.0, 1.0, frames)
+    def frame_times(data: DataConfig) -> Times:
+        """Network times of the frames, from -1 to 1: evenly spaced, or their log sigma is."""
+        if data.frame_spacing == "time":
+            return np.linspace(-1.0, 1.0, data.frames)
+        s = np.geomspace(data.sigma_start, data.sigma_end, data.frames) ** 2 / 2
+        return np.asarray((s - s[0]) / (s[-1] - s[0]) * 2 - 1)
 
     @staticmethod
     def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:
@@ -66,8 +74,15 @@ class Diffusion:
         height, width = shape
         return centres(width), centres(height)
 
-    def __init__(self, image: Image, sigma_start: float, sigma_end: float) -> None:
+    def __init__(
+        self,
+        image: Image,
+        sigma_start: float,
+        sigma_end: float,
+        derivatives: Derivatives = "exact",
+    ) -> None:
         image = np.asarray(image, dtype=np.float64)
+        self._derivatives = derivatives
         height, width = image.shape
         self.shape = (height, width)
         self.pixel_size = 2 / max(self.shape)  # h, in network coordinates
@@ -85,8 +100,10 @@ class Diffusion:
         Raises `UserError` for a bad image, or if nothing of it is left to learn at this blur: if
         the variances, which errors are divided by, are next to nothing.
         """
-        diffusion = cls(load_image(data.image, data.size), data.sigma_start, data.sigma_end)
-        contrast, rate = diffusion.spread(cls.frame_times(data.frames))
+        image = load_image(data.image, data.size)
+        image = image + np.random.default_rng(_NOISE_SEED).normal(0, data.noise, image.shape)
+        diffusion = cls(image, data.sigma_start, data.sigma_end, data.derivatives)
+        contrast, rate = diffusion.spread(cls.frame_times(data))
         name = data.image if data.image.isprintable() else ascii(data.image)
         blur = f"data.sigma_start {data.sigma_start:g} and data.sigma_end {data.sigma_end:g} px"
         if contrast < _LEAST_CONTRAST:
@@ -125,21 +142,30 @@ class Diffusion:
         return np.asarray(self._s_start + fraction * (self._s_end - self._s_start))
 
     def on_pixels(self, times: Times) -> Fields:
-        """Fields at the pixel centres, by fast cosine and sine transforms."""
+        r"""Fields at the pixel centres, by fast cosine and sine transforms.
+
+        The value is exact. Discrete derivatives are those of `filtered`, in network coordinates,
+        and :math:`u_\tau = \kappa` times that Laplacian.
+        """
         h = self.pixel_size
         kx, ky = self._frequency_x / h, self._frequency_y[:, None] / h
         decay_x = np.exp(-np.multiply.outer(self.diffusion_time(times), self._frequency_x**2))
         decay_y = np.exp(-np.multiply.outer(self.diffusion_time(times), self._frequency_y**2))
         spectrum = self._coefficients * decay_y[:, :, None] * decay_x[:, None, :]
-        laplacian = _cosines(-(kx**2 + ky**2) * spectrum)
-        gradient = np.stack(
-            [
-                idct(_sines(-kx * spectrum, axis=-1), type=2, norm="ortho", axis=-2),
-                idct(_sines(-ky * spectrum, axis=-2), type=2, norm="ortho", axis=-1),
-            ],
-            axis=1,
-        )
-        return Fields(_cosines(spectrum), gradient, laplacian, self.kappa * laplacian)
+        value = _cosines(spectrum)
+        if self._derivatives == "discrete":
+            gradient, laplacian = filtered(value)
+            gradient, laplacian = gradient / (8 * h), laplacian / h**2
+        else:
+            laplacian = _cosines(-(kx**2 + ky**2) * spectrum)
+            gradient = np.stack(
+                [
+                    idct(_sines(-kx * spectrum, axis=-1), type=2, norm="ortho", axis=-2),
+                    idct(_sines(-ky * spectrum, axis=-2), type=2, norm="ortho", axis=-1),
+                ],
+                axis=1,
+            )
+        return Fields(value, gradient, laplacian, self.kappa * laplacian)
 
     def on_grid(self, x: Columns, y: Rows, times: Times) -> Fields:
         """Fields on any rectangular grid at any times: two small matrix products a frame."""
@@ -168,6 +194,16 @@ class Diffusion:
         amplitude = norm * np.exp(-(frequency**2) * s)
         cosine = amplitude * np.cos(phase)
         return cosine, -k * amplitude * np.sin(phase), -(k**2) * cosine
+
+
+def filtered(frames: Frames) -> tuple[Float[np.ndarray, "frame 2 row column"], Frames]:
+    """3x3 Sobel filter along x and y, and 5-point stencil, of each frame, with mirrored borders.
+
+    8 times the derivatives per px, and the Laplacian per px^2.
+    """
+    # frame by frame: neither filter may reach across frames
+    gradient = np.stack([[sobel(frame, axis=axis) for axis in (1, 0)] for frame in frames])
+    return gradient, np.stack([laplace(frame) for frame in frames])
 
 
 def _cosines(spectrum: np.ndarray) -> np.ndarray:

@@ -25,12 +25,12 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from scipy.ndimage import gaussian_filter, laplace, sobel
+from scipy.ndimage import gaussian_filter, laplace
 
 from inr.config import DataConfig
 from inr.errors import UserError
 from inr.quantities import Fields
-from inr.targets.heat_equation import Columns, Diffusion, Image, Rows, Times
+from inr.targets.heat_equation import Columns, Diffusion, Image, Rows, Times, filtered
 from inr.targets.image_file import load_image
 
 Levels = UInt8[np.ndarray, "row column"]
@@ -87,13 +87,8 @@ def euler_frames(levels: Levels, frames: int) -> Frames:
 def targets(levels: Frames) -> Fields:
     """What the network was trained on, at the pixels, in the units of the table above."""
     value, whole = to_values(levels), levels.astype(np.int64)
-    return Fields(
-        value=value,
-        # frame by frame: neither filter may reach across frames
-        gradient=np.stack([[sobel(frame, axis=axis) for axis in (1, 0)] for frame in value]),
-        laplacian=np.stack([laplace(frame) for frame in value]),
-        time_derivative=wrap(np.stack([laplace(frame) for frame in whole])),
-    )
+    in_time = np.stack([laplace(frame) for frame in whole])
+    return Fields(value, *filtered(value), wrap(in_time))
 
 
 def wrap(numbers: Int[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
@@ -112,7 +107,7 @@ class PublishedSequence:
         self.levels = levels
         self.shape = (len(levels), len(levels))
         self.kappa = (2 / (len(levels) - 1)) ** 2
-        sigma_end = float(np.sqrt(2 * self.frame_times(frames)[-1]))
+        sigma_end = float(np.sqrt(2 * STEP * (frames - 1)))
         self._exact = Diffusion(to_values(levels), sigma_start=0.0, sigma_end=sigma_end)
 
     @classmethod
@@ -128,9 +123,9 @@ class PublishedSequence:
         return cls(levels, data.frames)
 
     @staticmethod
-    def frame_times(frames: int) -> Times:
+    def frame_times(data: DataConfig) -> Times:
         """Diffusion times of the frames, px^2: k / 11."""
-        return np.arange(frames) * STEP
+        return np.arange(data.frames) * STEP
 
     @staticmethod
     def pixel_coordinates(shape: tuple[int, int], scale: int = 1) -> tuple[Columns, Rows]:

@@ -32,7 +32,8 @@ def loss_coefficients(
 ) -> Float[Tensor, " term"]:
     """Coefficients weight / variance of each term, of the type and on the device of ``like``.
 
-    ``variances`` are those of the targets over the whole sequence, or 1 in the raw form.
+    ``variances`` are those of the targets over the whole sequence, or 1 in the raw form; the
+    value's times the share of points at which it is known.
     """
     pairs = zip(QUANTITIES, weights.as_tuple(), strict=True)
     return like.new_tensor([weight / variances[quantity] for quantity, weight in pairs])

@@ -58,7 +58,7 @@ def sequence_samples(
 ) -> Float[Tensor, "frame pixel 8"]:
     """Every pixel of every frame, rows of an image in order: where it is, and what is wanted there.
 
-    x, y and time; then value, d/dx, d/dy, d/dtau and Laplacian.
+    x, y and time; then value, d/dx, d/dy, d/dtau and Laplacian. NaN where nothing is wanted.
     """
     time, row, column = np.meshgrid(times, y, x, indexing="ij", copy=False)
     along_x, along_y = np.moveaxis(wanted.gradient, 1, 0)

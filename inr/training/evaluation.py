@@ -1,12 +1,14 @@
 """How good a network is: on all frames, and at points where nothing was trained."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_statistics
 from inr.network.model import Network
 from inr.network.trained_network import predict
-from inr.quantities import Fields
+from inr.quantities import QUANTITIES, Fields
 from inr.targets.sequences import SEQUENCES
 
 
@@ -17,10 +19,20 @@ class Evaluator:
         self.config = config
         self.sequence = sequence = SEQUENCES[config.training.protocol].from_config(config.data)
         self.shape = sequence.shape  # (H, W) of the image, px
-        self.times = sequence.frame_times(config.data.frames)
+        self.times = sequence.frame_times(config.data)
         self.x, self.y = sequence.pixel_coordinates(self.shape)  # of columns and rows
         self.target = sequence.on_pixels(self.times)
         self.statistics = target_statistics(self.target)
+        training = config.training
+        # by which the loss divides mean squared errors
+        self.scales = self.statistics.variance
+        if training.loss_normalization == "raw":
+            self.scales = dict.fromkeys(QUANTITIES, 1.0)
+        self.wanted = self.target  # what is trained on, NaN where nothing is
+        if training.value_points == "border":
+            value = self.target.value.copy()
+            value[:, 1:-1, 1:-1] = np.nan
+            self.wanted = replace(self.target, value=value)
 
     def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
@@ -30,6 +42,11 @@ class Evaluator:
             prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
         )
         return prediction, metrics
+
+    @property
+    def value_known(self) -> np.ndarray:
+        """Where the value is trained, [frame, row, column]."""
+        return np.asarray(~np.isnan(self.wanted.value))
 
     def held_out(self, network: Network, points: str = "heldout") -> dict[str, float]:
         """Metrics where nothing was trained, on one set of `inr.results.HELDOUT`.
@@ -48,9 +65,19 @@ class Evaluator:
         target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
         return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
 
-    def objective(self, metrics: dict[str, float]) -> float:
-        """The training objective over the whole sequence, from its metrics."""
+    def objective(self, prediction: Fields, metrics: dict[str, float]) -> float:
+        """The training objective over the whole sequence, from predicted frames and metrics.
+
+        The metrics of the value are those of all pixels, the objective's error is the mean over
+        those at which it is trained.
+        """
         training = self.config.training
-        kind = "nmse" if training.loss_normalization == "variance" else "mse"
-        terms = ((weight, metrics[f"{kind}_{name}"]) for name, weight in training.loss_weights)
-        return float(sum(weight * error for weight, error in terms if weight))
+        errors = {name: metrics[f"mse_{name}"] for name in QUANTITIES}
+        if training.value_points == "border":
+            with np.errstate(over="ignore", invalid="ignore"):  # of a diverged network
+                squares = (prediction.value - self.target.value) ** 2
+                errors["value"] = float(squares.mean(where=self.value_known))
+        weights = zip(QUANTITIES, training.loss_weights.as_tuple(), strict=True)
+        return sum(
+            weight * (errors[name] / self.scales[name]) for name, weight in weights if weight
+        )

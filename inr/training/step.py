@@ -76,7 +76,7 @@ def loss_and_gradients(
     Args:
         network: one model, or several along a leading axis.
         samples: points and what is wanted there, see `inr.training.batches.sequence_samples`;
-            without a model axis they are shared by all models.
+            without a model axis they are shared by all models. Where NaN is wanted the error is 0.
         coefficients: c_Q in the order of `inr.quantities.QUANTITIES`, shared or one set a model.
         order: highest derivative with a positive coefficient: 0, 1 or 2.
         passes: `inr.network.adjoint.EAGER`, or what `inr.training.compilation` made of it.
@@ -99,16 +99,17 @@ def loss_and_gradients(
 
 
 def _tiles(network: Network, samples: Tensor, order: int) -> Iterator[Tile]:
-    """The batch in tiles of equal size; points of mask 0 fill up the last one."""
-    rows = samples[..., : INPUTS + ROWS[order]].mT
-    columns = torch.cat([rows, torch.ones_like(rows[..., :1, :])], dim=-2)  # [*model, row, point]
-    models, count = network.weights[0].shape[:-2].numel(), columns.shape[-1]
-    size = tile_points(network.config.width, models, count, columns.device.type)
-    columns = torch.nn.functional.pad(columns, (0, -count % size))
-    # [tile, *model, row, point]
-    stacked = columns.unflatten(-1, (-1, size)).movedim(-2, 0).contiguous()
-    for tile in stacked:
-        yield Tile(tile[..., :INPUTS, :], tile[..., INPUTS:-1, :], tile[..., -1:, :])
+    """The batch in tiles of equal size; points at which nothing is wanted fill up the last one."""
+    models, count = network.weights[0].shape[:-2].numel(), samples.shape[-2]
+    size = tile_points(network.config.width, models, count, samples.device.type)
+
+    def tiled(columns: Tensor, fill: float) -> Tensor:
+        rows = torch.nn.functional.pad(columns.mT, (0, -count % size), value=fill)
+        tiles: Tensor = rows.unflatten(-1, (-1, size)).movedim(-2, 0)
+        return tiles.contiguous()  # [tile, *model, row, point]
+
+    points, targets = samples[..., :INPUTS], samples[..., INPUTS : INPUTS + ROWS[order]]
+    return map(Tile, tiled(points, 0.0), tiled(targets, torch.nan))
 
 
 def _add_to(total: list[Tensor], part: list[Tensor]) -> list[Tensor]:

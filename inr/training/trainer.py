@@ -53,7 +53,7 @@ class Trainer:
         self.evaluator = evaluator = Evaluator(config)
         dtype = parameter_type(config.training.precision)
         grid = (evaluator.x, evaluator.y, evaluator.times)
-        samples = sequence_samples(*grid, evaluator.target, device, dtype)
+        samples = sequence_samples(*grid, evaluator.wanted, device, dtype)
         self.batches = make_batches(config.training, samples)
         network = initialize(
             config.model,
@@ -67,9 +67,10 @@ class Trainer:
         self.balance = Balance(config.training)
         weights = config.training.trained_weights
         self.order = weights.highest_derivative
-        raw = config.training.loss_normalization == "raw"
-        variances = dict.fromkeys(QUANTITIES, 1.0) if raw else evaluator.statistics.variance
-        self.coefficients = loss_coefficients(weights, variances, self.network.weights[0])
+        scales = dict(evaluator.scales)
+        # steps average over all points, with errors of 0 where no value is wanted
+        scales["value"] *= float(evaluator.value_known.mean())
+        self.coefficients = loss_coefficients(weights, scales, self.network.weights[0])
         self.outcome: Outcome | None = None  # None while it trains
         self.step = 0  # optimiser steps done
         self.seconds = 0.0  # spent training
@@ -134,7 +135,7 @@ class Trainer:
         row = {
             "seconds": self.seconds,
             "lr": training.learning_rate * rate_factor(training, self.step),
-            "loss": self.evaluator.objective(metrics),
+            "loss": self.evaluator.objective(self.prediction, metrics),
             **metrics,
         }
         self.recorder.row(self.step, row)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from postprocess.intervals import FEW
 from postprocess.plots import style
-from postprocess.stats.factors import PROTOCOL, SEED, Roles
+from postprocess.stats.factors import DERIVATIVES, PROTOCOL, SEED, Roles
 
 Drawings = Mapping[str, Callable[[], Figure]]  # file name without suffix -> draws the figure
 Panels = dict[tuple[str, str], Axes]  # (row level, column level); "" where there is no axis
@@ -194,8 +194,8 @@ def study_scale(runs: pd.DataFrame) -> str:
     """Image, network, length and seeds of ``runs``, as far as all runs share them.
 
     For example ``camera 64 px · 4 hidden layers of 128 · 1,000 steps · 3 seeds``. Settings that
-    differ are left out: figures show them. Runs by the original protocol are called so, since
-    their errors are against its own targets.
+    differ are left out: figures show them. Runs by the original protocol, or of discrete
+    derivatives, are called so, since their errors are against these.
     """
 
     def say(name: str, text: str) -> str:
@@ -212,6 +212,8 @@ def study_scale(runs: pd.DataFrame) -> str:
     ]
     if say(PROTOCOL, "{}") == "original":
         parts.append("original protocol, errors against its own targets")
+    if say(DERIVATIVES, "{}") == "discrete":
+        parts.append("derivatives by discrete filters")
     return " · ".join(part for part in parts if part)
 
 

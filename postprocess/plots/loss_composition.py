@@ -19,6 +19,7 @@ _TITLE = 36  # letters in a line of a panel's title
 _WEIGHTS = [*WEIGHT_COLUMNS]
 _NORMALIZATION = "training.loss_normalization"
 _BALANCING = "training.loss_balancing"
+_POINTS = "training.value_points"
 
 
 def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
@@ -31,13 +32,15 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
 
 
 def composed(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of which the loss has several terms of known weight.
+    """The runs of which the loss has several terms of known weight and error.
 
-    While terms are balanced automatically, their weights change and are not recorded.
+    While terms are balanced automatically, their weights change and are not recorded. Nor is the
+    error of the value on the border, where it is trained there alone.
     """
     known = (runs.reindex(columns=_WEIGHTS) > 0).sum(axis=1) > 1
-    if _BALANCING in runs:
-        known &= runs[_BALANCING] == "none"
+    for field, usual in ((_BALANCING, "none"), (_POINTS, "all")):
+        if field in runs:
+            known &= runs[field] == usual
     return runs[known]
 
 

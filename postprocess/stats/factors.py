@@ -19,6 +19,7 @@ IMAGE = "data.image"
 
 _GROUPS = ("data.", "model.", "training.", "record.")
 PROTOCOL = "training.protocol"
+DERIVATIVES = "data.derivatives"
 SCHEDULE = "training.schedule"
 ACTIVATION = "model.activation"
 _FIRST = (ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
@@ -26,6 +27,9 @@ _LABELS = {  # where the name of the setting does not do
     "data.size": "image size (px)",
     "data.sigma_start": "blur of the first frame (px)",
     "data.sigma_end": "blur of the last frame (px)",
+    "data.frame_spacing": "frames evenly spaced in",
+    "data.noise": "noise added to the image (range 2)",
+    DERIVATIVES: "derivatives of the targets",
     "model.width": "units per hidden layer",
     "model.depth": "hidden layers",
     "model.omega_first": "first-layer frequency",
@@ -44,6 +48,7 @@ _LABELS = {  # where the name of the setting does not do
     "training.schedule_options.cycles": "cycles per run",
     "training.schedule_options.floor_fraction": "lowest / peak learning rate",
     "training.schedule_options.warmup_fraction": "warm-up (fraction of the run)",
+    "training.value_points": "pixels at which the value is trained",
     "training.loss_normalization": "loss divided by",
     "training.loss_balancing": "balancing of the loss terms",
     "training.balancing_options.temperature": "balancing temperature",

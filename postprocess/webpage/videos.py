@@ -48,7 +48,7 @@ def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Clip]:
         title, caption = capitalize(first.role), f"Error over all {number(errors[first.name])}"
         if second:
             title = "Best and worst run"
-            caption = "The exact diffusion above, below it the best run (A) and the worst (B)"
+            caption = "The target above, below it the best run (A) and the worst (B)"
         names = ", ".join(run.name for run in plan.runs)
         clips.append(Clip(names, title, caption, plan.output("mp4"), whole_run=not second))
     zooms = {name: layout.videos / "zoom" / f"{name}.mp4" for name in ordered}

@@ -26,6 +26,21 @@ WRONG = [
     ({"model": {"time_scale": 0}}, "greater than 0"),
     ({"data": {"sigma_start": 4, "sigma_end": 1}}, "must be larger than sigma_start"),
     ({"data": {"size": 10}}, "greater than or equal to 12"),
+    ({"data": {"noise": -0.1}}, "greater than or equal to 0"),
+    ({"data": {"sigma_start": 0, "frame_spacing": "log_sigma"}}, "sigma_start above 0"),
+    *[
+        ({"data": {field: level}, "training": {"protocol": "original"}}, f"data.{field} is {level}")
+        for field, level in (
+            ("noise", 0.1),
+            ("frame_spacing", "log_sigma"),
+            ("derivatives", "discrete"),
+            ("sigma_end", 5.0),
+        )
+    ],
+    (
+        {"training": {"protocol": "original", "value_points": "border"}},
+        "training.value_points border is not part of it",
+    ),
     ({"model": {"activation": "relu"}}, "'sine', 'elu'"),
     ({"model": {"widht": 4}}, "Extra inputs"),
 ]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from inr.config import DataConfig
 from inr.metrics import METRICS, evaluate, target_statistics
 from inr.quantities import QUANTITIES, Fields
 from inr.targets.heat_equation import Diffusion
 from inr.targets.image_file import load_image
 
 DIFFUSION = Diffusion(load_image("camera", 32), 0.7, 2.0)
-TARGET = DIFFUSION.on_pixels(Diffusion.frame_times(3))
+TARGET = DIFFUSION.on_pixels(Diffusion.frame_times(DataConfig(frames=3)))
 STATISTICS = target_statistics(TARGET)
 
 

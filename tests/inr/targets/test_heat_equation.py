@@ -78,7 +78,7 @@ def as_columns(fields: Fields, *index: int) -> np.ndarray:
 def test_fields_on_pixels_agree_with_the_series(shape: tuple[int, int]) -> None:
     image = noise(shape)
     diffusion = Diffusion(image, 0.3, 2.0)
-    times = Diffusion.frame_times(3)
+    times = Diffusion.frame_times(DataConfig(frames=3))
     fields = diffusion.on_pixels(times)
     x, y = Diffusion.pixel_coordinates(shape)
     for frame, time in enumerate(times):
@@ -112,7 +112,7 @@ def test_fields_at_any_point_agree_with_the_series(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pixels_and_grid_are_the_same_function(shape: tuple[int, int]) -> None:
     diffusion = Diffusion(noise(shape), 0.5, 3.0)
-    times = Diffusion.frame_times(2)
+    times = Diffusion.frame_times(DataConfig(frames=2))
     x, y = Diffusion.pixel_coordinates(shape)
     pixels, grid = diffusion.on_pixels(times), diffusion.on_grid(x, y, times)
     for name in ("value", "laplacian", "time_derivative"):
@@ -170,7 +170,9 @@ def test_gradient_and_laplacian_agree_with_differences_of_the_value() -> None:
 
 
 def test_mean_is_conserved_and_contrast_falls() -> None:
-    fields = Diffusion(camera()[::16, ::8] / 255, 0.5, 6.0).on_pixels(Diffusion.frame_times(6))
+    fields = Diffusion(camera()[::16, ::8] / 255, 0.5, 6.0).on_pixels(
+        Diffusion.frame_times(DataConfig(frames=6))
+    )
     means, spreads = fields.value.mean(axis=(1, 2)), fields.value.std(axis=(1, 2))
     np.testing.assert_allclose(means, means[0], rtol=1e-12)
     assert (np.diff(spreads) < 0).all()
@@ -195,7 +197,7 @@ def test_kappa_links_network_time_to_the_blur() -> None:
 @pytest.mark.parametrize("sigmas", [(0.7, 4.0), (3.0, 20.0), (0.0, 0.5)])
 def test_spread_is_that_of_the_frames(sigmas: tuple[float, float]) -> None:
     image = noise((14, 33))
-    diffusion, times = Diffusion(image, *sigmas), Diffusion.frame_times(7)
+    diffusion, times = Diffusion(image, *sigmas), Diffusion.frame_times(DataConfig(frames=7))
     fields = diffusion.on_pixels(times)
     expected = fields.value.std() / image.std(), fields.time_derivative.std()
     assert diffusion.spread(times) == pytest.approx(expected, rel=1e-9)
@@ -246,6 +248,6 @@ def test_contrast_along_one_direction_is_enough(axis: int, tmp_path: Path) -> No
     path = tmp_path / "ramp.png"
     Image.fromarray((np.indices((64, 64))[axis] * 4).astype(np.uint8)).save(path)
     data = DataConfig(image=str(path), size=64)
-    fields = Diffusion.from_config(data).on_pixels(Diffusion.frame_times(2))
+    fields = Diffusion.from_config(data).on_pixels(Diffusion.frame_times(DataConfig(frames=2)))
     metrics = evaluate(fields, fields, target_statistics(fields), kappa=1.0)
     assert metrics["nmse_gradient"] == 0

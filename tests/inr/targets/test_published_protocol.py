@@ -135,7 +135,9 @@ def test_coordinates() -> None:
     x, y = PublishedSequence.pixel_coordinates((7, 7))
     np.testing.assert_allclose(x, np.linspace(-1, 1, 7), atol=1e-15)
     np.testing.assert_array_equal(x, y)
-    np.testing.assert_allclose(PublishedSequence.frame_times(10), np.arange(10) / 11)
+    np.testing.assert_allclose(
+        PublishedSequence.frame_times(DataConfig(frames=10)), np.arange(10) / 11
+    )
     fine, _ = PublishedSequence.pixel_coordinates((7, 7), 4)
     np.testing.assert_allclose(fine.reshape(7, 4).mean(axis=1), x, atol=1e-15)
     np.testing.assert_allclose(np.diff(fine), (x[1] - x[0]) / 4)
@@ -170,7 +172,7 @@ def test_exact_fields_start_at_the_image_and_solve_the_heat_equation() -> None:
 def test_value_target_is_near_the_truth_and_derivatives_are_in_other_units() -> None:
     """A Sobel filter sums to 8, a pixel is 2 / (N - 1): targets are 16 / (N - 1) of the truth."""
     sequence = PublishedSequence.from_config(DataConfig(size=64))
-    times = sequence.frame_times(10)
+    times = sequence.frame_times(DataConfig(frames=10))
     target = sequence.on_pixels(times)
     truth = sequence.on_grid(*sequence.pixel_coordinates((64, 64)), times)
     smooth = np.s_[-1, ..., 16:-16, 16:-16]  # most diffused, far from the faulty border

@@ -71,7 +71,7 @@ def test_attributes_tell_the_run(finished: RunLayout) -> None:
 
 
 def test_frames_metrics_and_objective_belong_together(finished: RunLayout) -> None:
-    exact = Diffusion.from_config(tiny().data).on_pixels(Diffusion.frame_times(3))
+    exact = Diffusion.from_config(tiny().data).on_pixels(Diffusion.frame_times(tiny().data))
     with open_run(finished.results) as file:
         series = read_series(file)
         for quantity in QUANTITIES:

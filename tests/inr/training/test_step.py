@@ -114,7 +114,7 @@ def test_step_of_a_model_among_others_is_that_of_the_model_alone() -> None:
     coefficients = torch.rand(3, 4, generator=generator, dtype=torch.float64)
     coefficients[1, 2] = 0
     targets = sample_targets(points)
-    targets.laplacian[1] = torch.nan  # has no influence: that model does not want it
+    targets.laplacian[1] = torch.inf  # has no influence: that model does not want it
     samples = join(points, targets)
     step = loss_and_gradients(together, samples, coefficients, 2)
     for index in range(3):
@@ -128,6 +128,36 @@ def test_step_of_a_model_among_others_is_that_of_the_model_alone() -> None:
         for mine, other in zip(step.gradients, alone.gradients, strict=True):
             torch.testing.assert_close(mine[index], other, rtol=1e-10, atol=1e-10)
             assert torch.isfinite(other).all()
+
+
+@pytest.mark.parametrize("tile_numbers", [WHOLE, 16 * 12], ids=["one tile", "tiles"])
+def test_where_nan_is_wanted_nothing_is_trained(
+    tile_numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors are 0 there, and means go over all points."""
+    monkeypatch.setitem(inr.network.adjoint.TILE_NUMBERS, "cpu", tile_numbers)
+    network, points = network_of("tanh", width=12), sample_points(75)
+    targets, known = sample_targets(points), points[:, 0] > 0.3
+    weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
+    coefficients = loss_coefficients(weights, VARIANCES, points)
+    partly = targets._replace(value=targets.value.where(known, torch.nan))
+    step = loss_and_gradients(network, join(points, partly), coefficients, 2)
+    fields = differentiate_nested(network, points)
+    own = targets._replace(value=targets.value.where(known, fields.value))
+    loss = weighted_loss(fields, own, weights, VARIANCES)
+    torch.testing.assert_close(step.loss, loss.detach(), rtol=1e-10, atol=0)
+    wanted = torch.autograd.grad(loss, network.parameters)
+    for mine, reference in zip(step.gradients, wanted, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("broken", [torch.inf, -torch.inf])
+def test_an_infinite_target_of_a_trained_term_shows(broken: float) -> None:
+    network, points = network_of("sine"), sample_points()
+    targets = sample_targets(points)
+    targets.value[3] = broken
+    ones = torch.ones(4, dtype=torch.float64)
+    assert not torch.isfinite(loss_and_gradients(network, join(points, targets), ones, 2).loss)
 
 
 def test_errors_of_a_step_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,11 @@ SCALES = {
         "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 1 seed · "
         "original protocol, errors against its own targets",
     ),
+    "discrete": (
+        {"data.derivatives": "discrete"},
+        "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 2 seeds · "
+        "derivatives by discrete filters",
+    ),
 }
 
 

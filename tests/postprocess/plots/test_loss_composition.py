@@ -61,8 +61,11 @@ def test_an_error_outside_the_loss_need_not_be_finite():
 
 
 def test_losses_of_one_term_or_unknown_weights_are_not_taken_apart():
-    balanced = {"training.loss_balancing": ["none", "none", "relobralo"]}
-    runs = make_runs([(1, 0, 0, 0), (1, 1, 0, 0), (1, 1, 1, 1)], **balanced)
+    fields = {
+        "training.loss_balancing": ["none", "none", "relobralo", "none"],
+        "training.value_points": ["all", "all", "all", "border"],
+    }
+    runs = make_runs([(1, 0, 0, 0), (1, 1, 0, 0), (1, 1, 1, 1), (1, 1, 1, 1)], **fields)
     assert composed(runs).index.tolist() == [1]
     assert composed(runs[["nmse_value"]]).empty
 
