@@ -5,6 +5,7 @@ Runs that are finished are kept in outputs/benchmark: a benchmark that was cut o
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,14 @@ from inr.quantities import QUANTITIES
 from inr.results import HELDOUT
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
-from tests.benchmarks.networks.design import (
+from tests.benchmarks.learning.design import (
     SETTINGS,
     networks_of,
     report_sweep,
     tuning_sweep,
 )
+from tests.benchmarks.learning.networks_report import write
+from tests.benchmarks.report import circumstances
 
 ROOT = Path(__file__).resolve().parents[3]
 ERRORS = [f"{points}nmse_{q}" for points in ("", *(f"{s}_" for s in HELDOUT)) for q in QUANTITIES]
@@ -74,6 +77,12 @@ def main() -> None:
         tried.to_csv(given.to / "tuning.csv", index=False, float_format="%.6g")
         reported = train("report", report_sweep(choose(tried)), given.outputs)
         reported.to_csv(given.to / "runs.csv", index=False, float_format="%.6g")
+        facts = circumstances()
+        (given.to / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    tried, runs = (pd.read_csv(given.to / f"{name}.csv") for name in ("tuning", "runs"))
+    facts = json.loads((given.to / "facts.json").read_text(encoding="utf-8"))
+    text = write(tried, runs, facts, given.to)
+    given.to.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What networks learn: which one is best, and what derivatives alone tell them."""

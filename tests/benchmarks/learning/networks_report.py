@@ -1,0 +1,162 @@
+"""The text and the picture of the benchmark of networks, from its tables alone."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import t, ttest_rel
+
+from inr.quantities import QUANTITIES
+from postprocess.plots import style
+from tests.benchmarks.learning.design import (
+    CANDIDATES,
+    IMAGES,
+    SEEDS,
+    SETTINGS,
+    TRIALS,
+    TUNING_IMAGES,
+)
+from tests.benchmarks.report import markdown_table
+
+LEVEL = 0.05
+NAMES = dict(zip(QUANTITIES, ("value", "gradient", "Laplacian", "time derivative"), strict=True))
+SETS = {
+    "": "training",
+    "heldout_pixels_": "between pixels",
+    "heldout_frames_": "between frames",
+    "heldout_": "between both",
+    "heldout_first_": "first interval",
+}
+GRID = "cubic B-splines"
+
+
+def log_errors(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Mean logarithm of some errors, [network, image]; infinite where a run diverged."""
+    errors = np.log(runs[list(columns)]).mean(axis=1, skipna=False)
+    errors = errors.where(runs["status"] == "complete", np.inf).fillna(np.inf)
+    return errors.groupby([runs["network"], runs["data.image"]]).mean().unstack()
+
+
+def compare(errors: pd.DataFrame) -> pd.DataFrame:
+    """Networks from best to worst: geometric mean over images, and how often that of the best.
+
+    ``low`` and ``high`` are 95 % limits of that ratio by Student's t over the images, each of which
+    is one number; ``p`` is that of the paired t-test, by Holm for all comparisons with the best.
+    """
+    means = errors.mean(axis=1).sort_values()
+    best = errors.loc[means.index[0]]
+    rows = []
+    for name in means.index:
+        ratio = errors.loc[name] - best
+        half = t.ppf(1 - LEVEL / 2, len(ratio) - 1) * ratio.std() / np.sqrt(len(ratio))
+        limits = np.exp([ratio.mean() - half, ratio.mean() + half])
+        p = 1.0 if name == means.index[0] else float(ttest_rel(errors.loc[name], best).pvalue)
+        rows.append((np.exp(means[name]), np.exp(ratio.mean()), *limits, p if p == p else 0.0))
+    table = pd.DataFrame(rows, means.index, ["error", "ratio", "low", "high", "p"])
+    return table.assign(p=_holm(table["p"]))
+
+
+def _holm(p: pd.Series) -> pd.Series:
+    """Holm's correction; the first is the best itself and does not count."""
+    order = p.iloc[1:].sort_values()
+    steps = order * np.arange(len(order), 0, -1)
+    return pd.concat([p.iloc[:1], steps.cummax().clip(upper=1)]).reindex(p.index)
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """The best network, or those that cannot be told apart."""
+    equals = list(table.index[table["p"] >= LEVEL])
+    return f"**{equals[0]}**" if len(equals) == 1 else f"cannot be told apart: {', '.join(equals)}"
+
+
+def write(tried: pd.DataFrame, runs: pd.DataFrame, facts: dict[str, str], to: Path) -> str:
+    """The text; the picture goes into the folder ``to``."""
+    overall = compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES]))
+    tables = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
+    draw({NAMES[q]: table for q, table in tables.items()}, runs).savefig(to / "networks.png")
+    template = Path(__file__).with_name("networks.md").read_text(encoding="utf-8")
+    return template.format(
+        networks=len(CANDIDATES),
+        images=", ".join(IMAGES),
+        count=len(IMAGES),
+        tuning=" and ".join(TUNING_IMAGES),
+        seeds=SEEDS,
+        trials=TRIALS,
+        runs=f"{len(runs):,}",
+        tried=f"{len(tried):,}",
+        verdicts="\n".join(_verdicts(runs)),
+        errors=markdown_table(list(_error_rows(tables | {"overall": overall}))),
+        sets=markdown_table(list(_set_rows(runs, overall.index))),
+        settings=markdown_table(list(_setting_rows(runs))),
+        diverged=_diverged(runs),
+        facts="\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
+    )
+
+
+def _verdicts(runs: pd.DataFrame) -> Iterator[str]:
+    """For each error and set of points: the best network, and how the splines do beside it."""
+    networks = runs[runs["network"] != GRID]
+    yield "| error | " + " | ".join(SETS.values()) + " |"
+    yield "| --- |" + " --- |" * len(SETS)
+    for quantity, name in NAMES.items():
+        columns = [f"{points}nmse_{quantity}" for points in SETS]
+        found = [verdict(compare(log_errors(networks, [column]))) for column in columns]
+        yield f"| {name} | " + " | ".join(found) + " |"
+
+
+def _error_rows(tables: dict[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
+    for network in tables["overall"].index:
+        row = {"network": network}
+        for name, table in tables.items():
+            one = table.loc[network]
+            ratio = (
+                ""
+                if one["ratio"] == 1
+                else f", {one['ratio']:.3g} ({one['low']:.3g} to {one['high']:.3g})"
+            )
+            row[NAMES.get(name, "all four")] = f"{one['error']:.2e}{ratio}"
+        yield row
+
+
+def _set_rows(runs: pd.DataFrame, order: pd.Index) -> Iterator[dict[str, str]]:
+    by_set = {
+        name: np.exp(log_errors(runs, [f"{points}nmse_{q}" for q in QUANTITIES]).mean(axis=1))
+        for points, name in SETS.items()
+    }
+    for network in order:
+        yield {"network": network} | {name: f"{by_set[name][network]:.2e}" for name in by_set}
+
+
+def _setting_rows(runs: pd.DataFrame) -> Iterator[dict[str, str]]:
+    for network, row in runs.groupby("network", sort=False)[[*SETTINGS]].first().iterrows():
+        if network != GRID:
+            yield {"network": str(network)} | {each: f"{row[each]:g}" for each in SETTINGS}
+
+
+def _diverged(runs: pd.DataFrame) -> str:
+    bad = runs[runs["status"] != "complete"].groupby("network").size()
+    return ", ".join(f"{name} {count}" for name, count in bad.items()) or "none"
+
+
+def draw(tables: dict[str, pd.DataFrame], runs: pd.DataFrame) -> Figure:
+    """Each network's error over that of the best one: a dot an image, and the mean's interval."""
+    style.use_style()
+    order = list(compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES])).index)[::-1]
+    figure = Figure(figsize=(11, 6.2), layout="constrained")
+    panels = figure.subplots(1, len(tables), sharey=True)
+    for axes, (quantity, name), table in zip(panels, NAMES.items(), tables.values(), strict=True):
+        errors = log_errors(runs, [f"heldout_nmse_{quantity}"])
+        ratios = np.exp(errors - errors.loc[table.index[0]]).loc[order]
+        for place, network in enumerate(order):
+            one = table.loc[network]
+            axes.plot(
+                ratios.loc[network], [place] * ratios.shape[1], "o", color="0.75", markersize=4
+            )
+            axes.plot([one["low"], one["high"]], [place, place], color="#0072B2", linewidth=2)
+            axes.plot(one["ratio"], place, "D", color="#0072B2", markersize=5)
+        axes.axvline(1, color="0.5", linewidth=0.8)
+        axes.set(xscale="log", title=name, xlabel=f"error / that of {table.index[0]}")
+    panels[0].set_yticks(range(len(order)), order)
+    return figure

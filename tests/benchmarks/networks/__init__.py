@@ -1,1 +1,0 @@
-"""Which network learns an image and its derivatives best? docs/benchmark.md."""
