@@ -1,14 +1,14 @@
 """Runs per hour of a sweep: one process a run with nested autograd, against this product.
 
-The sweep is the quickstart's, with two seeds: 16 runs. Contestants take turns::
+The sweep has 16 runs: two activations, rates, loss weightings and seeds. Contestants take turns::
 
     peer           `tests.benchmarks.peer`, one process a run, one after the other, all cores;
                    metrics of a frame in every step, as in the published study
     ours           `jobs/launch.py --local`, one process a run, one a core at a time; metrics of
-                   all frames at the quickstart's own cadence
+                   all frames at the sweep's own cadence
     ours, packs    the same with `--pack K`, in each mode; as many tasks at a time as cores
 
-twice: with the quickstart's own batches of random points, and with whole frames, where the peer
+twice: with batches of random points, and with whole frames, where the peer
 has the predictions that it measures already. The peer trains some of the runs, evenly chosen, and
 its time is scaled to all: they differ in nothing that takes time but the activation.
 
@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ from inr.training.step import gradients
 from inr.training.trainer import Run, Trainer
 from jobs.sweeps.grouping import PACK_MODES, PackMode
 from jobs.sweeps.sweep_file import load_sweep
-from jobs.sweeps.yaml_file import read_document, write
+from jobs.sweeps.yaml_file import write
 from tests.benchmarks.pack_steps import fused_seconds_per_step, process_seconds_per_step
 from tests.benchmarks.peer import make_module, nested_fields, squared_errors
 from tests.benchmarks.report import DOCS, publish
@@ -66,12 +67,24 @@ class Timing:
 
 
 def sweep_document(batch: str | int | None, steps: int | None) -> dict[str, object]:
-    """The quickstart with two seeds, and other batches or steps if given."""
-    path = ROOT / "jobs" / "sweeps" / "quickstart.yaml"
-    document = read_document(path).value
+    """The sweep, with other batches or steps if given."""
+    document: dict[str, Any] = {
+        "description": "sine against elu at two learning rates and two loss weightings",
+        "base": {
+            "data.size": 64,
+            "model": {"width": 128, "depth": 3},
+            "training": {"steps": 2400, "batch": 1024, "schedule": "cosine"},
+            "record": {"metrics_every": 120, "images_every": 600},
+        },
+        "grid": {
+            "training.loss_weights": [[1, 0.1, 0.01, 0.1], [1, 1, 1, 1]],
+            "model.activation": ["sine", "elu"],
+            "training.learning_rate": [3e-4, 1e-4],
+        },
+        "seeds": 2,
+    }
     given = {"batch": batch, "steps": steps}
     document["base"]["training"] |= {k: v for k, v in given.items() if v is not None}
-    document["seeds"] = 2
     return document
 
 
@@ -219,7 +232,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=TABLES, action="append", help="default: all of them")
-    parser.add_argument("--steps", type=int, help="of a run; default: those of the quickstart")
+    parser.add_argument("--steps", type=int, help="of a run; default: 2,400")
     parser.add_argument("--frame-steps", type=int, default=600, help="of a run of whole frames")
     parser.add_argument("--peers", type=int, default=4, help="runs that the peer trains")
     parser.add_argument("--rounds", type=int, default=1)

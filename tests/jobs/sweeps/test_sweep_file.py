@@ -44,6 +44,7 @@ SHIPPED_SIZES = {
     "study": 160,
     "recommended": 3,
     "ablation": 30,
+    "reconstruction": 14,
 }
 
 
