@@ -213,7 +213,7 @@ def study_scale(runs: pd.DataFrame) -> str:
     if say(PROTOCOL, "{}") == "original":
         parts.append("original protocol, errors against its own targets")
     if say(DERIVATIVES, "{}") == "discrete":
-        parts.append("derivatives by discrete filters")
+        parts.append("target derivatives by discrete filters")
     return " · ".join(part for part in parts if part)
 
 

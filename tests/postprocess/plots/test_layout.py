@@ -27,7 +27,7 @@ SCALES = {
     "discrete": (
         {"data.derivatives": "discrete"},
         "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 2 seeds · "
-        "derivatives by discrete filters",
+        "target derivatives by discrete filters",
     ),
 }
 
