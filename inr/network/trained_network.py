@@ -60,7 +60,7 @@ class TrainedNetwork:
     """A network together with what it was trained on.
 
     Example:
-        >>> trained = inr.load("outputs/quickstart/runs/1_1_1_1/sine_cosine_1e-3/model.pt")
+        >>> trained = inr.load("outputs/recommended/runs/1_1_1_1/sine_cosine_3e-4_seed0/model.pt")
         >>> fields = trained.render(times=[-0.9], scale=4)  # 4 x finer, between two frames
         >>> fields.value.shape
         (1, 256, 256)
