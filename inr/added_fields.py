@@ -13,6 +13,7 @@ ADDED_FIELDS: dict[str, dict[str, Any]] = {
         "first_scale": 1.0,
         "hidden_scale": 1.0,
         "first_layer": "trained",
+        "sines": 1,
         "initialization": "uniform",
     },
     "training": {"value_points": "all"},

@@ -95,9 +95,20 @@ class ModelConfig(Group):
     # a trained layer; or Fourier features in its place, fixed: frequencies up to omega_first that
     # double, or normally distributed with this standard deviation; or sinh before the sine
     first_layer: FirstLayer = "trained"
+    # of each hidden unit: one, or a sum of several with learned amplitudes, frequencies and shifts
+    sines: int = Field(1, ge=1, le=64)
     # uniform by the activation; siren2 adds noise, more of it for finer images, to the weights of
     # the first two layers
     initialization: Initialization = "uniform"
+
+    @model_validator(mode="after")
+    def _sums_are_of_sines(self) -> "ModelConfig":
+        if self.sines > 1 and (self.activation, self.first_layer) != ("sine", "trained"):
+            raise ValueError(
+                f"sines is {self.sines}: sums are of the activation sine with first_layer trained, "
+                f"not {self.activation} with {self.first_layer}. Set them, or sines to 1"
+            )
+        return self
 
     @property
     def activations(self) -> tuple[Activation, ...]:

@@ -1,9 +1,10 @@
 """The coordinate network: plain tensors, with an optional leading axis for several models."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +28,14 @@ class Network:
     config: ModelConfig
     weights: tuple[Tensor, ...]  # [*model, fan_out, fan_in]
     biases: tuple[Tensor, ...]  # [*model, fan_out]
+    # of hidden layers, where `ModelConfig.sines` are several: the amplitude, the frequency over
+    # omega and the shift of each, [*model, 3, sine]
+    sines: tuple[Tensor, ...] = ()
 
     @property
     def parameters(self) -> list[Tensor]:
         """All tensors, weights first."""
-        return [*self.weights, *self.biases]
+        return [*self.weights, *self.biases, *self.sines]
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Network":
         """A copy on ``device``, as leaves of the graph that require gradients as these do."""
@@ -40,9 +44,14 @@ class Network:
             moved = tensor.detach().to(device, dtype, copy=True)
             return moved.requires_grad_(tensor.requires_grad)
 
-        return replace(
-            self, weights=tuple(map(move, self.weights)), biases=tuple(map(move, self.biases))
-        )
+        return self.with_parameters(map(move, self.parameters))
+
+    def with_parameters(self, parameters: Iterable[Tensor]) -> "Network":
+        """The same network with other `parameters`."""
+        left = iter(parameters)
+        groups = (self.weights, self.biases, self.sines)
+        weights, biases, sines = (tuple(islice(left, len(group))) for group in groups)
+        return Network(self.config, weights, biases, sines)
 
 
 def initialize(
@@ -77,16 +86,13 @@ def initialize(
     else:
         biases[0] *= config.first_scale
     weights[0] *= config.first_scale * torch.tensor(input_scales, dtype=torch.float64)
-    trained = [features is None, *[True] * config.depth]
-    return Network(
-        config,
-        *(
-            tuple(
-                numbers.to(dtype).requires_grad_(own)
-                for numbers, own in zip(group, trained, strict=True)
-            )
-            for group in (weights, biases)
-        ),
+    count = config.sines if config.sines > 1 else 0
+    sines = [_draw_sines(count, draw) for _ in range(config.depth)] if count else []
+    network = Network(config, tuple(weights), tuple(biases), tuple(sines))
+    fixed = (weights[0], biases[0]) if features else ()
+    return network.with_parameters(
+        each.to(dtype).requires_grad_(all(each is not one for one in fixed))
+        for each in network.parameters
     )
 
 
@@ -109,6 +115,13 @@ def _add_noise(config: ModelConfig, weights: list[Tensor], centroid: float, draw
     deviations = (50 * (1 - math.exp(-5 * centroid)), 0.4 * centroid)
     for layer, deviation in enumerate(deviations[: config.depth]):
         weights[layer] += draw.normal(deviation / config.omega(layer), *weights[layer].shape)
+
+
+def _draw_sines(count: int, draw: _Draw) -> Tensor:
+    """As Morsali et al. 2025, but for a sum of variance 1/2, which is that of one sine."""
+    sign = draw.uniform(1.0, count).sign()
+    amplitude = sign * (-draw.uniform(1.0, count).abs().clamp(min=1e-9).log() / count).sqrt()
+    return torch.stack([amplitude, draw.uniform(1.0, count), draw.uniform(math.pi, count)])
 
 
 def _fourier_features(config: ModelConfig, draw: _Draw) -> tuple[Tensor, Tensor] | None:
@@ -148,25 +161,61 @@ class Parameters(NamedTuple):
     biases: list[Tensor]  # [*model, fan_out, 1]
 
 
-def fold_frequencies(network: Network) -> tuple[Parameters, list[float]]:
-    """The equivalent network without frequencies, and what was multiplied into each layer."""
+PullBack = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+def fold_frequencies(network: Network) -> tuple[Parameters, PullBack]:
+    """The equivalent network without frequencies and with one function in each hidden unit.
+
+    And what makes derivatives by the network's own `Network.parameters` from those by the weights
+    and biases of that one.
+    """
     config = network.config
-    frequencies = [
-        config.omega(layer) if ACTIVATIONS[name].has_frequency else 1.0
-        for layer, name in enumerate(config.activations)
-    ] + [1.0]
-    weights = [w * omega for w, omega in zip(network.weights, frequencies, strict=True)]
+    if network.sines:
+        folded, transpose = torch.func.vjp(partial(_fold_sines, network), *network.parameters)[:2]
+        weights, biases = folded[: config.depth + 1], folded[config.depth + 1 :]
+
+        def pull_back(found: Sequence[Tensor]) -> Sequence[Tensor]:
+            gradients: tuple[Tensor, ...] = transpose(tuple(found))
+            return gradients
+
+    else:
+        frequencies = [
+            config.omega(layer) if ACTIVATIONS[name].has_frequency else 1.0
+            for layer, name in enumerate(config.activations)
+        ] + [1.0]
+        weights = [w * omega for w, omega in zip(network.weights, frequencies, strict=True)]
+        biases = [b * omega for b, omega in zip(network.biases, frequencies, strict=True)]
+
+        def pull_back(found: Sequence[Tensor]) -> Sequence[Tensor]:
+            pairs = zip(found, [*frequencies, *frequencies], strict=True)
+            return [gradient * omega for gradient, omega in pairs]
+
     transposed = [weight.mT.contiguous() for weight in weights]
-    pairs = zip(network.biases, frequencies, strict=True)
-    return Parameters(
-        weights, transposed, [(b * omega).unsqueeze(-1) for b, omega in pairs]
-    ), frequencies
+    return Parameters(list(weights), transposed, [b.unsqueeze(-1) for b in biases]), pull_back
+
+
+def _fold_sines(network: Network, *parameters: Tensor) -> tuple[Tensor, ...]:
+    r"""Weights, then biases, of a network of single sines, as many to a unit as it has.
+
+    A unit of phase z gives :math:`\sum_i c_i \sin(\omega r_i z + \varphi_i)`.
+    """
+    own = network.with_parameters(parameters)
+    weights, biases = list(own.weights), list(own.biases)
+    for layer, terms in enumerate(own.sines):
+        amplitude, frequency, shift = terms.unbind(-2)
+        frequency = frequency * network.config.omega(layer)
+        columns = torch.einsum("...i,...ab->...iab", frequency, weights[layer])
+        weights[layer] = columns.flatten(-3, -2)
+        shifted = torch.einsum("...i,...a->...ia", frequency, biases[layer]) + shift[..., None]
+        biases[layer] = shifted.flatten(-2)
+        rows = torch.einsum("...j,...ab->...ajb", amplitude, weights[layer + 1])
+        weights[layer + 1] = rows.flatten(-2)
+    return (*weights, *biases)
 
 
 @torch.no_grad()
 def stack_networks(networks: Sequence[Network]) -> Network:
     """Networks of one shape along a leading axis, as copies outside the graph."""
     together = zip(*(network.parameters for network in networks), strict=True)
-    stacked = tuple(map(torch.stack, together))
-    layers = len(networks[0].weights)
-    return replace(networks[0], weights=stacked[:layers], biases=stacked[layers:])
+    return networks[0].with_parameters(map(torch.stack, together))

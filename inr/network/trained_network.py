@@ -46,7 +46,9 @@ def _rows(network: Network, points: Float[np.ndarray, "point 3"]) -> Float[np.nd
     parameters, _ = fold_frequencies(network)
     names = network.config.activations
     activations = [ACTIVATIONS[name] for name in names]
-    size = tile_points(network.config.width, 1, len(given), given.device.type)
+    size = tile_points(
+        network.config.width * network.config.sines, 1, len(given), given.device.type
+    )
     parts = []
     for tile in given.split(size):
         layers, value = first_pass(parameters, tile.mT, names, 2)
@@ -110,6 +112,7 @@ def save(path: Path, trained: TrainedNetwork) -> None:
         "shape": list(trained.shape),
         "weights": [weight.detach().cpu() for weight in trained.network.weights],
         "biases": [bias.detach().cpu() for bias in trained.network.biases],
+        "sines": [each.detach().cpu() for each in trained.network.sines],
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -133,7 +136,8 @@ def load(path: str | Path, device: str = "cpu") -> TrainedNetwork:
         if state["schema"] != SCHEMA:
             raise UserError(f"{path}: schema {state['schema']!r}, expected {SCHEMA!r}")
         config = RunConfig.model_validate_json(state["config"])
-        network = Network(config.model, tuple(state["weights"]), tuple(state["biases"]))
+        groups = (tuple(state.get(name, ())) for name in ("weights", "biases", "sines"))
+        network = Network(config.model, *groups)
         height, width = state["shape"]
     except (RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError) as error:
         # not the error's own words: torch advises to load the file with code and all

@@ -35,7 +35,7 @@ def _muon(training: TrainingConfig, network: Network) -> list[Optimizer]:
     from torch.optim import Adam, Muon
 
     hidden = network.weights[1:-1]
-    others = [network.weights[0], network.weights[-1], *network.biases]
+    others = [network.weights[0], network.weights[-1], *network.biases, *network.sines]
     adam = Adam(others, lr=training.learning_rate)
     if not hidden:
         return [adam]

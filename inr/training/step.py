@@ -83,7 +83,7 @@ def loss_and_gradients(
     """
     count = samples.shape[-2]
     names = network.config.activations
-    parameters, frequencies = fold_frequencies(network)
+    parameters, pull_back = fold_frequencies(network)
     by_row = coefficients[..., list(_WEIGHT_OF_ROW[: ROWS[order]])].unsqueeze(-1)
     scale = by_row * (2 / count)
 
@@ -94,14 +94,14 @@ def loss_and_gradients(
     squares, *folded = reduce(_add_to, map(of_tile, _tiles(network, samples, order)))
     errors = _errors(squares / count)
     used = torch.where(coefficients > 0, coefficients * errors, 0.0)
-    pairs = zip(folded, [*frequencies, *frequencies], strict=True)
-    return Step(used.sum(-1), errors, [gradient * omega for gradient, omega in pairs])
+    return Step(used.sum(-1), errors, list(pull_back(folded)))
 
 
 def _tiles(network: Network, samples: Tensor, order: int) -> Iterator[Tile]:
     """The batch in tiles of equal size; points at which nothing is wanted fill up the last one."""
     models, count = network.weights[0].shape[:-2].numel(), samples.shape[-2]
-    size = tile_points(network.config.width, models, count, samples.device.type)
+    width = network.config.width * network.config.sines
+    size = tile_points(width, models, count, samples.device.type)
 
     def tiled(columns: Tensor, fill: float) -> Tensor:
         rows = torch.nn.functional.pad(columns.mT, (0, -count % size), value=fill)

@@ -35,7 +35,13 @@ def shape_of(config: RunConfig) -> Shape:
     """What the cost of a step depends on, beside its points."""
     model, training = config.model, config.training
     terms = tuple(weight > 0 for weight in training.loss_weights.as_tuple())
-    return (model.activation, model.width, model.depth, terms, training.batch == "frame")
+    return (
+        model.activation,
+        model.width * model.sines,
+        model.depth,
+        terms,
+        training.batch == "frame",
+    )
 
 
 def parameter_count(shape: Shape) -> int:

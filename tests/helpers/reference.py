@@ -120,8 +120,18 @@ def initialize_together(
 
 def activate(network: Network, layer: int, z: Tensor, order: int) -> tuple[Tensor, ...]:
     """Activation of hidden layer ``layer`` and its first ``order`` derivatives at z."""
+    if network.sines:
+        return sum_of_sines(network.sines[layer], z, network.config.omega(layer), order)
     activation = ACTIVATIONS[network.config.activations[layer]]
     return activation_derivatives(activation, z, network.config.omega(layer), order)
+
+
+def sum_of_sines(terms: Tensor, z: Tensor, omega: float, order: int) -> tuple[Tensor, ...]:
+    """Sum of c sin(omega r z + phi), and ``order`` derivatives; ``terms`` [*model, 3, sine]."""
+    amplitude, rate, shift = (each[..., None, None, :] for each in terms.unbind(-2))
+    phase = omega * rate * z[..., None] + shift
+    derivatives = (phase.sin(), omega * rate * phase.cos(), -((omega * rate) ** 2) * phase.sin())
+    return tuple((amplitude * each).sum(-1) for each in derivatives[: order + 1])
 
 
 def activation_derivatives(

@@ -42,6 +42,7 @@ WRONG = [
         "training.value_points border is not part of it",
     ),
     ({"model": {"activation": "relu"}}, "'sine', 'elu'"),
+    ({"model": {"sines": 2, "activation": "elu"}}, "sums are of the activation sine"),
     ({"model": {"widht": 4}}, "Extra inputs"),
 ]
 

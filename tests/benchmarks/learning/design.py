@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
+from inr.added_fields import ADDED_FIELDS
+
 TUNING_IMAGES = ("camera", "coins")
 IMAGES = ("astronaut", "brick", "chelsea", "coffee", "grass", "moon")
 SEEDS = 5
@@ -30,7 +32,7 @@ BASE = {
     },
     "record": {"metrics_every": 500, "images_every": 500, "tensorboard": False},
 }
-IDENTITY = ("activation", "first_layer", "initialization", "hidden_scale")
+IDENTITY = ("activation", "sines", "first_layer", "initialization", "hidden_scale")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Candidate:
     @property
     def model(self) -> dict[str, Any]:
         """Its fields of ``model``."""
-        standard = {"first_layer": "trained", "initialization": "uniform", "hidden_scale": 1.0}
+        standard = {name: ADDED_FIELDS["model"][name] for name in IDENTITY[1:]}
         return {"activation": self.activation} | standard | self.fields
 
 
@@ -54,6 +56,7 @@ CANDIDATES = {
     "sine": Candidate("sine"),
     "sine, hidden weights x 1.5": Candidate("sine", fields={"hidden_scale": 1.5}),
     "sine, siren2": Candidate("sine", 0.25, {"initialization": "siren2"}),
+    "sum of 3 sines": Candidate("sine", fields={"sines": 3}),
     "sine, sinh first": Candidate("sine", fields={"first_layer": "sinh"}),
     "finer": Candidate("finer"),
     "sinc": Candidate("sinc"),

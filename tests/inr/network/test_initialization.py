@@ -81,6 +81,14 @@ def test_fourier_features_are_sines_and_cosines_and_stay(first_layer: FirstLayer
     assert kept == [False, True, True, False, True, True]
 
 
+def test_a_sum_of_sines_has_the_variance_of_one() -> None:
+    config = ModelConfig(sines=5, width=4, depth=3)
+    phases = torch.linspace(-200, 200, 20_001, dtype=torch.float64)[:, None]
+    networks = [initialize(config, seed, torch.float64) for seed in range(100)]
+    values = [activate(n, layer, phases, 0)[0].detach().var() for n in networks for layer in (0, 2)]
+    assert float(torch.stack(values).mean()) == pytest.approx(0.5, rel=0.1)
+
+
 def test_siren2_adds_noise_by_the_spectral_centroid_to_two_layers() -> None:
     config = ModelConfig(width=300, depth=3)
     noisy = config.model_copy(update={"initialization": "siren2"})

@@ -22,6 +22,7 @@ from tests.helpers.networks import (
 from tests.helpers.reference import (
     differentiate,
     differentiate_nested,
+    initialize_together,
     join,
     squared_error,
     weighted_loss,
@@ -95,6 +96,21 @@ def test_step_with_another_first_layer(
         parameter.requires_grad_()  # also what is fixed
     weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
     step = take_step(network, points, weights, monkeypatch)
+    assert_step_is_that_of_nested_autograd(step, network, points, weights)
+
+
+@pytest.mark.parametrize(("width", "depth", "models"), SHAPES)
+def test_step_with_sums_of_sines(
+    width: int, depth: int, models: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ModelConfig(sines=3, width=width, depth=depth, omega_first=6.0, omega_hidden=4.0)
+    seeds = range(models or 1)
+    network = initialize_together(config, seeds, torch.float64)
+    if models is None:
+        network = initialize(config, 0, torch.float64)
+    weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
+    step = take_step(network, points := sample_points(), weights, monkeypatch)
+    assert len(step.gradients) == 3 * depth + 2
     assert_step_is_that_of_nested_autograd(step, network, points, weights)
 
 
