@@ -19,7 +19,7 @@ from scipy.fft import dctn, idct, idctn, idst
 
 from inr.config import DataConfig
 from inr.errors import UserError
-from inr.metrics import true_range_similarity
+from inr.metrics import frame_similarity
 from inr.quantities import Fields
 from inr.targets.image_file import load_image
 
@@ -45,7 +45,7 @@ class Diffusion:
         (10, 64, 64)
     """
 
-    similarity = staticmethod(true_range_similarity)
+    similarity = staticmethod(frame_similarity)
 
     @staticmethod
     def frame_times(frames: int) -> Times:

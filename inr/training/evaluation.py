@@ -3,7 +3,7 @@
 import numpy as np
 
 from inr.config import RunConfig
-from inr.metrics import evaluate, target_statistics
+from inr.metrics import evaluate, target_variances
 from inr.network.model import Network
 from inr.network.trained_network import predict
 from inr.quantities import Fields
@@ -20,14 +20,14 @@ class Evaluator:
         self.times = sequence.frame_times(config.data.frames)
         self.x, self.y = sequence.pixel_coordinates(self.shape)  # of columns and rows
         self.target = sequence.on_pixels(self.times)
-        self.statistics = target_statistics(self.target)
+        self.variances = target_variances(self.target)
 
     def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
         prediction = predict(network, self.x, self.y, self.times)
         sequence = self.sequence
         metrics = evaluate(
-            prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
+            prediction, self.target, self.variances, sequence.kappa, sequence.similarity
         )
         return prediction, metrics
 
@@ -46,7 +46,7 @@ class Evaluator:
             "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
         }[points]
         target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
-        return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
+        return evaluate(prediction, target, target_variances(target), self.sequence.kappa)
 
     def objective(self, metrics: dict[str, float]) -> float:
         """The training objective over the whole sequence, from its metrics."""

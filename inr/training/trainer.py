@@ -62,7 +62,7 @@ class Trainer:
         weights = config.training.trained_weights
         self.order = weights.highest_derivative
         raw = config.training.loss_normalization == "raw"
-        variances = dict.fromkeys(QUANTITIES, 1.0) if raw else evaluator.statistics.variance
+        variances = dict.fromkeys(QUANTITIES, 1.0) if raw else evaluator.variances
         self.coefficients = loss_coefficients(weights, variances, self.network.weights[0])
         self.outcome: Outcome | None = None  # None while it trains
         self.step = 0  # optimiser steps done
