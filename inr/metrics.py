@@ -2,14 +2,23 @@ r"""How well a network reproduces an image sequence and its derivatives.
 
 mse_Q is the mean squared error of quantity Q over all frames (for the gradient, squares summed
 over the two components), nmse_Q divides it by the variance of the target: 1 is what predicting
-the mean would give. ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of
-1.5 px, the target's true range), averaged over frames; for the gradient, of its magnitude. Runs
-of the original protocol have its own similarity on their frames, that of
-`inr.targets.published_protocol.PublishedSequence`.
+the mean would give. With the value's error :math:`d_{kij}` in frame k, row i, column j, and
+:math:`\bar d_k` its mean over the pixels of frame k,
 
-.. math:: \mathrm{psnr} = 10 \log_{10}(\mathrm{range}^2 / \mathrm{mse}), \qquad
-          \mathrm{pde\_residual} =
+.. math:: \mathrm{psnr\_value} = 10 \log_{10}(2^2 / \mathrm{mse\_value}), \qquad
+          \mathrm{mse\_value\_mean\_removed} = \langle (d_{kij} - \bar d_k)^2 \rangle_{kij},
+          \qquad \mathrm{pde\_residual} =
               \langle (u_\tau - \kappa \Delta u)^2 \rangle / \mathrm{var}_{u_\tau}
+
+2 is the range of the image, [-1, 1]. nmse_value_mean_removed and psnr_value_mean_removed are those
+of the second error. Derivatives know the value only up to a constant, spatial ones up to one for
+each frame: trained on them alone, a network is to be judged by these two.
+
+ssim_Q is the structural similarity (Wang et al. 2004: Gaussian window of 1.5 px), averaged over
+frames; for the gradient, of its magnitude. The value is mapped from [-1, 1] to [0, 1], with a data
+range of 1; the others have the range of each frame of the target, and NaN where one is flat. Runs
+of the original protocol have their own similarity on their frames, that of
+`inr.targets.published_protocol.PublishedSequence`.
 """
 
 import math
@@ -38,37 +47,40 @@ def _metrics() -> dict[str, Metric]:
         metrics[f"nmse_{quantity}"] = Metric(f"{words} MSE / variance")
         metrics[f"ssim_{quantity}"] = Metric(f"{words} SSIM", higher_is_better=True)
     metrics["psnr_value"] = Metric("value PSNR (dB)", higher_is_better=True)
+    metrics["nmse_value_mean_removed"] = Metric("value MSE / variance, mean removed")
+    metrics["psnr_value_mean_removed"] = Metric("value PSNR, mean removed (dB)", True)
     metrics["pde_residual"] = Metric("heat-equation residual / variance")
     return metrics
 
 
 METRICS = _metrics()  # those that `evaluate` gives, by name
 
-# (wanted [row, column], predicted, range of the wanted data) -> structural similarity
-Similarity = Callable[[np.ndarray, np.ndarray, float], float]
+# came after results had been written: files of before lack them, and are read as if they were NaN
+ADDED_METRICS = ("nmse_value_mean_removed", "psnr_value_mean_removed")
+
+PEAK = 2.0  # of the PSNR: the range of the image
+
+# (wanted [row, column], predicted, what they show) -> structural similarity
+Similarity = Callable[[np.ndarray, np.ndarray, Quantity], float]
 
 
-@dataclass(frozen=True)
-class TargetStatistics:
-    """Scales of a target sequence: variance of each quantity, range of each compared image."""
-
-    variance: dict[Quantity, float]
-    data_range: dict[Quantity, float]
+def target_variances(target: Fields) -> dict[Quantity, float]:
+    """Variance of each quantity over all frames. The gradient's sums its two components'."""
+    return {q: float(np.var(getattr(target, q), axis=_spread_axes(q)).sum()) for q in QUANTITIES}
 
 
-def target_statistics(target: Fields) -> TargetStatistics:
-    """Variances and ranges over all frames. The gradient's variance sums its two components'."""
-    return TargetStatistics(
-        {q: float(np.var(getattr(target, q), axis=_spread_axes(q)).sum()) for q in QUANTITIES},
-        {q: float(np.ptp(_picture(target, q))) for q in QUANTITIES},
-    )
+def frame_similarity(wanted: np.ndarray, predicted: np.ndarray, quantity: Quantity) -> float:
+    """Structural similarity of two pictures [row, column] as scikit-image computes it.
 
-
-def true_range_similarity(wanted: np.ndarray, predicted: np.ndarray, data_range: float) -> float:
-    """Structural similarity of two pictures as scikit-image computes it."""
+    The value is mapped from [-1, 1] to [0, 1]; other quantities have the range of ``wanted``.
+    """
     # here: it takes long to import, and names of metrics are wanted everywhere
     from skimage.metrics import structural_similarity
 
+    if quantity == "value":
+        wanted, predicted, data_range = (wanted + 1) / 2, (predicted + 1) / 2, 1.0
+    else:
+        data_range = float(np.ptp(wanted))
     score = structural_similarity(
         wanted,
         predicted,
@@ -83,15 +95,15 @@ def true_range_similarity(wanted: np.ndarray, predicted: np.ndarray, data_range:
 def evaluate(
     prediction: Fields,
     target: Fields,
-    statistics: TargetStatistics,
+    variance: dict[Quantity, float],
     kappa: float,
-    similarity: Similarity = true_range_similarity,
+    similarity: Similarity = frame_similarity,
 ) -> dict[str, float]:
     """All metrics of a predicted sequence on a grid, by their names in `METRICS`.
 
+    ``variance`` is that of `target_variances`, ``kappa`` that of the heat equation.
     NaN or infinite predictions give NaN or infinite metrics, never an exception.
     """
-    variance, data_range = statistics.variance, statistics.data_range
     metrics: dict[str, float] = {}
     # a diverged network overflows here; the result says so, no warning is needed
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -103,13 +115,20 @@ def evaluate(
             predicted = _picture(prediction, quantity)
             finite = np.isfinite(predicted).all()
             pairs = zip(_picture(target, quantity), predicted, strict=True)
-            scores = (similarity(*pair, data_range[quantity]) for pair in pairs)
+            scores = (similarity(*pair, quantity) for pair in pairs)
             metrics[f"ssim_{quantity}"] = float(np.mean(list(scores))) if finite else math.nan
+        error = prediction.value - target.value
+        mse = float(error.var(axis=(1, 2)).mean())  # after each frame's mean is subtracted
+        metrics["nmse_value_mean_removed"] = mse / variance["value"]
+        metrics["psnr_value"] = _psnr(metrics["mse_value"])
+        metrics["psnr_value_mean_removed"] = _psnr(mse)
         residual = prediction.time_derivative - kappa * prediction.laplacian
         metrics["pde_residual"] = float((residual**2).mean()) / variance["time_derivative"]
-        peak_ratio = data_range["value"] ** 2 / np.float64(metrics["mse_value"])
-        metrics["psnr_value"] = float(10 * np.log10(peak_ratio))
     return metrics
+
+
+def _psnr(mse: float) -> float:
+    return float(10 * np.log10(PEAK**2 / np.float64(mse)))
 
 
 def _spread_axes(quantity: Quantity) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ The writer is `inr.storage.run_writer`.
 
 import errno
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ from h5py import h5a, h5t
 
 from inr.errors import UserError
 from inr.files import PASSING_ERRORS, retried
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.quantities import UNITS, Quantity
 
 SCHEMA = "inr-run/1"
@@ -202,9 +203,16 @@ def read_attributes(file: h5py.File) -> dict[str, Any]:
 
 
 def read_series(file: h5py.File) -> dict[str, np.ndarray]:
-    """All series by name, each [row]. Raises `ResultsError` if their lengths differ."""
+    """All series by name, each [row]; NaN for those that came after the file was written.
+
+    Raises `ResultsError` if their lengths differ.
+    """
     group = file["series"]
-    series = {name: group[name][:] for name in (*BASE_SERIES, *METRICS)}
+    unknown = np.full(len(group["step"]), np.nan)
+    series = {
+        name: unknown if name in ADDED_METRICS and name not in group else group[name][:]
+        for name in (*BASE_SERIES, *METRICS)
+    }
     lengths = {len(column) for column in series.values()}
     if len(lengths) != 1:
         raise ResultsError(f"{file.filename}: series of different lengths {sorted(lengths)}")
@@ -212,8 +220,12 @@ def read_series(file: h5py.File) -> dict[str, np.ndarray]:
 
 
 def read_heldout(file: h5py.File, points: str = "heldout") -> dict[str, float]:
-    """Held-out metrics by name, on one set of `HELDOUT`; empty when they were not measured."""
+    """Held-out metrics by name, on one set of `HELDOUT`; empty when they were not measured.
+
+    NaN for metrics that came after the file was written.
+    """
     if points not in file:
         return {}
     record = file[points][()]
-    return {name: float(record[name]) for name in METRICS}
+    known = [name for name in METRICS if name in record.dtype.names or name not in ADDED_METRICS]
+    return dict.fromkeys(METRICS, math.nan) | {name: float(record[name]) for name in known}

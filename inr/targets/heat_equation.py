@@ -20,7 +20,7 @@ from scipy.ndimage import laplace, sobel
 
 from inr.config import DataConfig, Derivatives
 from inr.errors import UserError
-from inr.metrics import true_range_similarity
+from inr.metrics import frame_similarity
 from inr.quantities import Fields
 from inr.targets.image_file import load_image
 
@@ -50,7 +50,7 @@ class Diffusion:
         (10, 64, 64)
     """
 
-    similarity = staticmethod(true_range_similarity)
+    similarity = staticmethod(frame_similarity)
 
     @staticmethod
     def frame_times(data: DataConfig) -> Times:

@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter, laplace
 
 from inr.config import DataConfig
 from inr.errors import UserError
-from inr.quantities import Fields
+from inr.quantities import Fields, Quantity
 from inr.targets.heat_equation import Columns, Diffusion, Image, Rows, Times, filtered
 from inr.targets.image_file import load_image
 
@@ -139,14 +139,14 @@ class PublishedSequence:
         return stretch * x, stretch * y
 
     @staticmethod
-    def similarity(wanted: Image, predicted: Image, data_range: float) -> float:
+    def similarity(wanted: Image, predicted: Image, quantity: Quantity) -> float:
         r"""Structural similarity of two pictures as the study had it.
 
         .. math:: \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
                        {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
 
         averaged over all pixels, with Gaussian means of 1.5 px in a window of 11 x 11 and zeros
-        beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``data_range`` is.
+        beyond the borders. C1 = 0.01^2 and C2 = 0.03^2 whatever ``quantity`` is.
         """
         mean = partial(gaussian_filter, sigma=_SSIM_SIGMA, mode="constant", radius=_SSIM_RADIUS)
         mean_a, mean_b = mean(wanted), mean(predicted)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from inr.config import RunConfig
-from inr.metrics import evaluate, target_statistics
+from inr.metrics import evaluate, target_variances
 from inr.network.model import Network
 from inr.network.trained_network import predict
 from inr.quantities import QUANTITIES, Fields
@@ -22,10 +22,10 @@ class Evaluator:
         self.times = sequence.frame_times(config.data)
         self.x, self.y = sequence.pixel_coordinates(self.shape)  # of columns and rows
         self.target = sequence.on_pixels(self.times)
-        self.statistics = target_statistics(self.target)
+        self.variances = target_variances(self.target)
         training = config.training
         # by which the loss divides mean squared errors
-        self.scales = self.statistics.variance
+        self.scales = self.variances
         if training.loss_normalization == "raw":
             self.scales = dict.fromkeys(QUANTITIES, 1.0)
         self.wanted = self.target  # what is trained on, NaN where nothing is
@@ -39,7 +39,7 @@ class Evaluator:
         prediction = predict(network, self.x, self.y, self.times)
         sequence = self.sequence
         metrics = evaluate(
-            prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
+            prediction, self.target, self.variances, sequence.kappa, sequence.similarity
         )
         return prediction, metrics
 
@@ -63,7 +63,7 @@ class Evaluator:
             "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
         }[points]
         target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
-        return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
+        return evaluate(prediction, target, target_variances(target), self.sequence.kappa)
 
     def objective(self, prediction: Fields, metrics: dict[str, float]) -> float:
         """The training objective over the whole sequence, from predicted frames and metrics.

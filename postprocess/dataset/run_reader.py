@@ -15,7 +15,7 @@ import numpy as np
 from h5py import h5d, h5g, h5s, h5t
 
 from inr.files import retried
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.results import (
     BASE_SERIES,
     HELDOUT,
@@ -43,6 +43,7 @@ T = TypeVar("T")
 
 # looked up once: h5py would translate numpy's types at every read
 _HELDOUT = h5t.py_create(HELDOUT_TYPE)
+_EARLIER = h5t.py_create(np.dtype([(n, "<f8") for n in METRICS if n not in ADDED_METRICS]))
 _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
 
 
@@ -114,13 +115,15 @@ def find_verdict(asked: tuple[Path, bool]) -> Row:
 def read_complete(file: h5py.File, run_id: str) -> tuple[Row, np.ndarray]:
     """The summary row of a complete run, and its series, [column of `SERIES`, row].
 
+    NaN for metrics that came after the file was written.
     Raises what `open_run` reports as broken when the file does not keep the contract.
     """
     row = _attributes(file, run_id) | _heldout(file)
     columns = _columns(file)
-    series = np.empty((len(SERIES), *columns[0].shape))
-    for column, numbers in zip(columns, series, strict=True):
-        column.read(h5s.ALL, h5s.ALL, numbers, _FLOAT)
+    series = np.full((len(SERIES), *columns["step"].shape), np.nan)
+    for name, numbers in zip(SERIES, series, strict=True):
+        if name in columns:
+            columns[name].read(h5s.ALL, h5s.ALL, numbers, _FLOAT)
     last = dict(zip(SERIES, series[:, -1].tolist(), strict=True)) | {"step": int(series[0, -1])}
     return row | {name: last[name] for name in ("step", "loss", *METRICS)}, series
 
@@ -142,24 +145,25 @@ def _heldout(file: h5py.File) -> Row:
     row: Row = {}
     for points in filter(file.__contains__, HELDOUT):
         dataset = h5d.open(file.id, points.encode())
-        if dataset.shape != () or dataset.get_type() != _HELDOUT:
+        if dataset.shape != () or dataset.get_type() not in (_HELDOUT, _EARLIER):
             raise ValueError(f"{points}: not one record of a float a metric")
-        record = np.empty((), HELDOUT_TYPE)
+        record = np.array((math.nan,) * len(METRICS), HELDOUT_TYPE)  # fields not in the file stay
         dataset.read(h5s.ALL, h5s.ALL, record, _HELDOUT)
         names = (f"{points}_{name}" for name in METRICS)
         row |= zip(names, record.item(), strict=True)
     return row
 
 
-def _columns(file: h5py.File) -> list[h5d.DatasetID]:
-    """The series in the order of `SERIES`: not empty, of one length, all of it in the file.
+def _columns(file: h5py.File) -> dict[str, h5d.DatasetID]:
+    """The series by name: not empty, of one length, all of it in the file.
 
     The contract knows no compression, so that stored bytes can be counted.
     """
     group = h5g.open(file.id, b"series")
-    columns = [h5d.open(group, name.encode()) for name in SERIES]
+    present = [n for n in SERIES if n not in ADDED_METRICS or n.encode() in group]
+    columns = {name: h5d.open(group, name.encode()) for name in present}
     lengths: set[int] = set()
-    for name, column in zip(SERIES, columns, strict=True):
+    for name, column in columns.items():
         shape, kind = column.shape, _INTEGER if name == "step" else _FLOAT
         if len(shape) != 1 or column.get_type() != kind:
             raise ValueError(f"series/{name}: not a column of 64-bit numbers")

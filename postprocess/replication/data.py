@@ -6,7 +6,7 @@ import pandas as pd
 
 from inr.errors import UserError
 from inr.files import write_text
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.stats.factors import WEIGHT_COLUMNS
@@ -33,6 +33,7 @@ COLUMNS = (
     *METRICS,
     *(f"heldout_{name}" for name in METRICS),
 )
+_ADDED = {prefix + name for prefix in ("", "heldout_") for name in ADDED_METRICS}
 
 Study = dict[str, pd.DataFrame]  # by name of the sweep
 
@@ -78,7 +79,10 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
 
 
 def read_tables(folder: Path) -> Study:
-    """Read what `write_tables` wrote. Raises `UserError` if a table is missing or damaged."""
+    """Read what `write_tables` wrote; metrics that came after it are NaN.
+
+    Raises `UserError` if a table is missing or damaged.
+    """
     study = {}
     for name in sweep_names():
         path = folder / f"{name}.csv"
@@ -88,7 +92,7 @@ def read_tables(folder: Path) -> Study:
             raise UserError(f"{path}: missing. Write it with: make study") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: not a table of the study ({error})") from error
-        if missing := set(COLUMNS) - set(runs.columns):
+        if missing := set(COLUMNS) - _ADDED - set(runs.columns):
             raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-        study[name] = runs
+        study[name] = runs.reindex(columns=COLUMNS)
     return study

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from inr.config import ModelConfig, RunConfig
+from inr.metrics import frame_similarity
 from inr.network.model import Network, initialize
-from inr.quantities import QUANTITIES
+from inr.quantities import QUANTITIES, Quantity
 from inr.training.batches import make_batches, sequence_samples
 from inr.training.evaluation import Evaluator
 from inr.training.schedules import rate_factor
@@ -79,16 +79,13 @@ def squared_errors(fields: dict[str, Tensor], targets: Targets) -> dict[str, Ten
     return errors
 
 
-def similarity(found: Tensor, wanted: Tensor, shape: tuple[int, int], span: float) -> float:
+def similarity(quantity: Quantity, found: Tensor, wanted: Tensor, shape: tuple[int, int]) -> float:
     """SSIM of one frame; the gradient by its magnitude."""
-    pictures = [
+    wanted_picture, found_picture = (
         (field.norm(dim=-1) if field.ndim == 2 else field).detach().reshape(shape).double().numpy()
         for field in (wanted, found)
-    ]
-    score: float = structural_similarity(
-        *pictures, data_range=span, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    return score
+    return frame_similarity(wanted_picture, found_picture, quantity)
 
 
 def train(config: RunConfig, folder: Path) -> None:
@@ -112,7 +109,7 @@ def train(config: RunConfig, folder: Path) -> None:
             fields = nested_fields(module, where)
             errors = squared_errors(fields, wanted)
             loss = sum(
-                weights[quantity] / evaluator.statistics.variance[quantity] * errors[quantity]
+                weights[quantity] / evaluator.variances[quantity] * errors[quantity]
                 for quantity in QUANTITIES
             )
             optimizer.zero_grad()
@@ -126,12 +123,7 @@ def train(config: RunConfig, folder: Path) -> None:
                 fields = nested_fields(module, where)
                 errors = squared_errors(fields, wanted)
             scores = [
-                similarity(
-                    fields[quantity],
-                    getattr(wanted, quantity),
-                    evaluator.shape,
-                    evaluator.statistics.data_range[quantity],
-                )
+                similarity(quantity, fields[quantity], getattr(wanted, quantity), evaluator.shape)
                 for quantity in QUANTITIES
             ]
             series.append([*(errors[quantity].item() for quantity in QUANTITIES), *scores])

@@ -43,7 +43,7 @@ class Trainer:
         self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.optimizers = make_optimizers(config.training, self.network)
         self.balance = Balance(config.training)
-        self.variances = evaluator.statistics.variance
+        self.variances = evaluator.variances
         self.coefficients = loss_coefficients(
             config.training.loss_weights, self.variances, self.network.weights[0]
         )

@@ -19,7 +19,7 @@ import numpy as np
 
 from inr.config import RunConfig
 from inr.errors import run_main
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.quantities import QUANTITIES, UNITS
 from inr.results import HELDOUT, SCHEMA
 from inr.storage.paths import SweepLayout
@@ -213,6 +213,18 @@ def write_sweep(
 def first_results(layout: SweepLayout) -> Path:
     """The results of the first run of a sweep."""
     return layout.run(read_index(layout)[0].name).results
+
+
+def without_added_metrics(path: Path) -> None:
+    """Turn a ``run.h5`` into one of the time before `inr.metrics.ADDED_METRICS`."""
+    with h5py.File(path, "r+") as file:
+        for name in ADDED_METRICS:
+            del file[f"series/{name}"]
+        for points in filter(file.__contains__, HELDOUT):
+            record = file[points][()]
+            del file[points]
+            earlier = [name for name in record.dtype.names if name not in ADDED_METRICS]
+            file[points] = np.array(record[earlier].item(), [(name, "<f8") for name in earlier])
 
 
 def truncate(path: Path) -> None:

@@ -1,25 +1,26 @@
 """Metrics of known fields in numbers that can be worked out by hand."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
 from inr.config import DataConfig
-from inr.metrics import METRICS, evaluate, target_statistics
+from inr.metrics import METRICS, evaluate, target_variances
 from inr.quantities import QUANTITIES, Fields
 from inr.targets.heat_equation import Diffusion
 from inr.targets.image_file import load_image
 
 DIFFUSION = Diffusion(load_image("camera", 32), 0.7, 2.0)
 TARGET = DIFFUSION.on_pixels(Diffusion.frame_times(DataConfig(frames=3)))
-STATISTICS = target_statistics(TARGET)
+VARIANCES = target_variances(TARGET)
 
 
 def changed(**fields: np.ndarray) -> dict[str, float]:
     prediction = dataclasses.replace(TARGET, **fields)
-    return evaluate(prediction, TARGET, STATISTICS, DIFFUSION.kappa)
+    return evaluate(prediction, TARGET, VARIANCES, DIFFUSION.kappa)
 
 
 def test_perfect_prediction() -> None:
@@ -42,7 +43,7 @@ def test_predicting_the_mean_has_a_normalised_error_of_one() -> None:
             time_derivative=np.full_like(TARGET.value, TARGET.time_derivative.mean()),
         ),
         TARGET,
-        STATISTICS,
+        VARIANCES,
         DIFFUSION.kappa,
     )
     for quantity in QUANTITIES:
@@ -53,8 +54,18 @@ def test_constant_offset() -> None:
     metrics = changed(value=TARGET.value + 0.1)
     assert metrics["mse_value"] == pytest.approx(0.01)
     assert metrics["nmse_value"] == pytest.approx(0.01 / TARGET.value.var())
-    assert metrics["psnr_value"] == pytest.approx(20 * np.log10(np.ptp(TARGET.value) / 0.1))
+    assert metrics["psnr_value"] == pytest.approx(20 * np.log10(2 / 0.1))
     assert metrics["mse_gradient"] == 0
+    assert metrics["nmse_value_mean_removed"] == pytest.approx(0, abs=1e-30)
+
+
+def test_one_offset_for_each_frame_and_an_error_without_mean() -> None:
+    ripple = np.resize([0.01, -0.01], TARGET.value.shape)  # rows of even length: mean 0
+    offsets = np.array([0.3, -0.2, 0.7]).reshape(3, 1, 1)
+    metrics = changed(value=TARGET.value + offsets + ripple)
+    assert metrics["mse_value"] == pytest.approx((0.09 + 0.04 + 0.49) / 3 + 1e-4)
+    assert metrics["nmse_value_mean_removed"] == pytest.approx(1e-4 / TARGET.value.var())
+    assert metrics["psnr_value_mean_removed"] == pytest.approx(20 * np.log10(2 / 0.01))
 
 
 def test_gradient_error_sums_the_squares_of_both_components() -> None:
@@ -62,21 +73,22 @@ def test_gradient_error_sums_the_squares_of_both_components() -> None:
     assert changed(gradient=TARGET.gradient + offset)["mse_gradient"] == pytest.approx(25)
 
 
-def test_ssim_is_that_of_scikit_image_with_the_true_range() -> None:
-    noisy = TARGET.laplacian + np.random.default_rng(0).normal(0, 20, TARGET.laplacian.shape)
-    expected = np.mean(
-        [
-            structural_similarity(
-                wanted,
-                predicted,
-                data_range=np.ptp(TARGET.laplacian),
-                gaussian_weights=True,
-                use_sample_covariance=False,
-            )
-            for wanted, predicted in zip(TARGET.laplacian, noisy, strict=True)
-        ]
-    )
-    assert changed(laplacian=noisy)["ssim_laplacian"] == pytest.approx(expected)
+def test_ssim_is_that_of_scikit_image() -> None:
+    """Of the value on [0, 1] with its range; of the Laplacian with the range of each frame."""
+    noise = np.random.default_rng(0).normal(size=TARGET.value.shape)
+    value, laplacian = TARGET.value + 0.1 * noise, TARGET.laplacian + 20 * noise
+    metrics = changed(value=value, laplacian=laplacian)
+
+    def expected(pairs: Iterable[tuple[np.ndarray, np.ndarray, float]]) -> float:
+        wang = {"gaussian_weights": True, "use_sample_covariance": False}
+        scores = [structural_similarity(a, b, data_range=span, **wang) for a, b, span in pairs]
+        return float(np.mean(scores))
+
+    mapped = zip((TARGET.value + 1) / 2, (value + 1) / 2, (1.0,) * 3, strict=True)
+    assert metrics["ssim_value"] == pytest.approx(expected(mapped))
+    ranges = np.ptp(TARGET.laplacian, axis=(1, 2))
+    framed = zip(TARGET.laplacian, laplacian, ranges, strict=True)
+    assert metrics["ssim_laplacian"] == pytest.approx(expected(framed))
 
 
 def test_heat_equation_residual() -> None:

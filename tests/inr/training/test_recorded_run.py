@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import inr
 from inr.config import RunConfig
 from inr.errors import UserError
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.quantities import QUANTITIES, UNITS
 from inr.results import (
     BASE_SERIES,
@@ -30,6 +30,7 @@ from inr.results import (
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.targets.heat_equation import Diffusion
+from tests.helpers.synthetic import without_added_metrics
 from tests.helpers.tiny_run import run, series_of, tiny
 
 
@@ -195,6 +196,23 @@ def test_unfinished_file_is_readable_but_not_complete(tmp_path: Path) -> None:
         recorder.row(1, row)
     assert not outcome(layout.results)
     assert series_of(layout)["step"].tolist() == [1]
+
+
+def test_a_run_goes_on_after_rows_of_before_a_metric(tmp_path: Path) -> None:
+    config, layout = tiny(), RunLayout(tmp_path)
+    row = dict.fromkeys((*BASE_SERIES, *METRICS), 1.0)
+    with RunWriter(layout, config, "cut off") as recorder:
+        recorder.row(0, row)
+    without_added_metrics(layout.results)
+    with RunWriter(layout, config, "cut off") as recorder:
+        assert recorder.start(step=8, rows=1)
+        recorder.row(8, row)
+        recorder.flush()
+    found = series_of(layout)
+    assert found["step"].tolist() == [0, 8]
+    for name in METRICS:
+        first = np.nan if name in ADDED_METRICS else 1.0
+        np.testing.assert_array_equal(found[name], [first, 1.0])
 
 
 def test_attempts_are_counted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from inr.errors import UserError
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.results import HELDOUT, SWEEP_SCHEMA, UnreadableError, open_run, read_heldout, read_series
 from inr.storage.sweep_index import read_index
 from postprocess.dataset import merged_sweep, run_reader, sweep_tables
@@ -118,6 +118,21 @@ def test_runs_that_have_not_changed_are_copied(sweep, read_runs):
     seen.clear()
     merged_sweep.merge(sweep, reuse=False)
     assert len(seen) == len(merged.runs)
+
+
+def test_a_merged_file_of_another_version_is_neither_current_nor_copied(sweep, read_runs):
+    seen, _ = read_runs
+    expected = whole(ensure_merged(sweep))
+    with pytest.MonkeyPatch.context() as earlier:
+        for module in (merged_sweep, sweep_tables):
+            earlier.setattr(module, "VERSION", "inr-archive/2 0.1.0")
+        ensure_merged(sweep)
+    with h5py.File(sweep.merged, "r+") as file:
+        for name in ADDED_METRICS:
+            del file[f"series/{name}"], file[f"runs/{name}"]
+    seen.clear()
+    pd.testing.assert_frame_equal(whole(ensure_merged(sweep)), expected)
+    assert len(seen) == 3
 
 
 def test_a_merge_that_is_cut_off_leaves_the_old_file_and_no_litter(sweep, read_runs):

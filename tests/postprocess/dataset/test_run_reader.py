@@ -9,11 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from inr.metrics import ADDED_METRICS
+from inr.results import HELDOUT, open_run, read_heldout, read_series
 from inr.storage.attempts import Attempt
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
-from postprocess.dataset.run_reader import USAGE, account
-from tests.helpers.synthetic import first_results, make_config, truncate, write_index, write_run
+from postprocess.dataset.run_reader import USAGE, account, find_verdict
+from tests.helpers.synthetic import (
+    first_results,
+    make_config,
+    truncate,
+    without_added_metrics,
+    write_index,
+    write_run,
+)
 
 
 def hit_last_column(path: Path) -> None:
@@ -113,6 +122,31 @@ def test_diverged_runs_are_complete(tmp_path):
     assert list(merged.readable["status"]) == ["diverged"]
     assert merged.problems.empty
     assert np.isnan(merged.series("loss")["loss"].iloc[-1])
+
+
+def test_files_of_before_a_metric_are_read_with_nan_for_it(sweep):
+    new = ensure_merged(sweep).readable.drop(columns="results")
+    older = first_results(sweep)
+    without_added_metrics(older)
+    merged = ensure_merged(sweep)
+    assert merged.problems.empty
+    assert find_verdict((older.parent, True))["status"] == "complete"
+    added = [column for column in new if column.endswith("mean_removed")]
+    places = ("", *(f"{points}_" for points in HELDOUT))
+    assert set(added) == {place + name for place in places for name in ADDED_METRICS}
+    assert new[added].notna().all(axis=None)
+    assert merged.runs.loc[0, added].isna().all()
+    expected = new.copy()
+    expected.loc[0, added] = np.nan
+    pd.testing.assert_frame_equal(merged.runs[new.columns], expected)
+    table = merged.series(*ADDED_METRICS)
+    assert table[list(ADDED_METRICS)].isna().all(axis=1).equals(table["run"] == 0)
+    with open_run(older) as file:
+        series, heldout = read_series(file), read_heldout(file)
+    for name in ADDED_METRICS:
+        assert np.isnan([*series[name], heldout[name]]).all()
+        assert len(series[name]) == len(series["step"])
+    assert heldout["mse_value"] == merged.runs.loc[0, "heldout_mse_value"]
 
 
 def attempt(**fields: float | str) -> Attempt:
