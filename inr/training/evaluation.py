@@ -1,17 +1,20 @@
-"""How good a network is: on all frames, and at points where nothing was trained."""
+"""How good a prediction is: on all frames, and at points where nothing was trained."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_statistics
-from inr.network.model import Network
-from inr.network.trained_network import predict
 from inr.quantities import Fields
 from inr.targets.sequences import SEQUENCES
 
+# fields on a grid from its x (columns), y (rows) and times: what is measured
+Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], Fields]
+
 
 class Evaluator:
-    """Compares what a network makes of the whole sequence with what is wanted."""
+    """Compares what is predicted of the whole sequence with what is wanted."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
@@ -22,16 +25,16 @@ class Evaluator:
         self.target = sequence.on_pixels(self.times)
         self.statistics = target_statistics(self.target)
 
-    def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
+    def on_pixels(self, predict: Predict) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
-        prediction = predict(network, self.x, self.y, self.times)
+        prediction = predict(self.x, self.y, self.times)
         sequence = self.sequence
         metrics = evaluate(
             prediction, self.target, self.statistics, sequence.kappa, sequence.similarity
         )
         return prediction, metrics
 
-    def held_out(self, network: Network, points: str = "heldout") -> dict[str, float]:
+    def held_out(self, predict: Predict, points: str = "heldout") -> dict[str, float]:
         """Metrics where nothing was trained, on one set of `inr.results.HELDOUT`.
 
         Against the exact diffusion, whatever the network was trained on; normalised by its
@@ -45,7 +48,7 @@ class Evaluator:
             "heldout_frames": (self.x, self.y, between),
             "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
         }[points]
-        target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
+        target, prediction = self.sequence.on_grid(*grid), predict(*grid)
         return evaluate(prediction, target, target_statistics(target), self.sequence.kappa)
 
     def objective(self, metrics: dict[str, float]) -> float:
