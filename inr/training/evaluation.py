@@ -1,19 +1,21 @@
-"""How good a network is: on all frames, and at points where nothing was trained."""
+"""How good a prediction is: on all frames, and at points where nothing was trained."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_variances
-from inr.network.model import Network
-from inr.network.trained_network import predict
 from inr.quantities import QUANTITIES, Fields
 from inr.targets.sequences import SEQUENCES
 
+# fields on a grid from its x (columns), y (rows) and times: what is measured
+Predict = Callable[[np.ndarray, np.ndarray, np.ndarray], Fields]
+
 
 class Evaluator:
-    """Compares what a network makes of the whole sequence with what is wanted."""
+    """Compares what is predicted of the whole sequence with what is wanted."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
@@ -34,9 +36,9 @@ class Evaluator:
             value[:, 1:-1, 1:-1] = np.nan
             self.wanted = replace(self.target, value=value)
 
-    def on_pixels(self, network: Network) -> tuple[Fields, dict[str, float]]:
+    def on_pixels(self, predict: Predict) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
-        prediction = predict(network, self.x, self.y, self.times)
+        prediction = predict(self.x, self.y, self.times)
         sequence = self.sequence
         metrics = evaluate(
             prediction, self.target, self.variances, sequence.kappa, sequence.similarity
@@ -48,7 +50,7 @@ class Evaluator:
         """Where the value is trained, [frame, row, column]."""
         return np.asarray(~np.isnan(self.wanted.value))
 
-    def held_out(self, network: Network, points: str = "heldout") -> dict[str, float]:
+    def held_out(self, predict: Predict, points: str = "heldout") -> dict[str, float]:
         """Metrics where nothing was trained, on one set of `inr.results.HELDOUT`.
 
         Against the exact diffusion, whatever the network was trained on; normalised by its
@@ -62,7 +64,7 @@ class Evaluator:
             "heldout_frames": (self.x, self.y, between),
             "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
         }[points]
-        target, prediction = self.sequence.on_grid(*grid), predict(network, *grid)
+        target, prediction = self.sequence.on_grid(*grid), predict(*grid)
         return evaluate(prediction, target, target_variances(target), self.sequence.kappa)
 
     def objective(self, prediction: Fields, metrics: dict[str, float]) -> float:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from inr.config import RunConfig
 from inr.files import remove
 from inr.network.matmul import parameter_type
 from inr.network.model import initialize, spectral_centroid
-from inr.network.trained_network import TrainedNetwork, save
+from inr.network.trained_network import TrainedNetwork, predict, save
 from inr.progress import Progress
 from inr.quantities import QUANTITIES
 from inr.results import HELDOUT
@@ -130,7 +131,7 @@ class Trainer:
 
     def _measure(self) -> None:
         """Evaluate all frames and append a row to the series."""
-        self.prediction, metrics = self.evaluator.on_pixels(self.network)
+        self.prediction, metrics = self.evaluator.on_pixels(partial(predict, self.network))
         training = self.config.training
         row = {
             "seconds": self.seconds,
@@ -182,7 +183,8 @@ class Trainer:
         evaluator, layout = self.evaluator, self.recorder.layout
         self._report()
         save(layout.model, TrainedNetwork(self.config, self.network, evaluator.shape))
-        heldout = {points: evaluator.held_out(self.network, points) for points in HELDOUT}
+        predicted = partial(predict, self.network)
+        heldout = {points: evaluator.held_out(predicted, points) for points in HELDOUT}
         self.recorder.finish(status, evaluator.times, self.prediction, evaluator.target, heldout)
         remove(layout.checkpoint)
         self.outcome = status

@@ -21,6 +21,7 @@ import inr.training.fit  # noqa: F401 - what the tasks import must be there
 import jobs.worker.array_task  # noqa: F401
 from inr.config import DataConfig, RunConfig
 from inr.network.matmul import arithmetic
+from inr.network.trained_network import predict
 from inr.training.allocator import keep_freed_memory
 from inr.training.step import take_step
 from inr.training.trainer import Run, Trainer
@@ -51,7 +52,8 @@ def measure(config: RunConfig, start: float) -> Cost:
     _step(few)  # the first step of all pays for what is set up once
     seconds, seconds_of_more = (_fastest(partial(_step, trainer)) for trainer in (few, more))
     point = max(0.0, seconds_of_more - seconds) / (_MORE**2 - _FEW**2)
-    evaluated = _fastest(partial(more.evaluator.on_pixels, more.network)) / (_FRAMES * _MORE**2)
+    evaluate = partial(more.evaluator.on_pixels, partial(predict, more.network))
+    evaluated = _fastest(evaluate) / (_FRAMES * _MORE**2)
     return Cost(start, max(0.0, seconds - _FEW**2 * point), point, evaluated)
 
 

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
 from inr.config import RunConfig
 from inr.network.model import initialize
+from inr.network.trained_network import predict
 from inr.quantities import QUANTITIES
 from inr.training.balancing import Balance, loss_coefficients
 from inr.training.batches import make_batches, sequence_samples
@@ -100,7 +102,7 @@ def learning_curve(
                 break
         clock += time.perf_counter() - started
         next_look = max(next_look * LOOK_GROWTH, clock)
-        held_out = evaluator.held_out(trainer.network)
+        held_out = evaluator.held_out(partial(predict, trainer.network))
         curve.steps.append(trainer.taken)
         curve.seconds.append(clock)
         for quantity in QUANTITIES:
