@@ -18,8 +18,8 @@ SETTINGS = ("training.learning_rate", "model.first_scale", "model.time_scale")
 # of the trials: rate; first_scale over the network's own; time_scale
 LOWEST, HIGHEST = (1e-4, 0.25, 0.1), (5e-3, 4.0, 1.0)
 
-BASE = {
-    "data.size": 48,
+BASE: dict[str, dict[str, Any]] = {
+    "data": {"size": 48},
     "model": {"width": 64, "depth": 3},
     "training": {
         "steps": 500,
