@@ -48,7 +48,7 @@ _TIMEOUT = 600.0  # seconds for one figure
 def plan_figures(merged: MergedSweep) -> Drawings:
     """Every figure of a sweep, in the order of importance.
 
-    Of several targets, those of one are called ``<target>/<name>``.
+    Of several targets, those of one are called ``targets/<target>/<name>``.
     """
     variation = find_variation(merged.readable)
     target = variation.target

@@ -72,10 +72,7 @@ def _draw_positions(
     figure, panels = layout.make_role_panels(roles, crowded=crowded)
     table = variation.places(roles)
     table["final"] = runs[measure.column].astype(float)
-    finals = [own.to_numpy() for own in variation.by_target(table["final"]).values()]
-    measures = dict.fromkeys(["", *table["target"]], measure.fenced(*finals))
-    if roles.target:
-        measures = dict(zip(roles.target.levels, map(measure.fenced, finals), strict=True))
+    measures = _fence(measure, table["final"], variation, roles)
     by_target = table.groupby("target")["final"]
     table["y"] = by_target.transform(lambda own: measures[own.name].drawable(own.to_numpy()))
     groups = pd.MultiIndex.from_product(beside)
@@ -110,6 +107,16 @@ def _draw_positions(
         marks.append((layout.handle(**style.DIVERGED), "no finite value (diverged)"))
     layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("marks", marks)])
     return figure
+
+
+def _fence(
+    measure: Measure, finals: pd.Series, variation: Variation, roles: Roles
+) -> dict[str, Measure]:
+    """The measure as `fenced` for each target that has panels of its own, or by ``""`` for all."""
+    parts = {target: own.to_numpy() for target, own in variation.by_target(finals).items()}
+    if roles.target:
+        return {target: measure.fenced(own) for target, own in parts.items()}
+    return {"": measure.fenced(*parts.values())}
 
 
 def _turn_crowded(ticks: Sequence[str], figure: Figure, panels: Sequence[Axes]) -> None:

@@ -64,8 +64,8 @@ def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Inter
     """Probability that a run of one level of the first axis has a smaller score than of another.
 
     Each is compared with its like, and the probability averaged: over the strata, combinations of
-    levels of all other axes and targets, in which both were run. Pairs without one are left out. A run that
-    failed, whose score is not finite, loses against any that did not.
+    levels of all other axes and targets, in which both were run. Pairs without one are left out. A
+    run that failed, whose score is not finite, loses against any that did not.
     """
     axes = [*factor.axes, *([factor.target] if factor.target else [])]
     levels = [factor.levels[axis.key] for axis in axes]

@@ -248,15 +248,20 @@ def weights_text(weights: Iterable[float]) -> str:
     return f"({', '.join(f'{weight:g}' for weight in weights)})"
 
 
-def name_targets(target: Axis) -> str:
-    """How many there are, for a sentence: ``4 images``, or ``6 targets (image, noise)``."""
+def name_targets(target: Axis | None) -> str:
+    """How many there are, for a sentence: ``4 images``, or ``6 targets (image, noise)``.
+
+    Nothing if there is one.
+    """
+    if target is None:
+        return ""
     count = len(target.levels)
     return f"{count} images" if target.key == IMAGE else f"{count} targets ({target.label})"
 
 
 def target_folder(level: str) -> str:
-    """The folder for what belongs to one target: its name, without slashes."""
-    return level.replace("%", "%25").replace("/", "%2F")
+    """The folder for the figures or videos of one target: its name, without slashes."""
+    return "targets/" + level.replace("%", "%25").replace("/", "%2F")
 
 
 def _image_names(paths: Iterable[str]) -> dict[str, str]:

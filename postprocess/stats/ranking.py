@@ -109,7 +109,7 @@ def over_targets(runs: pd.DataFrame, variation: Variation) -> pd.DataFrame:
             costs = pd.Series(score.costs(known[score.column].astype(float)), known.index)
             means[score.column] = costs.groupby(row).transform("mean").map(score.value)
     for name in known.columns.intersection(["seconds", "wall_seconds"]):
-        means[name] = known[name].groupby(row).transform("sum")
+        means[name] = known[name].groupby(row).transform("sum", min_count=1)
     diverged = (known["status"] == "diverged").groupby(row).transform("any")
     means["status"] = known["status"].mask(diverged, "diverged")
     varied = [name for name in known if name.startswith(DATA) and known[name].nunique() > 1]
