@@ -20,7 +20,7 @@ from postprocess.video.selection import (
     MOST_RUNS,
     ROLES,
     Plan,
-    plan_comparison,
+    plan_comparisons,
     plan_runs,
     plan_selection,
 )
@@ -84,7 +84,7 @@ def _plan(layout: SweepLayout, merged: MergedSweep, arguments: argparse.Namespac
         # a chain of commands asks for best against worst, whatever the size of the sweep
         alone = len(merged.readable) == 1 and set(arguments.compare) <= set(ROLES)
         if not (alone and plans):
-            plans.append(plan_comparison(layout, merged, arguments.compare))
+            plans += plan_comparisons(layout, merged, arguments.compare)
     return plans
 
 

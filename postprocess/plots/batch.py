@@ -1,8 +1,10 @@
 """Which figures a sweep gets; draw those that are due, in as many processes as there are cores."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 from matplotlib.figure import Figure
 
@@ -21,7 +23,8 @@ from postprocess.plots import (
     style,
 )
 from postprocess.plots.layout import Drawings, state_scale, study_scale
-from postprocess.stats.factors import find_variation
+from postprocess.stats.factors import IMAGE, Variation, find_variation, name_targets, target_folder
+from postprocess.stats.ranking import over_targets
 from postprocess.worker_pool import ChildLostError, run_isolated, usable_cores
 
 # modules with figures, the most important ones first
@@ -34,21 +37,48 @@ _MODULES = (
     loss_weights,
     loss_composition,
 )
+# of several targets, some show all in panels of their own; some one, and some of these also what
+# comes out over all
+_PANELS = (learning_curves, final_values, improvement)
+_OVER_ALL = (overview, loss_weights)
 _WORTHWHILE = 4  # figures a process: its start costs as much as drawing two or three
 _TIMEOUT = 600.0  # seconds for one figure
 
 
 def plan_figures(merged: MergedSweep) -> Drawings:
-    """Every figure of a sweep, in the order of importance."""
+    """Every figure of a sweep, in the order of importance.
+
+    Of several targets, those of one are called ``targets/<target>/<name>``.
+    """
     variation = find_variation(merged.readable)
-    scale = study_scale(merged.readable)
+    target = variation.target
+    if target is None:
+        return _plan(_MODULES, merged, variation)
+    plans = _plan(_PANELS, merged, variation)
+    common = over_targets(merged.readable, variation)
+    if len(common):
+        over = variation.select(common.index)
+        scale = f"geometric means over {name_targets(target)}"
+        plans = _plan(_OVER_ALL, replace(merged, runs=common), over, scale) | plans
+    single = [module for module in _MODULES if module not in _PANELS]
+    for level, runs in variation.by_target(merged.readable).items():
+        scale = "" if target.key == IMAGE else f"{target.label}: {level}"
+        own = _plan(single, replace(merged, runs=runs), variation.select(runs.index), scale)
+        plans |= {f"{target_folder(level)}/{name}": draw for name, draw in own.items()}
+    return plans
+
+
+def _plan(
+    modules: Iterable[ModuleType], merged: MergedSweep, variation: Variation, scale: str = ""
+) -> dict[str, Callable[[], Figure]]:
+    scale = " · ".join(filter(None, [scale, study_scale(merged.readable)]))
 
     def with_scale(draw: Callable[[], Figure]) -> Callable[[], Figure]:
         return lambda: state_scale(draw(), scale)
 
     return {
         name: with_scale(draw)
-        for module in _MODULES
+        for module in modules
         for name, draw in module.figures(merged, variation).items()
     }
 

@@ -38,20 +38,23 @@ def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> F
     Every run is a point. Runs that differ in the seed alone get their interquartile mean and its
     bootstrap interval (`Measure.summarise`). One axis lies along x, the others are colour, marker
     and panels. A sweep with too many combinations for that becomes a ranking of the best ones.
+    A target has a panel, or a place along x if it is a number or nothing else varies.
     """
-    measure = measure.fenced(runs[measure.column].to_numpy(float))
     # uniform rates beside a few schedules that start from one of them would leave panels empty
     if 0 < variation.combinations_of_rates <= _POSITIONS:
         variation = variation.together(SCHEDULE, RATE)
     along = _axis_along_x(variation)
     roles = variation.assign(reserved=along)
-    if roles.pooled:
+    if roles.pooled or (along is None and variation.axes):
         return draw_ranking(measure, runs, variation)
     return _draw_positions(measure, runs, variation, along, roles)
 
 
 def _axis_along_x(variation: Variation) -> Axis | None:
     """The numeric axis with most levels, or else the first axis that fits."""
+    target = variation.target
+    if target and len(target.levels) <= _POSITIONS and (target.numeric or not variation.axes):
+        return target
     fitting = [axis for axis in variation.axes if len(axis.levels) <= _POSITIONS]
     numeric = [axis for axis in fitting if axis.numeric]
     if numeric and "+" not in fitting[0].key:
@@ -69,7 +72,9 @@ def _draw_positions(
     figure, panels = layout.make_role_panels(roles, crowded=crowded)
     table = variation.places(roles)
     table["final"] = runs[measure.column].astype(float)
-    table["y"] = measure.drawable(table["final"].to_numpy())
+    measures = _fence(measure, table["final"], variation, roles)
+    by_target = table.groupby("target")["final"]
+    table["y"] = by_target.transform(lambda own: measures[own.name].drawable(own.to_numpy()))
     groups = pd.MultiIndex.from_product(beside)
     shifts = groups.get_indexer(pd.MultiIndex.from_frame(table[["hue", "style"]]))
     table["x"] = (shifts - (len(groups) - 1) / 2) * min(_STEP, _SPREAD / len(groups))
@@ -81,12 +86,13 @@ def _draw_positions(
     palette, markers = style.colors(hue), style.each_level(roles.style, style.MARKERS)
     for (row, column, level, mark), group in table.groupby(list(ROLES), sort=False):
         look = {"color": palette[level], "marker": markers[mark]}
-        _draw_points(panels[row, column], group, measure, joined=joined, **look)
+        own = measures[roles.target_of(row, column)]
+        _draw_points(panels[row, column], group, own, joined=joined, **look)
     ticks: Sequence[str] = levels
     if along and "+" in along.key:  # a learning rate below the name of its schedule
         ticks = ["\n".join(level.rsplit(" ", 1)) for level in levels]
-    for panel in panels.values():
-        measure.finish(panel)
+    for key, panel in panels.items():
+        measures[roles.target_of(*key)].finish(panel)
         panel.set_xticks(range(len(levels)) if along else [], ticks if along else [])
         panel.set_xlim(-0.6, len(levels) - 0.4)
         panel.grid(visible=False, axis="x")
@@ -101,6 +107,16 @@ def _draw_positions(
         marks.append((layout.handle(**style.DIVERGED), "no finite value (diverged)"))
     layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("marks", marks)])
     return figure
+
+
+def _fence(
+    measure: Measure, finals: pd.Series, variation: Variation, roles: Roles
+) -> dict[str, Measure]:
+    """The measure as `fenced` for each target that has panels of its own, or by ``""`` for all."""
+    parts = {target: own.to_numpy() for target, own in variation.by_target(finals).items()}
+    if roles.target:
+        return {target: measure.fenced(own) for target, own in parts.items()}
+    return {"": measure.fenced(*parts.values())}
 
 
 def _turn_crowded(ticks: Sequence[str], figure: Figure, panels: Sequence[Axes]) -> None:
@@ -131,9 +147,10 @@ def _draw_points(
 
 def _mark_diverged(panels: layout.Panels, gone: pd.DataFrame) -> None:
     """Crosses at the upper edge, where nothing else lies, for runs that have no final value."""
-    panel = next(iter(panels.values()))  # they share the axis
-    to_axes = panel.transData + panel.transAxes.inverted()
-    panel.set_ylim(top=to_axes.inverted().transform((0.0, 1.12))[1])
+    axes = {min(map(id, p.get_shared_y_axes().get_siblings(p))): p for p in panels.values()}
+    for panel in axes.values():
+        to_axes = panel.transData + panel.transAxes.inverted()
+        panel.set_ylim(top=to_axes.inverted().transform((0.0, 1.12))[1])
     for key, group in gone.groupby(["row", "column"], sort=False):
         panel = panels[key]
         top = np.full(len(group), 0.96)

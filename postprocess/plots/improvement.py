@@ -12,10 +12,11 @@ from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.intervals import Interval, probability_of_improvement
 from postprocess.plots import layout, style
-from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Variation
+from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Axis, Variation
 from postprocess.stats.ranking import ERRORS, OVERALL, add_scores
 
 _MOST = 13  # levels that a matrix can show
+_MOST_ACTIVATIONS = 40  # to compare; of more than a matrix can show, the best are shown
 _CELL = 0.55, 0.34  # inches
 _MARGIN = 1.3
 _LETTERS_PER_INCH = 16
@@ -40,29 +41,34 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
 def find_factor(variation: Variation) -> Variation | None:
     """What to compare: activations, or schedules with their learning rates, or else another axis.
 
-    The one of the first two that has more levels, up to thirteen; it is the first axis of what is
-    returned. None when no axis has two to thirteen levels, or when no setting was run with more
-    than one seed: one run proves nothing.
+    The one of the first two that has more levels; it is the first axis of what is returned. None
+    when no axis has two to thirteen levels (activations: forty), or when no setting was run with
+    more than one seed: one run proves nothing. Targets are not compared.
     """
     if not variation.levels.duplicated().any() or not variation.axes:
         return None
     keys = [axis.key for axis in variation.axes]
     for groups in ([(ACTIVATION,), (SCHEDULE, RATE)], [(key,) for key in keys]):
         factors = [variation.together(*group) for group in groups if {*group} & {*keys}]
-        fitting = [factor for factor in factors if len(factor.axes[0].levels) <= _MOST]
+        fitting = [factor for factor in factors if _fits(factor.axes[0])]
         if fitting:
             return max(fitting, key=lambda factor: len(factor.axes[0].levels))
     return None
+
+
+def _fits(axis: Axis) -> bool:
+    return len(axis.levels) <= (_MOST_ACTIVATIONS if axis.key == ACTIVATION else _MOST)
 
 
 def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Interval]:
     """Probability that a run of one level of the first axis has a smaller score than of another.
 
     Each is compared with its like, and the probability averaged: over the strata, combinations of
-    levels of all other axes, in which both were run. Pairs without one are left out. A run that
-    failed, whose score is not finite, loses against any that did not.
+    levels of all other axes and targets, in which both were run. Pairs without one are left out. A
+    run that failed, whose score is not finite, loses against any that did not.
     """
-    levels = [factor.levels[axis.key] for axis in factor.axes]
+    axes = [*factor.axes, *([factor.target] if factor.target else [])]
+    levels = [factor.levels[axis.key] for axis in axes]
     runs: dict[tuple[str, ...], np.ndarray] = {
         key: values.to_numpy(float) for key, values in scores.groupby(levels, sort=False)
     }
@@ -88,22 +94,30 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     """
     found = compare(scores, factor)
     axis, *others = factor.axes
-    size = len(axis.levels)
+    others += [factor.target] if factor.target else []
+    shown, title = axis.levels, f"{what}: probability of improvement"
+    if len(shown) > _MOST:
+        means = pd.Series(found).map(lambda cell: cell.estimate).groupby(level=0).mean()
+        shown = (*means.sort_values(ascending=False, kind="stable").index[:_MOST],)
+        title += f", best {_MOST} of {len(axis.levels)}"
+    size = len(shown)
     values = np.full((size, size), np.nan)
     texts = np.full((size, size), "", dtype=object)
     for (first, second), cell in found.items():
-        place = axis.levels.index(first), axis.levels.index(second)
+        if first not in shown or second not in shown:
+            continue
+        place = shown.index(first), shown.index(second)
         values[place] = cell.estimate
         texts[place] = f"{cell.estimate:.2f}\n{cell.low:.2f}–{cell.high:.2f}"
     width = float(np.clip(_MARGIN + _CELL[0] * size, style.COLUMN_WIDTH, style.PAGE_WIDTH))
     figure = Figure(figsize=(width, _MARGIN + _CELL[1] * size))
     panel = figure.subplots()
-    layout.draw_table(panel, values, texts, rows=axis.levels, columns=axis.levels, colors="RdBu")
+    layout.draw_table(panel, values, texts, rows=shown, columns=shown, colors="RdBu")
     if size > 3:
         panel.tick_params(axis="x", labelrotation=90)
     panel.set_ylabel(f"{axis.label}:\nthis one ...")
     panel.set_xlabel("... has a smaller error than this one")
-    title = f"{what}: probability of improvement\nwith 95 % bootstrap interval over seeds"
+    title += "\nwith 95 % bootstrap interval over seeds"
     if others:
         alike = f"compared at the same {', '.join(other.label for other in others)}"
         title += "\n" + textwrap.fill(alike, int(width * _LETTERS_PER_INCH))

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import PurePath
 from typing import Any
 
@@ -57,13 +58,14 @@ def make_panels(
 def make_role_panels(
     roles: Roles, *, height: float = 2.1, crowded: bool = False
 ) -> tuple[Figure, Panels]:
-    """Panels for every level of ``roles.row`` and ``roles.column``, with shared axes and titles.
+    """Panels for every level of ``roles.row`` and every one of ``roles.columns``, with titles.
 
-    Columns wrap when there are no rows. A ``crowded`` panel is as wide as the page even if it is
-    the only one.
+    Axes are shared, but along y not between targets. Columns wrap when there are no rows. A
+    ``crowded`` panel is as wide as the page even if it is the only one.
     """
     rows = roles.row.levels if roles.row else ("",)
-    columns = roles.column.levels if roles.column else ("",)
+    columns = roles.columns
+    apart = "row" if roles.target == roles.row else False
     wide = len(columns) if roles.row else 0
     alone = len(columns) == 1 and not crowded
     figure, axes = make_panels(
@@ -72,14 +74,14 @@ def make_role_panels(
         width=style.COLUMN_WIDTH if alone else max(style.PAGE_WIDTH, 1.7 * wide),
         wide=wide,
         sharex=True,
-        sharey=True,
+        sharey=apart if roles.target else True,
     )
     panels = dict(zip(((row, column) for row in rows for column in columns), axes, strict=True))
     for (row, column), panel in panels.items():
         if row == rows[0]:
-            panel.set_title(column)
+            panel.set_title(wrap(column))
         if roles.row and column == columns[-1]:
-            text, place = f"{roles.row.label}: {row}", (1.03, 0.5)
+            text, place = wrap(f"{roles.row.label}: {row}"), (1.03, 0.5)
             panel.annotate(text, place, xycoords="axes fraction", rotation=270, va="center")
     if roles.column:
         figure.suptitle(roles.column.label)
@@ -168,13 +170,19 @@ def add_legend(figure: Figure, sections: Iterable[Section]) -> None:
     figure.set_size_inches(width, panels + 0.16 * (height + 1))
 
 
-def role_sections(roles: Roles, *, points: bool = False) -> list[Section]:
-    """Legend sections for colour and line style, or for colour and marker."""
+def role_sections(
+    roles: Roles, *, points: bool = False, markers: Sequence[str] = ("o",)
+) -> list[Section]:
+    """Legend sections for colour and line style, or for colour and marker.
+
+    Points of the first part of the levels in colour have the first of ``markers``, and so on.
+    """
     sections: list[Section] = []
     if roles.hue:
-        line = {"marker": "o"} if points else {"linestyle": "-"}
-        hues = style.colors(roles.hue).items()
-        sections.append((roles.hue.label, [(handle(color=c, **line), hue) for hue, c in hues]))
+        palette = style.colors(roles.hue)
+        for (name, part), marker in zip(roles.hue.parts.items(), cycle(markers), strict=False):
+            look = {"marker": marker} if points else {"linestyle": "-"}
+            sections.append((name, [(handle(color=palette[lv], **look), lv) for lv in part]))
     if roles.style:
         name, looks = ("marker", style.MARKERS) if points else ("linestyle", style.LINESTYLES)
         marks = style.each_level(roles.style, looks).items()

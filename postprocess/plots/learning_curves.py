@@ -41,10 +41,16 @@ def draw_curves(measure: Measure, series: pd.DataFrame, variation: Variation) ->
 
     Runs that differ in the seed, or in a setting without a role, become a median with a band.
     """
-    measure = measure.fenced(series.groupby("run")[measure.column].last().to_numpy(float))
-    series = series.assign(value=measure.drawable(series[measure.column].to_numpy()))
     roles = variation.assign()
     places = variation.places(roles)
+    final = series.groupby("run")[measure.column].last()
+    measures = {
+        target: measure.fenced(runs.to_numpy(float))
+        for target, runs in final.groupby(places["target"])
+    }
+    by_target = series.groupby(series["run"].map(places["target"]))[measure.column]
+    drawn = by_target.transform(lambda own: measures[own.name].drawable(own.to_numpy()))
+    series = series.assign(value=drawn)
     palette, linestyles = style.colors(roles.hue), style.each_level(roles.style, style.LINESTYLES)
     if roles.pooled and not roles.hue:
         palette = {"": style.NEUTRAL}  # colours are for the best runs
@@ -58,8 +64,8 @@ def draw_curves(measure: Measure, series: pd.DataFrame, variation: Variation) ->
     if roles.pooled and not roles.hue and len(panels) == 1 and measure.ranked:
         names = variation.levels[[axis.key for axis in roles.pooled]].agg(", ".join, axis=1)
         best = _draw_best(panels["", ""], series, names, measure)
-    for panel in panels.values():
-        measure.finish(panel)
+    for key, panel in panels.items():
+        measures.get(roles.target_of(*key), measure).finish(panel)
     ends = _broken_ends(series)
     for key, group in ends.groupby([ends["run"].map(places[role]) for role in ("row", "column")]):
         panels[key].plot(group["step"], group["value"], **style.DIVERGED)

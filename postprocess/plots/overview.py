@@ -10,7 +10,8 @@ from postprocess.plots.plot_variable import ERRORS, Measure
 from postprocess.stats.factors import Axis, Roles, Variation
 from postprocess.stats.ranking import OVERALL, add_scores
 
-_MOST_ROWS = 16
+_MOST_HEIGHT = 8.7  # inches, of all rows
+_MOST_ROWS = 25
 _RANKED = 25  # combinations in the ranking by one metric
 _ROW, _COLOR = 0.24, 0.05  # inches: a row of one colour, and each further colour
 
@@ -34,9 +35,9 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     scores = add_scores(estimates)[OVERALL.column]
     best = scores.groupby(level=0, sort=False).min()  # without finite errors last
     order = best.sort_values(na_position="last", kind="stable").index
-    shown = order[:_MOST_ROWS]
-    lines = pd.MultiIndex.from_product([shown, palette])
     row = _ROW + _COLOR * (len(palette) - 1)
+    shown = order[: min(_MOST_ROWS, int(_MOST_HEIGHT / row))]
+    lines = pd.MultiIndex.from_product([shown, palette])
     shifts = (np.arange(len(palette)) - (len(palette) - 1) / 2) * _COLOR / row
     places = np.add.outer(np.arange(len(shown)), shifts).ravel()
     figure = Figure(figsize=(style.PAGE_WIDTH, 1.0 + row * len(shown)))
@@ -70,26 +71,40 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
 
 
 def draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:
-    """The best combinations by one metric, for a sweep with too many to show all of them."""
+    """The best combinations by one metric, for a sweep with too many to show all of them.
+
+    A panel for each target: combinations are ranked within it.
+    """
     roles, named, keys = _lines(variation)
-    ranking = measure.summaries(runs[measure.column], keys)
-    finite = ranking.dropna()
-    finite = finite.sort_values("estimate", ascending=not measure.higher_is_better, kind="stable")
-    best = finite.head(_RANKED).iloc[::-1]
     palette = style.colors(roles.hue)
-    figure = Figure(figsize=(style.COLUMN_WIDTH, 0.6 + 0.15 * len(best)))
-    panel = figure.subplots()
-    colors = [palette[hue] for _, hue in best.index]
-    layout.draw_intervals(panel, best.reset_index(drop=True), colors, across=True)
-    panel.set_yticks(range(len(best)), [name for name, _ in best.index])
-    measure.finish(panel, "x")
-    gone = len(ranking) - len(finite)
-    title = f"best {len(best)} of {len(ranking)} combinations"
-    panel.set_title(title + (f", {gone} without a finite value" if gone else ""), loc="right")
-    panel.set_xlabel(f"final\n{layout.wrap(measure.label)}")
-    panel.set_ylabel(layout.wrap("\n".join(axis.label for axis in named)))
+    rankings = {}
+    for target, finals in variation.by_target(runs[measure.column]).items():
+        own = measure.fenced(finals.to_numpy(float))
+        rankings[target] = own, own.summaries(finals, keys)
+    sizes = [len(ranking) for _, ranking in rankings.values()]
+    most, beside = min(_RANKED, max(sizes)), min(len(rankings), 2)
+    width = style.COLUMN_WIDTH if beside == 1 else style.PAGE_WIDTH
+    figure, panels = layout.make_panels(
+        len(rankings), height=0.6 + 0.15 * most, width=width, wide=beside
+    )
+    for panel, (target, (own, ranking)) in zip(panels, rankings.items(), strict=True):
+        finite = ranking.dropna()
+        finite = finite.sort_values("estimate", ascending=not own.higher_is_better, kind="stable")
+        best = finite.head(_RANKED).iloc[::-1]
+        colors = [palette[hue] for _, hue in best.index]
+        layout.draw_intervals(panel, best.reset_index(drop=True), colors, across=True)
+        panel.set_yticks(range(len(best)), [name for name, _ in best.index])
+        own.finish(panel, "x")
+        gone = len(ranking) - len(finite)
+        title = f"best {len(best)} of {len(ranking)} combinations"
+        title += f", {gone} without a finite value" if gone else ""
+        if variation.target:
+            title = f"{variation.target.label}: {target}\n{title}"
+        panel.set_title(title, loc="right")
+        panel.set_xlabel(f"final\n{layout.wrap(measure.label)}")
+        panel.set_ylabel(layout.wrap("\n".join(axis.label for axis in named)))
     sections = layout.role_sections(roles, points=True)
-    if len(ranking) < len(runs):
+    if sum(sizes) < len(runs):
         sections.append(("runs", layout.interval_entries(variation.seeds, marker="o")))
     layout.add_legend(figure, sections)
     return figure

@@ -38,19 +38,24 @@ class Measure(Score):
         shown = np.isfinite(values) & ((values > 0) | (not self.log_scale))
         return np.where(shown, np.clip(values, self.floor, self.ceiling), np.nan)
 
-    def fenced(self, finals: np.ndarray) -> Self:
-        """The same, with a ceiling above which lie only values far out among ``finals``.
+    def fenced(self, *finals: np.ndarray) -> Self:
+        """The same, with a ceiling above which lie only values far out among their ``finals``.
+
+        Given several arrays, values have to be far out among all of them: those of another target
+        may all lie higher.
 
         A ruined run can end 15 powers of ten above all others, and would leave no room to tell
         these apart. Far out, on a logarithmic scale, is what Tukey called so: above the third
         quartile by more than three interquartile ranges; here also by more than two powers of ten.
         """
-        usable = finals[np.isfinite(finals) & (finals > 0)]
-        if not self.log_scale or not len(usable):
+        usable = [each[np.isfinite(each) & (each > 0)] for each in finals]
+        usable = [each for each in usable if len(each)]
+        if not self.log_scale or not usable:
             return self
-        first, third = np.percentile(np.log10(usable), (25, 75))
-        fence = float(10.0 ** np.ceil(third + max(_FAR_OUT * (third - first), _NEVER_FAR_OUT)))
-        return replace(self, ceiling=fence) if usable.max() > fence else self
+        quartiles = np.array([np.percentile(np.log10(each), (25, 75)) for each in usable])
+        far = np.maximum(_FAR_OUT * np.ptp(quartiles, axis=1), _NEVER_FAR_OUT)
+        fence = float(10.0 ** np.ceil((quartiles[:, 1] + far).max()))
+        return replace(self, ceiling=fence) if max(map(np.max, usable)) > fence else self
 
     def summarise(self, values: np.ndarray) -> Interval:
         """`Score.interval` of runs, as the scale shows it.

@@ -64,13 +64,18 @@ def draw_pairs(
 ) -> Figure:
     """One panel for each pair of measures, one point for each run that has results.
 
-    The first two settings of few levels are colour and marker. With ``diagonal``, measures of a
+    The first two settings of few levels are colour and marker; a first one of more levels is both,
+    as far as markers reach. With ``diagonal``, measures of a
     pair are in the same unit: they get the same ceiling, and the line of equality.
     """
-    hue = style.color_axis(variation)
+    hue = next((a for a in variation.axes if len(a.parts) == 1 or a.has_parts), None)
     few = (a for a in variation.axes if a != hue and len(a.levels) <= len(style.MARKERS))
-    roles = Roles(hue=hue, style=next(few, None))
+    both = hue is not None and hue.has_parts
+    roles = Roles(hue=hue, style=None if both else next(few, None))
     palette, markers = style.colors(roles.hue), style.each_level(roles.style, style.MARKERS)
+    mark_by = "column" if both else "style"
+    if both:
+        markers = dict(zip(roles.columns, style.MARKERS, strict=False))
     figure, panels = layout.make_panels(len(pairs), height=2.3)
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     for panel, pair in zip(panels, pairs, strict=True):
@@ -81,7 +86,7 @@ def draw_pairs(
         points = variation.places(roles)
         points["x"] = x.drawable(runs[x.column].to_numpy())
         points["y"] = y.drawable(runs[y.column].to_numpy())
-        for (level, mark), group in points.dropna().groupby(["hue", "style"], sort=False):
+        for (level, mark), group in points.dropna().groupby(["hue", mark_by], sort=False):
             look = style.POINT | {"marker": markers[mark], "markersize": 4.5}
             panel.plot(group["x"], group["y"], **look, color=palette[level])
         panel.margins(0.12)
@@ -93,6 +98,7 @@ def draw_pairs(
             panel.set(xlim=ends, ylim=ends)
             panel.plot(ends, ends, **style.REFERENCE)
         panel.set(xlabel=layout.wrap(x.label), ylabel=layout.wrap(y.label))
+    sections = layout.role_sections(roles, points=True, markers=style.MARKERS if both else "o")
     marks = [(layout.handle(**style.REFERENCE), "both equal")] if diagonal else []
-    layout.add_legend(figure, [*layout.role_sections(roles, points=True), ("line", marks)])
+    layout.add_legend(figure, [*sections, ("line", marks)])
     return figure

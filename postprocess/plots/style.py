@@ -98,11 +98,20 @@ def color_axis(variation: Variation) -> Axis | None:
 
 
 def colors(axis: Axis | None) -> dict[str, str]:
-    """A colour for each level; a sequence from dark to light for numbers. ``""`` without axis."""
-    if axis and axis.numeric and len(axis.levels) > 2:
-        shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(axis.levels)))
-        return {level: mpl.colors.to_hex(c) for level, c in zip(axis.levels, shades, strict=True)}
-    return each_level(axis, COLORS)
+    """A colour for each level; a sequence from dark to light for numbers. ``""`` without axis.
+
+    They begin again in each of `Axis.parts`.
+    """
+    if axis is None:
+        return each_level(axis, COLORS)
+    palette: dict[str, str] = {}
+    for part in axis.parts.values():
+        if axis.numeric and len(axis.levels) > 2:
+            shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(part)))
+            palette |= zip(part, map(mpl.colors.to_hex, shades), strict=True)
+        else:
+            palette |= zip(part, COLORS, strict=False)
+    return palette
 
 
 def each_level(axis: Axis | None, looks: Sequence[T]) -> dict[str, T]:

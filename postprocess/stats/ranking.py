@@ -1,7 +1,8 @@
 """What runs are compared by, and the ranking of a sweep by it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from inr.metrics import METRICS
 from inr.quantities import QUANTITIES
+from inr.results import HELDOUT as POINTS
 from postprocess.dataset.run_reader import READABLE
 from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean, worst_if_missing
-from postprocess.stats.factors import Variation, find_variation
+from postprocess.stats.factors import DATA, Variation, find_variation
 
 _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
 
@@ -82,6 +84,38 @@ def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(**added)
 
 
+def over_targets(runs: pd.DataFrame, variation: Variation) -> pd.DataFrame:
+    r"""Errors over all targets: one row for the first run of a setting on every target, and so on.
+
+    .. math:: \bar e = \Bigl(\prod_{t=1}^T e_t\Bigr)^{1/T},
+
+    the mean of PSNR and SSIM, the sum of seconds. A row has diverged if one of its runs has.
+    Settings without results on one of the targets have no row, so that all targets always count
+    alike. Rows keep the index of the run on the first target, and no field that tells targets
+    apart.
+    """
+    assert variation.target is not None
+    known = runs[runs["status"].isin(READABLE)]
+    levels = variation.levels.loc[known.index]
+    number = levels.groupby([*levels], sort=False).cumcount()  # seeds need not be the same
+    row = levels.drop(columns=variation.target.key).assign(number=number)
+    row = row.groupby([*row], sort=False).ngroup()
+    row = row[row.groupby(row).transform("size") == len(variation.target.levels)]
+    known = known.loc[row.index]
+    means = {}
+    for prefix, (name, metric) in itertools.product(("", *POINTS), METRICS.items()):
+        score = Score(f"{prefix}_{name}" if prefix else name, "", "", metric.higher_is_better)
+        if score.column in known:
+            costs = pd.Series(score.costs(known[score.column].astype(float)), known.index)
+            means[score.column] = costs.groupby(row).transform("mean").map(score.value)
+    for name in known.columns.intersection(["seconds", "wall_seconds"]):
+        means[name] = known[name].groupby(row).transform("sum", min_count=1)
+    diverged = (known["status"] == "diverged").groupby(row).transform("any")
+    means["status"] = known["status"].mask(diverged, "diverged")
+    varied = [name for name in known if name.startswith(DATA) and known[name].nunique() > 1]
+    return known.assign(**means)[~row.duplicated()].drop(columns=varied)
+
+
 @dataclass(frozen=True)
 class Estimate(Interval):
     """`Score.middle` over the runs of one setting, and the range of the finite ones; else NaN."""
@@ -115,10 +149,25 @@ class Setting:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All settings of a sweep, best over all first."""
+    """All settings of a sweep, best over all first.
+
+    Of several targets, those that were run on all of them, by their errors `over_targets`.
+    """
 
     settings: Sequence[Setting]
     variation: Variation
+    targets: Mapping[str, "Ranking"] = field(default_factory=dict)  # if several: of each
+
+    @property
+    def parts(self) -> Sequence["Ranking"]:
+        """The rankings whose rows are runs: of each target, or this one."""
+        return [*self.targets.values()] or [self]
+
+    @property
+    def left_out(self) -> int:
+        """How many settings were not run on every target."""
+        some = {setting.levels for part in self.parts for setting in part.settings}
+        return len(some - {setting.levels for setting in self.settings})
 
     def ordered(self, score: Score) -> list[Setting]:
         """The settings that have a finite ``score``, best first."""
@@ -134,7 +183,7 @@ class Ranking:
     @property
     def replicated(self) -> bool:
         """True when a setting was run more than once."""
-        return any(len(setting.runs) > 1 for setting in self.settings)
+        return any(len(setting.runs) > 1 for part in self.parts for setting in part.settings)
 
     def edges(self, setting: Setting) -> list[tuple[str, str, str]]:
         """Numbers of ``setting`` that are the smallest or largest tried: axis, level, which."""
@@ -151,10 +200,19 @@ def rank(runs: pd.DataFrame) -> Ranking:
 
     A run that has results but no finite score (it diverged) counts as worse than any number; a
     run without results does not count. Settings without a finite error come last, in the order of
-    their tasks.
+    their tasks. Runs of one target are never compared with those of another.
     """
     variation = find_variation(runs)
-    levels = variation.levels  # a column for each axis
+    if variation.target is None:
+        return _rank(runs, variation)
+    targets = {
+        level: _rank(members, variation) for level, members in variation.by_target(runs).items()
+    }
+    return replace(_rank(over_targets(runs, variation), variation), targets=targets)
+
+
+def _rank(runs: pd.DataFrame, variation: Variation) -> Ranking:
+    levels = variation.select(runs.index).levels  # a column for each axis
     by = [levels[key] for key in levels] or np.zeros(len(runs))
     settings = [
         Setting(tuple(levels.loc[members.index[0]]), members, _estimates(members))

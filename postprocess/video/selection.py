@@ -1,7 +1,7 @@
 """Which videos are made: what each shows, and where it goes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from inr.errors import UsageError, UserError
 from inr.storage.paths import RunLayout, SweepLayout, user_path
 from postprocess.dataset.merged_sweep import MergedSweep
+from postprocess.stats.factors import find_variation, name_targets, target_folder
 from postprocess.stats.ranking import OVERALL, add_scores
 from postprocess.video.encoder import Format
 
@@ -64,11 +65,34 @@ def order_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.iloc[np.argsort(np.where(known, scores, np.inf), kind="stable")]
 
 
-def choose_by_role(layout: SweepLayout, merged: MergedSweep, role: str) -> Choice:
-    """The best, the median (of an even number the better one) or the worst run."""
+def split_targets(merged: MergedSweep) -> list[tuple[str, str, MergedSweep]]:
+    """The runs of each target by themselves: `` on image: camera``, its folder, its runs.
+
+    Both texts are empty if there is one target.
+    """
+    variation = find_variation(merged.readable)
+    if variation.target is None:
+        return [("", "", merged)]
+    return [
+        (f" on {variation.target.label}: {level}", target_folder(level), replace(merged, runs=runs))
+        for level, runs in variation.by_target(merged.readable).items()
+    ]
+
+
+def choose_by_role(layout: SweepLayout, merged: MergedSweep, role: str, where: str = "") -> Choice:
+    """The best, the median (of an even number the better one) or the worst run.
+
+    ``where``: the target of ``merged``, in words. Raises `UsageError` if it has several: errors of
+    one say nothing beside errors of another.
+    """
+    if target := find_variation(merged.readable).target:
+        raise UsageError(
+            f"{role}: the runs learned {name_targets(target)}, and each has its own {role} run. "
+            "Give the name of a run"
+        )
     names = list(order_runs(merged.readable)["name"])
     name = {"best": names[0], "median": names[(len(names) - 1) // 2], "worst": names[-1]}[role]
-    return Choice(name, layout.run(name).results, f"{role} of {len(names)} by {RANKED_BY}")
+    return Choice(name, layout.run(name).results, f"{role} of {len(names)}{where} by {RANKED_BY}")
 
 
 def choose_by_text(layout: SweepLayout, merged: MergedSweep, text: str) -> list[Choice]:
@@ -83,14 +107,14 @@ def choose_by_text(layout: SweepLayout, merged: MergedSweep, text: str) -> list[
     return chosen
 
 
-def choose_one(layout: SweepLayout, merged: MergedSweep, given: str) -> Choice:
+def choose_one(layout: SweepLayout, merged: MergedSweep, given: str, where: str = "") -> Choice:
     """The one run that ``given`` means. Raises `UsageError` if that is none, or several.
 
     ``given``: a name in `ROLES`, the path of a ``run.h5`` or of its directory, the name of a run,
     or a part of it that no other name has.
     """
     if given in ROLES:
-        return choose_by_role(layout, merged, given)
+        return choose_by_role(layout, merged, given, where)
     for results in (user_path(given), RunLayout(user_path(given)).results):
         if results.is_file():
             return Choice(_name_of(results.resolve()), results)
@@ -125,7 +149,8 @@ def plan_selection(layout: SweepLayout, merged: MergedSweep, given: str) -> list
     """The videos that ``--select`` asks for. Raises `UsageError` if that is nothing known.
 
     ``given``: ``all``, some of `ROLES` between commas, or ``auto``: all if there are no more than
-    `MOST_RUNS` runs, or else one for each place, which the video is called after.
+    `MOST_RUNS` runs, or else one for each place, which the video is called after. Each target has
+    places of its own.
     """
     if given == "auto":
         given = "all" if len(merged.readable) <= MOST_RUNS else ",".join(ROLES)
@@ -138,33 +163,53 @@ def plan_selection(layout: SweepLayout, merged: MergedSweep, given: str) -> list
             f"Give all, auto, or some of {', '.join(ROLES)} with commas between them"
         )
     plans = []
-    for role in ROLES:
-        if role in asked:
-            run = choose_by_role(layout, merged, role)
-            label, title = f"{role} ({run.name})", f"{run.role}\n{run.name}"
-            inputs = (run.results, merged.path)  # other runs decide which one it is
-            plans.append(Plan(label, title, (run,), layout.videos / role, inputs))
+    for where, folder, own in split_targets(merged):
+        for role in ROLES:
+            if role in asked:
+                run = choose_by_role(layout, own, role, where)
+                label, title = f"{role} ({run.name})", f"{run.role}\n{run.name}"
+                inputs = (run.results, merged.path)  # other runs decide which one it is
+                plans.append(Plan(label, title, (run,), layout.videos / folder / role, inputs))
     return plans
 
 
-def plan_comparison(layout: SweepLayout, merged: MergedSweep, names: Sequence[str]) -> Plan:
+def plan_comparisons(layout: SweepLayout, merged: MergedSweep, names: Sequence[str]) -> list[Plan]:
+    """`plan_comparison`; of two places, one for each target that has several runs."""
+    parts = split_targets(merged)
+    if len(parts) == 1 or not set(names) <= set(ROLES):
+        return [plan_comparison(layout, merged, names)]
+    return [
+        plan_comparison(layout, own, names, where, folder)
+        for where, folder, own in parts
+        if len(own.readable) > 1
+    ]
+
+
+def plan_comparison(
+    layout: SweepLayout,
+    merged: MergedSweep,
+    names: Sequence[str],
+    where: str = "",
+    folder: str = "",
+) -> Plan:
     """A video of two runs below their common target.
 
     Raises `UsageError` if a name means no run or several, or both mean the same run.
     """
-    first, second = runs = tuple(choose_one(layout, merged, given) for given in names)
+    first, second = runs = tuple(choose_one(layout, merged, given, where) for given in names)
     if first.results.resolve() == second.results.resolve():
         raise UsageError(
             f"--compare {' '.join(names)}: both are {first.name}. Give two different runs"
         )
     keys = [given if run.role else run.name for given, run in zip(names, runs, strict=True)]
     titles = [f"{run.role}: {run.name}" if run.role else run.name for run in runs]
+    name = "_and_".join(keys).replace("/", "-").replace(": ", "-")
     ranked = [merged.path] if first.role or second.role else []
     return Plan(
         label=f"comparison of {first.name} and {second.name}",
         title="A   {}\nB   {}".format(*titles),
         runs=runs,
-        target=layout.videos / "compare" / "_and_".join(keys).replace("/", "-").replace(": ", "-"),
+        target=layout.videos / folder / "compare" / name,
         inputs=(first.results, second.results, *ranked),
     )
 
@@ -172,18 +217,23 @@ def plan_comparison(layout: SweepLayout, merged: MergedSweep, names: Sequence[st
 def plan_zoom(layout: SweepLayout, merged: MergedSweep, text: str) -> Plan:
     """The best run, by the order of `order_runs`, that has a network and ``text`` in its name.
 
-    Raises `UsageError` if no run has such a name, `UserError` if none that has it has a network.
+    Of several targets, on the first that has one. Raises `UsageError` if no run has such a name,
+    `UserError` if none that has it has a network.
     """
     asked = {run.name: run for run in choose_by_text(layout, merged, text)}
-    ordered = list(order_runs(merged.readable)["name"])
-    found = next((n for n in ordered if n in asked and layout.run(n).model.is_file()), None)
-    if found is None:
+    for where, _, own in split_targets(merged):
+        ordered = list(order_runs(own.readable)["name"])
+        first = f"the best of {len(ordered)}{where} by {RANKED_BY}"
+        found = next((n for n in ordered if n in asked and layout.run(n).model.is_file()), None)
+        if found is not None:
+            break
+    else:
         raise UserError(
             f"{layout.root}: none of {len(asked)} runs has its network (model.pt). It is written "
             "when a run ends; runs that diverged may have none"
         )
     best = len(ordered) > 1 and found == ordered[0]
-    role = f"the best of {len(ordered)} by {RANKED_BY}" if best else "one run"
+    role = first if best else "one run"
     inputs = (layout.run(found).model, asked[found].results, *([merged.path] if best else []))
     title = f"zoom into {role}\n{found}"
     return Plan(found, title, (asked[found],), layout.videos / "zoom" / found, inputs)

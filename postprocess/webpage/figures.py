@@ -8,6 +8,7 @@ import imageio.v3 as imageio
 from inr.errors import UserError
 from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
+from postprocess.stats.factors import Axis, target_folder
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.webpage.wording import capitalize
 
@@ -93,13 +94,19 @@ class Picture:
         return self.width > _COLUMN
 
 
-def find_figures(layout: SweepLayout) -> dict[str, list[Picture]]:
+def find_figures(layout: SweepLayout, target: Axis | None) -> dict[str, list[Picture]]:
     """All figures that were drawn, by the heading that they come under.
 
-    Raises `UserError` if one of them is no picture.
+    First those of the whole sweep, then those of each level of ``target``. Raises `UserError` if
+    one of them is no picture.
     """
     groups: dict[str, list[Picture]] = {_FIRST: [], **{heading: [] for _, heading, _ in _KINDS}}
-    for path in sorted(layout.figures.glob("*.png"), key=_importance):
+    found = [("", path) for path in sorted(layout.figures.glob("*.png"), key=_importance)]
+    if target is not None:
+        for level in target.levels:
+            paths = sorted((layout.figures / target_folder(level)).glob("*.png"), key=_importance)
+            found += [(f"{capitalize(target.label)}: {level}", path) for path in paths]
+    for own, path in found:
         try:
             sides = imageio.improps(path, plugin="pillow").shape[:2]
         except OSError as error:
@@ -109,7 +116,9 @@ def find_figures(layout: SweepLayout) -> dict[str, list[Picture]]:
             ) from error
         height, width = (round(side * _ZOOM) for side in sides)
         heading, title, caption = _describe(path.stem)
-        groups[heading].append(Picture(capitalize(title), caption, path, width, height))
+        title = f"{title} ({own})" if own else title
+        picture = Picture(capitalize(title), caption, path, width, height)
+        groups.setdefault(own or heading, []).append(picture)
     return {heading: pictures for heading, pictures in groups.items() if pictures}
 
 

@@ -23,6 +23,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
+from postprocess.stats.factors import name_targets
 from postprocess.stats.ranking import SCORES, rank
 from postprocess.webpage import wording
 from postprocess.webpage.figures import find_figures
@@ -63,7 +64,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
     runs = merged.runs
     ranking = rank(runs)
     merged_at = merged.path.stat().st_mtime_ns
-    figures = find_figures(layout)
+    figures = find_figures(layout, ranking.variation.target)
     drawn_at = [picture.path.stat().st_mtime_ns for group in figures.values() for picture in group]
     videos = find_videos(layout, ranking)
     clips = choose_clips(ranking, videos, find_highlights(layout, merged))
@@ -83,6 +84,8 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         ended=wording.how_it_went(runs),
         scale=wording.same_in_all(runs),
         awards=wording.awards(ranking),
+        on_each=wording.best_on_each(ranking),
+        over=name_targets(ranking.variation.target),
         caveats=wording.caveats(ranking),
         ranking=ranking,
         scores=SCORES,
@@ -118,7 +121,7 @@ def _environment(root: Path, embed: bool) -> Environment:
         lstrip_blocks=True,
     )
     words = (wording.number, wording.interval, wording.duration, wording.short, wording.heading)
-    environment.filters |= {filter_.__name__: filter_ for filter_ in (*words, url)}
+    environment.filters |= {f.__name__: f for f in (*words, wording.capitalize, url)}
     return environment
 
 
@@ -135,7 +138,7 @@ def _content_policy(style: str, script: str) -> str:
 
 def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
     """Identify everything that a report is made from."""
-    figures = [*layout.figures.glob("*.png"), *layout.figures.glob("*.pdf")]
+    figures = [*layout.figures.rglob("*.png"), *layout.figures.rglob("*.pdf")]
     shown = sorted([*figures, *layout.videos.rglob("*.mp4")])
     sources = [merged.path, layout.specification, *shown, *sorted(_TEMPLATES.iterdir())]
     stats = [(path.name, path.stat()) for path in sources if path.is_file()]

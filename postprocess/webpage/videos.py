@@ -11,7 +11,13 @@ from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE
 from postprocess.stats.ranking import AWARDS, OVERALL, Ranking, Setting, add_scores
-from postprocess.video.selection import ROLES, order_runs, plan_comparison, plan_selection
+from postprocess.video.selection import (
+    ROLES,
+    order_runs,
+    plan_comparison,
+    plan_selection,
+    split_targets,
+)
 from postprocess.webpage.wording import capitalize, describe, number
 
 _MOST_PLAYERS = 8  # up to here every video gets one
@@ -31,25 +37,28 @@ class Clip:
 def find_highlights(layout: SweepLayout, merged: MergedSweep) -> list[Clip]:
     """Videos that tell of the whole sweep: best, median and worst run, side by side, and a zoom.
 
-    Those that exist. One that ranks runs counts only if it was made since the last merge.
+    Of each target those that exist, and one zoom. One that ranks runs counts only if it was made
+    since the last merge.
     """
-    ordered = list(order_runs(merged.readable)["name"])
-    if not ordered:
+    if merged.readable.empty:
         return []
     errors = add_scores(merged.runs).set_index("name")[OVERALL.column]
-    clips = []
-    plans = plan_selection(layout, merged, ",".join(ROLES))
-    if len(ordered) > 1:
-        plans.append(plan_comparison(layout, merged, ("best", "worst")))
-    for plan in plans:
+    clips, ordered = [], []
+    plans = [(plan, "") for plan in plan_selection(layout, merged, ",".join(ROLES))]
+    for where, folder, own in split_targets(merged):
+        ordered += list(order_runs(own.readable)["name"])
+        if len(own.readable) > 1:
+            compared = plan_comparison(layout, own, ("best", "worst"), where, folder)
+            plans.append((compared, f"Best and worst run{where}"))
+    for plan, title in plans:
         if plan.find_due(["mp4"]):
             continue
         first, *second = plan.runs
-        title, caption = capitalize(first.role), f"Error over all {number(errors[first.name])}"
+        caption = f"Error over all {number(errors[first.name])}"
         if second:
-            title = "Best and worst run"
             caption = "The target above, below it the best run (A) and the worst (B)"
         names = ", ".join(run.name for run in plan.runs)
+        title = title or capitalize(first.role)
         clips.append(Clip(names, title, caption, plan.output("mp4"), whole_run=not second))
     zooms = {name: layout.videos / "zoom" / f"{name}.mp4" for name in ordered}
     if best := next((name for name, path in zooms.items() if path.is_file()), None):
@@ -66,7 +75,8 @@ def find_videos(layout: SweepLayout, ranking: Ranking) -> dict[str, Path]:
     """The videos of all runs that have one, by name, best settings first."""
     paths = {
         name: layout.videos / f"{name}.mp4"
-        for setting in ranking.settings
+        for part in ranking.parts
+        for setting in part.settings
         for name in setting.runs.loc[setting.runs["status"].isin(READABLE), "name"]
     }
     return {n: path for n, path in paths.items() if path.is_file() and _is_inside(path, layout)}
@@ -88,11 +98,12 @@ def choose_clips(
     chosen = _all if len(videos) <= _MOST_PLAYERS else _chosen
     shown = {highlight.name for highlight in highlights if highlight.whole_run}
     clips = [*highlights]
-    for setting, run, title in chosen(ranking):
-        if run["name"] in videos.keys() - shown:
-            words = ", ".join(describe(setting, ranking.variation.axes))
-            caption = f"{words}; error over all {number(run[OVERALL.column])}"
-            clips.append(Clip(run["name"], capitalize(title), caption, videos[run["name"]]))
+    for target, part in ranking.targets.items() or [("", ranking)]:
+        for setting, run, title in chosen(part):
+            if run["name"] in videos.keys() - shown:
+                words = ", ".join(filter(None, [target, *describe(setting, part.variation.axes)]))
+                caption = f"{words}; error over all {number(run[OVERALL.column])}"
+                clips.append(Clip(run["name"], capitalize(title), caption, videos[run["name"]]))
     return clips
 
 

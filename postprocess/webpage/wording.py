@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pandas as pd
 
-from postprocess.stats.factors import Axis
+from postprocess.stats.factors import Axis, name_targets
 from postprocess.stats.ranking import (
     AWARDS,
     ERRORS,
@@ -30,6 +30,17 @@ class Award:
     setting: list[str]  # in parts, see `describe`
     error: str
     margin: str  # how it compares with the next best
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best setting over all on one target, in words."""
+
+    target: str
+    setting: list[str]
+    error: str
+    margin: str
+    place: str  # that the best setting over all targets has on this one
 
 
 def number(value: float) -> str:
@@ -79,7 +90,7 @@ def describe(setting: Setting, axes: tuple[Axis, ...]) -> list[str]:
 def what_varied(ranking: Ranking) -> str:
     """One sentence on what the sweep tried."""
     parts = []
-    for axis in ranking.variation.axes:
+    for axis in filter(None, (ranking.variation.target, *ranking.variation.axes)):
         if len(axis.levels) <= _FEW_LEVELS:
             levels = ", ".join(axis.levels)
         elif axis.numeric:
@@ -135,12 +146,31 @@ def awards(ranking: Ranking) -> list[Award]:
     ]
 
 
+def best_on_each(ranking: Ranking) -> list[Winner]:
+    """The best setting on each target; without targets on which no setting has four errors."""
+    overall = ranking.best.get(OVERALL.column)
+    found = []
+    for target, part in ranking.targets.items():
+        if ordered := part.ordered(OVERALL):
+            places = [setting.levels for setting in ordered]
+            place = "–"
+            if overall is not None and overall.levels in places:
+                place = f"{places.index(overall.levels) + 1} of {len(places)}"
+            words, error = describe(ordered[0], part.variation.axes), ordered[0].estimates
+            margin = _margin(OVERALL, ordered)
+            found.append(Winner(target, words, _with_range(error[OVERALL.column]), margin, place))
+    return found
+
+
 def caveats(ranking: Ranking) -> list[str]:
     """What a reader should know before believing the best setting."""
-    best = ranking.best.get(OVERALL.column)
+    best, said = ranking.best.get(OVERALL.column), []
+    if ranking.targets and (count := ranking.left_out):
+        over = name_targets(ranking.variation.target)
+        settings = "1 setting was" if count == 1 else f"{count} settings were"
+        said.append(f"{settings} not run on all of {over}, and not ranked over all of them.")
     if best is None:
-        return ["No setting has four finite errors, so none is best over all."]
-    said = []
+        return [*said, "No setting has four finite errors, so none is best over all."]
     if len(ranking.settings) > 1 and not ranking.replicated:
         said.append(
             "Each setting was run with one seed: a small difference between two of them may be "

@@ -3,10 +3,8 @@
 // complete: the table is in order of rank, and only these controls are missing.
 (() => {
   const CONTROLS = 64; // px, height of a player's controls
-  const table = document.getElementById("table");
-  const headings = [...table.tHead.rows[0].cells];
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
+  const tables = [...document.querySelectorAll("table.ranking")];
+  const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
   const collator = new Intl.Collator("en", { numeric: true });
 
   // Cells without a number (or without text) stay last in both directions.
@@ -16,20 +14,20 @@
     return text === "" ? null : "value" in cell.dataset ? Number(text) : text;
   };
 
-  const sort = (column, direction) => {
+  const sort = (table, column, direction) => {
     const sign = direction === "descending" ? -1 : 1;
-    rows
+    [...table.tBodies[0].rows]
       .map((row) => [key(row, column), row])
       .sort(([a], [b]) => {
         if (a === null || b === null) return (a === null) - (b === null);
         return sign * (typeof a === "number" ? a - b : collator.compare(a, b));
       })
-      .forEach(([, row]) => body.append(row));
-    headings.forEach((heading, i) =>
+      .forEach(([, row]) => table.tBodies[0].append(row));
+    [...table.tHead.rows[0].cells].forEach((heading, i) =>
       i === column ? heading.setAttribute("aria-sort", direction) : heading.removeAttribute("aria-sort"));
   };
 
-  headings.forEach((heading, column) => {
+  const addButton = (table, heading, column) => {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...heading.childNodes);
@@ -37,9 +35,12 @@
     button.addEventListener("click", () => {
       const first = heading.dataset.first ?? "ascending";
       const other = first === "ascending" ? "descending" : "ascending";
-      sort(column, heading.getAttribute("aria-sort") === first ? other : first);
+      sort(table, column, heading.getAttribute("aria-sort") === first ? other : first);
     });
-  });
+  };
+  for (const table of tables) {
+    [...table.tHead.rows[0].cells].forEach((heading, column) => addButton(table, heading, column));
+  }
 
   const form = document.getElementById("filters");
   const search = document.getElementById("search");
@@ -61,7 +62,7 @@
       row.hidden = !(words.every((word) => text.includes(word)) && selects.every((s) => matches(row, s)));
       shown += row.hidden ? 0 : 1;
     }
-    count.textContent = `${shown} of ${rows.length} settings shown`;
+    count.textContent = `${shown} of ${rows.length} ${tables.length > 1 ? "rows" : "settings"} shown`;
   };
 
   search.addEventListener("input", filter);

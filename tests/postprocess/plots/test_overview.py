@@ -46,8 +46,8 @@ def test_best_combination_comes_first_and_diverged_ones_last() -> None:
 def test_only_the_best_of_many_are_shown(count: int) -> None:
     runs = table({("sine", (i + 1) * 1e-5): 1 / (i + 1) for i in range(count)})
     figure = draw_overview(runs, find_variation(runs))
-    assert len(figure.axes[0].get_yticks()) == min(count, 16)
-    assert ("16 of 40" in figure.get_suptitle()) == (count == 40)
+    assert len(figure.axes[0].get_yticks()) == min(count, 25)
+    assert ("25 of 40" in figure.get_suptitle()) == (count == 40)
 
 
 def test_ranking_starts_with_the_best(tmp_path):

@@ -36,6 +36,7 @@ def test_images_of_one_name_in_different_folders_are_told_apart():
     configs = grid(data__image=["/a/photo.png", "/b/photo.png"], training__seed=[0, 1])
     runs = pd.json_normalize([c.model_dump(mode="json") for c in configs])
     variation = find_variation(runs.drop(columns="training.schedule_options.milestones"))
-    (axis,) = variation.axes
+    axis = variation.target
+    assert variation.axes == ()
     assert axis.levels == ("a/photo.png", "b/photo.png")
     assert list(variation.levels[axis.key].value_counts()) == [2, 2]
