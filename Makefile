@@ -9,7 +9,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study benchmark structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ study-original-%: $(INSTALLED)
 
 study-corrected-%: $(INSTALLED)
 	$(call run-sweep,$*,$(SCALE_CORRECTED))
+
+benchmark: $(INSTALLED) ## Make docs/benchmark.md from nothing: tune and train twenty networks, resumable (an hour and a half)
+	$(BIN)/python -m tests.benchmarks.learning.networks
 
 install: $(INSTALLED) ## Make the virtual environment .venv with pinned versions
 

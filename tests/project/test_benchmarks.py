@@ -7,13 +7,13 @@ import pytest
 
 from inr.storage.provenance import ROOT
 
-BENCHMARKS = sorted((ROOT / "tests" / "benchmarks").glob("[!_]*.py"))
+BENCHMARKS = sorted((ROOT / "tests" / "benchmarks").rglob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_benchmark_can_be_imported(path: Path) -> None:
     try:
-        importlib.import_module(f"tests.benchmarks.{path.stem}")
+        importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     except ModuleNotFoundError as missing:  # the bench extra
         if missing.name not in ("folx", "jax"):
             raise

@@ -31,7 +31,7 @@ from tests.benchmarks.learning.design import (
     report_sweep,
     tuning_sweep,
 )
-from tests.benchmarks.learning.networks_report import GRID, write
+from tests.benchmarks.learning.networks_report import GRID, draw, write
 from tests.benchmarks.report import circumstances
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,10 +104,8 @@ def main() -> None:
         reported.to_csv(given.to / "runs.csv", index=False, float_format="%.6g")
         facts = circumstances()
         (given.to / "facts.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    tried, runs = (pd.read_csv(given.to / f"{name}.csv") for name in ("tuning", "runs"))
-    facts = json.loads((given.to / "facts.json").read_text(encoding="utf-8"))
-    text = write(tried, runs, facts, given.to)
-    given.to.with_suffix(".md").write_text(text, encoding="utf-8")
+    draw(pd.read_csv(given.to / "runs.csv")).savefig(given.to / "networks.png")
+    given.to.with_suffix(".md").write_text(write(given.to), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The text and the picture of the benchmark of networks, from its tables alone."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from scipy.stats import t, ttest_rel
 from inr.quantities import QUANTITIES
 from postprocess.plots import style
 from tests.benchmarks.learning.design import (
-    CANDIDATES,
     IMAGES,
     SEEDS,
     SETTINGS,
@@ -50,10 +50,13 @@ def compare(errors: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in means.index:
         ratio = errors.loc[name] - best
+        if np.isinf(means[name]):  # a run of it diverged
+            rows.append((np.inf, np.inf, np.inf, np.inf, 0.0))
+            continue
         half = t.ppf(1 - LEVEL / 2, len(ratio) - 1) * ratio.std() / np.sqrt(len(ratio))
         limits = np.exp([ratio.mean() - half, ratio.mean() + half])
         p = 1.0 if name == means.index[0] else float(ttest_rel(errors.loc[name], best).pvalue)
-        rows.append((np.exp(means[name]), np.exp(ratio.mean()), *limits, p if p == p else 0.0))
+        rows.append((np.exp(means[name]), np.exp(ratio.mean()), *limits, p))
     table = pd.DataFrame(rows, means.index, ["error", "ratio", "low", "high", "p"])
     return table.assign(p=_holm(table["p"]))
 
@@ -71,14 +74,15 @@ def verdict(table: pd.DataFrame) -> str:
     return f"**{equals[0]}**" if len(equals) == 1 else f"cannot be told apart: {', '.join(equals)}"
 
 
-def write(tried: pd.DataFrame, runs: pd.DataFrame, facts: dict[str, str], to: Path) -> str:
-    """The text; the picture goes into the folder ``to``."""
+def write(tables: Path) -> str:
+    """The text of the tables in a folder."""
+    tried, runs = (pd.read_csv(tables / f"{name}.csv") for name in ("tuning", "runs"))
+    facts = json.loads((tables / "facts.json").read_text(encoding="utf-8"))
     overall = compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES]))
-    tables = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
-    draw({NAMES[q]: table for q, table in tables.items()}, runs).savefig(to / "networks.png")
+    errors = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
     template = Path(__file__).with_name("networks.md").read_text(encoding="utf-8")
     return template.format(
-        networks=len(CANDIDATES),
+        networks=runs.loc[runs["network"] != GRID, "network"].nunique(),
         images=", ".join(IMAGES),
         count=len(IMAGES),
         tuning=" and ".join(TUNING_IMAGES),
@@ -87,7 +91,7 @@ def write(tried: pd.DataFrame, runs: pd.DataFrame, facts: dict[str, str], to: Pa
         runs=f"{len(runs):,}",
         tried=f"{len(tried):,}",
         verdicts="\n".join(_verdicts(runs)),
-        errors=markdown_table(list(_error_rows(tables | {"overall": overall}))),
+        errors=markdown_table(list(_error_rows(errors | {"overall": overall}))),
         sets=markdown_table(list(_set_rows(runs, overall.index))),
         settings=markdown_table(list(_setting_rows(runs))),
         diverged=_diverged(runs),
@@ -140,9 +144,10 @@ def _diverged(runs: pd.DataFrame) -> str:
     return ", ".join(f"{name} {count}" for name, count in bad.items()) or "none"
 
 
-def draw(tables: dict[str, pd.DataFrame], runs: pd.DataFrame) -> Figure:
+def draw(runs: pd.DataFrame) -> Figure:
     """Each network's error over that of the best one: a dot an image, and the mean's interval."""
     style.use_style()
+    tables = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
     order = list(compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES])).index)[::-1]
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     panels = figure.subplots(1, len(tables), sharey=True)
