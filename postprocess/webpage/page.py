@@ -23,7 +23,7 @@ from inr.storage.paths import SweepLayout
 from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
-from postprocess.stats.ranking import SCORES, rank
+from postprocess.stats.ranking import SCORES, rank, suits
 from postprocess.webpage import wording
 from postprocess.webpage.figures import find_figures
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
@@ -85,7 +85,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         awards=wording.awards(ranking),
         caveats=wording.caveats(ranking),
         ranking=ranking,
-        scores=SCORES,
+        scores=[score for score in SCORES if suits(score.column, runs)],
         figures=figures,
         outdated=any(time < merged_at for time in drawn_at),
         clips=clips,
