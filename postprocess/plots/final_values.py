@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.overview import draw_ranking
-from postprocess.plots.plot_variable import MEASURES, Measure
+from postprocess.plots.plot_variable import Measure, measures
 from postprocess.stats.factors import RATE, ROLES, SCHEDULE, Axis, Roles, Variation
 
 _POSITIONS = 16  # most levels along x
@@ -27,9 +27,9 @@ _ESTIMATE = {"marker": "_", "markersize": 9, "markeredgewidth": 1.6}  # the dash
 
 
 def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
-    """Every metric, for every sweep."""
+    """Every metric that suits the runs, for every sweep."""
     runs = merged.readable
-    return {f"final_{m.column}": partial(draw_finals, m, runs, variation) for m in MEASURES}
+    return {f"final_{m.column}": partial(draw_finals, m, runs, variation) for m in measures(runs)}
 
 
 def draw_finals(measure: Measure, runs: pd.DataFrame, variation: Variation) -> Figure:

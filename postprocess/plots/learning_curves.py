@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
-from postprocess.plots.plot_variable import LOSS, MEASURES, RATE, Measure
+from postprocess.plots.plot_variable import LOSS, RATE, Measure, measures
 from postprocess.stats.factors import ROLES, Variation, find_variation
 from postprocess.stats.learning_rates import distinct_schedules, rate_curves
 
@@ -22,7 +22,7 @@ _BEST = 4  # curves shown one by one where an axis has too many levels for a rol
 
 
 def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
-    """Every metric, the loss and the learning rate, for every sweep."""
+    """Every metric that suits the runs, the loss and the learning rate, for every sweep."""
 
     def draw(measure: Measure) -> Figure:
         return draw_curves(measure, merged.series(measure.column), variation)
@@ -32,7 +32,8 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
         curves = rate_curves(merged.readable.loc[distinct.index])
         return draw_curves(RATE, curves, find_variation(distinct))
 
-    metrics = {f"curve_{measure.column}": partial(draw, measure) for measure in (*MEASURES, LOSS)}
+    shown = (*measures(merged.readable), LOSS)
+    metrics = {f"curve_{measure.column}": partial(draw, measure) for measure in shown}
     return metrics | {"curve_lr": draw_rates}
 
 

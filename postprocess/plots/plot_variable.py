@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from inr.metrics import METRICS
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
-from postprocess.stats.ranking import Score
+from postprocess.stats.ranking import Score, suits
 
 _FAR_OUT = 3.0  # interquartile ranges
 _NEVER_FAR_OUT = 2.0  # powers of ten
@@ -139,8 +139,13 @@ def metric(name: str) -> Measure:
     return Measure(name, found.label, higher_is_better=found.higher_is_better)
 
 
-# squared errors in units say the same as normalised ones, with less to compare
-MEASURES = [metric(name) for name in METRICS if not name.startswith("mse_")]
+def measures(runs: pd.DataFrame) -> list[Measure]:
+    """The metrics that are drawn of ``runs`` in figures of their own."""
+    # squared errors in units say the same as normalised ones, with less to compare
+    shown = [name for name in METRICS if not name.startswith("mse_")]
+    return [metric(name) for name in shown if suits(name, runs)]
+
+
 ERRORS = [metric(f"nmse_{quantity}") for quantity in QUANTITIES]
 LOSS = Measure("loss", "training loss", ranked=False)
 # a smaller rate moves no weight: adding it changes no digit of a single-precision number

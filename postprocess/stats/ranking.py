@@ -14,7 +14,7 @@ from inr.quantities import QUANTITIES
 from inr.results import HELDOUT as POINTS
 from postprocess.dataset.run_reader import READABLE
 from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean, worst_if_missing
-from postprocess.stats.factors import DATA, Variation, find_variation
+from postprocess.stats.factors import DATA, WEIGHT_COLUMNS, Variation, find_variation
 
 _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
 
@@ -61,8 +61,15 @@ HELDOUT = Score(
     "geometric mean of the four errors between pixels and frames, where nothing was trained",
 )
 PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True)
+PSNR_MEAN_REMOVED = Score(
+    "psnr_value_mean_removed",
+    METRICS["psnr_value_mean_removed"].label,
+    "after the mean error of each frame is subtracted, "
+    "which a network trained on derivatives alone cannot know",
+    True,
+)
 AWARDS = (OVERALL, *ERRORS)  # for each of them the report names a best setting
-SCORES = (*AWARDS, HELDOUT, PSNR)
+SCORES = (*AWARDS, HELDOUT, PSNR, PSNR_MEAN_REMOVED)
 
 
 def score_of(column: str) -> Score:
@@ -72,6 +79,16 @@ def score_of(column: str) -> Score:
         return known[column]
     metric = METRICS[column.removeprefix("heldout_")]
     return Score(column, metric.label, "", metric.higher_is_better)
+
+
+def suits(column: str, runs: pd.DataFrame) -> bool:
+    """Whether a metric has something to say of ``runs``.
+
+    Errors with the mean removed do where some runs have weight 0 on the value, if they have them.
+    """
+    if not column.endswith("_mean_removed"):
+        return True
+    return bool((runs[WEIGHT_COLUMNS[0]] == 0).any() and runs[column].notna().any())
 
 
 def add_scores(runs: pd.DataFrame) -> pd.DataFrame:

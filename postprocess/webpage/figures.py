@@ -63,6 +63,11 @@ _CAPTIONS = {
         METRICS["pde_residual"].label,
         "Small also for a network that hardly changes in time: read it beside the errors.",
     ),
+    **{
+        f"{kind}_{name}": (METRICS[name].label, "After each frame's mean error is subtracted.")
+        for kind in ("curve", "final")
+        for name in ("nmse_value_mean_removed", "psnr_value_mean_removed")
+    },
     "curve_lr": ("learning rate", "As it was used, once for each schedule."),
 }
 _FIRST = "At a glance"

@@ -24,7 +24,7 @@ from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
 from postprocess.stats.factors import name_targets
-from postprocess.stats.ranking import SCORES, rank
+from postprocess.stats.ranking import SCORES, rank, suits
 from postprocess.webpage import wording
 from postprocess.webpage.figures import find_figures
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
@@ -88,7 +88,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         over=name_targets(ranking.variation.target),
         caveats=wording.caveats(ranking),
         ranking=ranking,
-        scores=SCORES,
+        scores=[score for score in SCORES if suits(score.column, runs)],
         figures=figures,
         outdated=any(time < merged_at for time in drawn_at),
         clips=clips,

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from inr.errors import UserError
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import batch, style
 from postprocess.plots.batch import plan_figures, write_figures
 from postprocess.worker_pool import ChildLostError
 from tests.helpers.figures import RATES, SMALL, WEIGHTINGS, overlaps, write_quickly
-from tests.helpers.synthetic import call, grid, quickstart
+from tests.helpers.synthetic import call, grid, quickstart, without_added_metrics
 
 ALWAYS = ("overview", "curve_", "final_", "heldout", "tradeoff")  # every sweep gets them
 
@@ -21,7 +21,7 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
     assert call("figures", eight.root, "--format", "png") == 0
     names = {path.name for path in eight.figures.iterdir()}
     for name in METRICS:
-        if not name.startswith("mse_"):
+        if not name.startswith("mse_") and name not in ADDED_METRICS:  # all learn the value
             assert {f"{kind}_{name}.png" for kind in ("curve", "final")} <= names
     assert {
         "overview.png",
@@ -168,3 +168,24 @@ def test_figures_are_planned_where_they_make_sense(tmp_path, configs, expected):
         figure = plans[name]()
         assert not overlaps(figure), name
         assert "camera 12 px" in figure.legends[0].get_title().get_text()
+
+
+@pytest.mark.parametrize(
+    ("weights", "old", "shown"),
+    [((1, 0.1), False, False), ((1, 0), False, True), ((1, 0), True, False)],
+    ids=["value always trained", "not always", "not always, but not measured"],
+)
+def test_errors_with_the_mean_removed_are_drawn_of_runs_without_the_value(
+    tmp_path, weights, old, shown
+):
+    weightings = [(weight, 1, 0, 0) for weight in weights]
+    layout = write_quickly(tmp_path, grid(**SMALL, training__loss_weights=weightings))
+    if old:
+        for path in layout.runs.rglob("run.h5"):
+            without_added_metrics(path)
+    merged = ensure_merged(layout)
+    plans = plan_figures(merged)
+    names = {f"{kind}_{name}" for kind in ("curve", "final") for name in ADDED_METRICS}
+    assert names & plans.keys() == (names if shown else set())
+    assert call("report", layout.root) == 0
+    assert ("value PSNR, mean removed (dB)</th>" in layout.report.read_text()) == shown

@@ -17,6 +17,7 @@ def table(errors: dict[str, list[float]]) -> pd.DataFrame:
             "model.activation": activation,
             "training.seed": seed,
             "psnr_value": -10 * np.log10(error),
+            "psnr_value_mean_removed": -10 * np.log10(error),
         }
         | {score.column: error for score in ERRORS}
         for activation, seeds in errors.items()
