@@ -219,8 +219,9 @@ class Roles:
 def find_variation(runs: pd.DataFrame) -> Variation:
     """Find the settings that differ between ``runs`` (rows of ``/runs``).
 
-    A setting that says nothing new, because others already determine it, is left out; what is
-    learned comes before how.
+    A setting that says nothing new, because others already determine it, is left out. But settings
+    that always change together are one axis with all their names: what they do cannot be told
+    apart. What is learned comes before how.
     """
     values = {n: runs[n] for n in runs.columns if n.startswith(_GROUPS) and n != SEED}
     weights = [values.pop(column) for column in WEIGHT_COLUMNS if column in values]
@@ -229,19 +230,35 @@ def find_variation(runs: pd.DataFrame) -> Variation:
         values[WEIGHTS] = pd.Series(list(texts), index=runs.index)
     axes: list[Axis] = []
     levels = pd.DataFrame(index=runs.index)
+    groups: list[list[str]] = []  # keys that change together
     combinations = 1
     for key in sorted(values, key=_order):
-        candidate = levels.assign(**{key: _as_text(key, values[key])})
-        distinct = len(candidate.drop_duplicates())
+        text = _as_text(key, values[key])
+        distinct = len(levels.assign(**{key: text}).drop_duplicates())
+        same = next((group for group in groups if _change_together(levels[group[0]], text)), None)
         if distinct > combinations:
-            axes.append(_axis(key, values[key], candidate[key]))
-            levels, combinations = candidate, distinct
+            groups.append([key])
+            combinations = distinct
+        elif same and key.startswith(DATA) == same[0].startswith(DATA) and "record." not in key:
+            same.append(key)
+        else:
+            continue
+        axes.append(_axis(key, values[key], text))
+        levels[key] = text
     found = Variation(tuple(axes), levels, runs[SEED].nunique() if SEED in runs else 1)
-    data = [axis.key for axis in axes if axis.key.startswith(DATA)]
+    for group in groups[::-1]:  # `together` puts it first
+        found = found.together(*group, between=", ")
+    data = [axis.key for axis in found.axes if axis.key.startswith(DATA)]
     if not data:
         return found
     found = found.together(*data, between=", ")
     return replace(found, axes=found.axes[1:], target=found.axes[0])
+
+
+def _change_together(one: pd.Series, other: pd.Series) -> bool:
+    """Whether each value of one stands beside one value of the other, and there are several."""
+    pairs = len(pd.DataFrame({0: one, 1: other}).drop_duplicates())
+    return bool(pairs == one.nunique() == other.nunique() > 1)
 
 
 def _order(key: str) -> tuple[bool, int]:

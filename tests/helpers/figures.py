@@ -40,9 +40,9 @@ ROLES = {
         grid(model__activation=["sine", "elu"], training__loss_weights=WEIGHTINGS),
         {"hue": ACTIVATION, "pooled": WEIGHTS},
     ),
-    "coupled": (  # the width follows from the depth: it says nothing new
+    "coupled": (  # the width follows from the depth
         [make_config(model__depth=d, model__width=64 * d) for d in (1, 2, 3)],
-        {"hue": "model.width"},
+        {"hue": "model.width+model.depth"},
     ),
 }
 

@@ -40,3 +40,35 @@ def test_images_of_one_name_in_different_folders_are_told_apart():
     assert variation.axes == ()
     assert axis.levels == ("a/photo.png", "b/photo.png")
     assert list(variation.levels[axis.key].value_counts()) == [2, 2]
+
+
+def test_settings_that_change_together_are_one_axis_with_all_their_names():
+    plain = {"training__optimizer": ["adam"], "training__learning_rate": [1e-4]}
+    recipe = {"training__optimizer": ["muon"], "training__learning_rate": [3e-4]}
+    activations = {"model__activation": ["sine", "elu"]}
+    configs = [
+        *grid(**recipe, **activations, model__time_scale=[0.2]),
+        *grid(**plain, **activations, model__time_scale=[1.0]),
+    ]
+    runs = pd.json_normalize([c.model_dump(mode="json") for c in configs])
+    variation = find_variation(runs.drop(columns="training.schedule_options.milestones"))
+    labels = {axis.label: axis.levels for axis in variation.axes}
+    assert labels == {
+        "activation": ("sine", "elu"),
+        "learning rate, scale of the time input, optimiser": (
+            "1e-4, 1, adam",
+            "3e-4, 0.2, muon",
+        ),
+    }
+
+
+def test_a_setting_that_another_determines_but_not_the_other_way_round_is_left_out():
+    rates = {"sine": 1e-4, "elu": 1e-3, "tanh": 1e-3}
+    configs = [
+        config
+        for activation, rate in rates.items()
+        for config in grid(model__activation=[activation], training__learning_rate=[rate])
+    ]
+    runs = pd.json_normalize([c.model_dump(mode="json") for c in configs])
+    (axis,) = find_variation(runs.drop(columns="training.schedule_options.milestones")).axes
+    assert axis.label == "activation"
