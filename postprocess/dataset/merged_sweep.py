@@ -102,7 +102,7 @@ def merge(layout: SweepLayout, *, reuse: bool = True) -> None:
                 runs = _write(layout, file, inputs, reuse)
             # before merged.h5 is renamed: stopped in between, the merge still counts as due
             with replace_atomically(layout.summary) as summary:
-                runs.to_csv(summary, index=False)
+                _by_target(runs).to_csv(summary, index=False)
 
 
 def _write(
@@ -172,6 +172,18 @@ def _runs_frame(rows: list[Row]) -> pd.DataFrame:
     heldout = [key for key in given if key.startswith("heldout_")]
     rest = [key for key in given if key not in first and key not in heldout]
     return pd.DataFrame(rows, columns=first + heldout + rest)
+
+
+def _by_target(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each combination of varied ``data.*`` fields together, these fields in front.
+
+    Errors of runs that learned different things are not comparable.
+    """
+    varied = [name for name in runs if name.startswith("data.") and runs[name].nunique() > 1]
+    if not varied:
+        return runs
+    order = runs.groupby(varied, sort=False, dropna=False).ngroup().sort_values(kind="stable")
+    return runs.loc[order.index, [*varied, *runs.columns.difference(varied, sort=False)]]
 
 
 def _write_frame(group: h5py.Group, frame: pd.DataFrame) -> None:

@@ -64,9 +64,9 @@ def draw_pairs(
 ) -> Figure:
     """One panel for each pair of measures, one point for each run that has results.
 
-    The first two settings of few levels are colour and marker; a first one of more levels is both,
-    as far as markers reach. With ``diagonal``, measures of a
-    pair are in the same unit: they get the same ceiling, and the line of equality.
+    The first two settings of few levels are colour and marker; a first one of more levels is both.
+    With ``diagonal``, measures of a pair are in the same unit: they get the same ceiling, and the
+    line of equality.
     """
     hue = next((a for a in variation.axes if len(a.parts) == 1 or a.has_parts), None)
     few = (a for a in variation.axes if a != hue and len(a.levels) <= len(style.MARKERS))
@@ -96,6 +96,8 @@ def draw_pairs(
             limits = (*panel.get_xlim(), *panel.get_ylim())
             ends = min(limits), max(limits)
             panel.set(xlim=ends, ylim=ends)
+            x.finish(panel, "x")  # the ticks that suit these limits
+            y.finish(panel, "y")
             panel.plot(ends, ends, **style.REFERENCE)
         panel.set(xlabel=layout.wrap(x.label), ylabel=layout.wrap(y.label))
     sections = layout.role_sections(roles, points=True, markers=style.MARKERS if both else "o")

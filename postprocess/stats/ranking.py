@@ -1,6 +1,5 @@
 """What runs are compared by, and the ranking of a sweep by it."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -77,7 +76,11 @@ def score_of(column: str) -> Score:
     known = {score.column: score for score in SCORES}
     if column in known:
         return known[column]
-    metric = METRICS[column.removeprefix("heldout_")]
+    metric = next(
+        metric
+        for name, metric in METRICS.items()
+        if column in (name, *(f"{points}_{name}" for points in POINTS))
+    )
     return Score(column, metric.label, "", metric.higher_is_better)
 
 
@@ -119,12 +122,11 @@ def over_targets(runs: pd.DataFrame, variation: Variation) -> pd.DataFrame:
     row = row.groupby([*row], sort=False).ngroup()
     row = row[row.groupby(row).transform("size") == len(variation.target.levels)]
     known = known.loc[row.index]
-    means = {}
-    for prefix, (name, metric) in itertools.product(("", *POINTS), METRICS.items()):
-        score = Score(f"{prefix}_{name}" if prefix else name, "", "", metric.higher_is_better)
-        if score.column in known:
-            costs = pd.Series(score.costs(known[score.column].astype(float)), known.index)
-            means[score.column] = costs.groupby(row).transform("mean").map(score.value)
+    names = [f"{points}_{name}" for points in POINTS for name in METRICS]
+    scores = [score_of(name) for name in known.columns.intersection([*METRICS, *names])]
+    costs = {each.column: each.costs(known[each.column].astype(float)) for each in scores}
+    mean = pd.DataFrame(costs, known.index).groupby(row).transform("mean")
+    means = {each.column: each.value(mean[each.column]) for each in scores}
     for name in known.columns.intersection(["seconds", "wall_seconds"]):
         means[name] = known[name].groupby(row).transform("sum", min_count=1)
     diverged = (known["status"] == "diverged").groupby(row).transform("any")

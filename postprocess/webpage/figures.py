@@ -8,7 +8,7 @@ import imageio.v3 as imageio
 from inr.errors import UserError
 from inr.metrics import METRICS
 from inr.storage.paths import SweepLayout
-from postprocess.stats.factors import Axis, target_folder
+from postprocess.stats.factors import Axis, name_targets, target_folder
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.webpage.wording import capitalize
 
@@ -121,7 +121,8 @@ def find_figures(layout: SweepLayout, target: Axis | None) -> dict[str, list[Pic
             ) from error
         height, width = (round(side * _ZOOM) for side in sides)
         heading, title, caption = _describe(path.stem)
-        title = f"{title} ({own})" if own else title
+        over = f"over {name_targets(target)}" if target and heading == _FIRST else ""
+        title = f"{title} ({own or over})" if own or over else title
         picture = Picture(capitalize(title), caption, path, width, height)
         groups.setdefault(own or heading, []).append(picture)
     return {heading: pictures for heading, pictures in groups.items() if pictures}

@@ -22,6 +22,7 @@ from tests.helpers.synthetic import (
     write_run,
     write_sweep,
 )
+from tests.helpers.targets import IMAGES, write_targets
 
 SMALL: dict[str, Any] = {"data__size": [12], "data__frames": [2]}
 
@@ -87,6 +88,22 @@ def write_failed(root: Path, video: Path) -> SweepLayout:
         )
         run.attempts.write_text(ATTEMPT)
     draw(layout, "overview")
+    add_videos(layout, video)
+    return report(layout)
+
+
+def write_images(root: Path, video: Path) -> SweepLayout:
+    """Three activations on four images, two seeds: one diverged on one, one was not run on two."""
+
+    def on(images: tuple[int, ...], activation: str) -> Callable[..., bool]:
+        names = [IMAGES[i]["image"] for i in images]
+        return lambda target, given, _seed: given == activation and target["image"] in names
+
+    layout = write_targets(
+        root, IMAGES, ["sine", "elu", "tanh"], (0, 1), diverged=on((1,), "sine"),
+        missing=on((2, 3), "tanh"),
+    )  # fmt: skip
+    draw(layout, "overview", "curve_nmse_value")
     add_videos(layout, video)
     return report(layout)
 
@@ -157,6 +174,7 @@ SWEEPS: dict[str, Callable[[Path, Path], SweepLayout]] = {
     "one": write_one,
     "failed": write_failed,
     "many": write_many,
+    "images": write_images,
     "hostile": write_hostile,
     "embedded": write_embedded,
 }

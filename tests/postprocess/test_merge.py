@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import postprocess
 from inr.storage.paths import SweepLayout
+from postprocess.dataset.merged_sweep import read_merged
 from tests.helpers.synthetic import (
     call,
     first_results,
+    grid,
     quickstart,
     truncate,
     write_index,
@@ -43,6 +46,19 @@ def test_command_merges_the_newest_sweep_and_then_keeps_it(tmp_path, capsys):
     assert "kept 2 up-to-date files" in capsys.readouterr().out
     assert call("merge", new.root, "--force") == 0
     assert "wrote 2 files" in capsys.readouterr().out
+
+
+def test_summary_keeps_the_runs_of_each_image_together(tmp_path: Path) -> None:
+    configs = grid(training__learning_rate=[1e-4, 1e-3], data__image=["b.png", "a.png"])
+    layout = write_sweep(tmp_path / "sweep", configs, shape=(12, 12))
+    assert call("merge", layout.root) == 0
+    summary = pd.read_csv(layout.summary)
+    assert summary.columns[0] == "data.image"
+    assert list(summary["data.image"]) == ["b.png", "b.png", "a.png", "a.png"]
+    assert list(summary["task"]) == [0, 2, 1, 3]
+    runs = read_merged(layout).runs
+    assert list(runs["task"]) == [0, 1, 2, 3]
+    assert {*runs} == {*summary}
 
 
 def no_readable_run(root: Path) -> None:

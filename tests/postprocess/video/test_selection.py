@@ -17,11 +17,15 @@ from postprocess.video.selection import (
     choose_by_role,
     choose_one,
     plan_comparison,
+    plan_comparisons,
     plan_selection,
 )
 from tests.helpers.film import decode
 from tests.helpers.ranked import BEST, MEDIAN, RATES, SHAPE, SMALL, WORST, write_ranked
 from tests.helpers.synthetic import call, grid, make_config, write_run, write_sweep
+from tests.helpers.targets import IMAGES, write_targets
+
+TWO = ("sine", "elu")
 
 
 @pytest.fixture
@@ -156,6 +160,31 @@ def test_bad_choices_get_one_clear_message(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_each_image_has_its_own_best_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layout = write_targets(tmp_path / "images", IMAGES[:2], ["sine", "elu"], shape=SHAPE)
+    merged = ensure_merged(layout)
+    assert [plan.target.relative_to(layout.videos).as_posix() for plan in
+            plan_selection(layout, merged, "best,worst")] == [
+        "targets/camera/best", "targets/camera/worst",
+        "targets/coins.png/best", "targets/coins.png/worst",
+    ]  # fmt: skip
+    plans = plan_comparisons(layout, merged, ["best", "worst"])
+    names = [[run.name for run in plan.runs] for plan in plans]
+    assert names == [
+        [f"1_0_0_0/{activation}_uniform_1e-4_{task + i}" for i, activation in enumerate(TWO)]
+        for task in (0, 2)
+    ]
+    assert "best of 2 on image: coins.png by mean log error" in plans[1].title
+    assert call("videos", layout.root, "--compare", "best", names[0][1]) == 2
+    assert "best: the runs learned 2 images, and each has its own" in capsys.readouterr().err
+    single = write_targets(tmp_path / "single", IMAGES[:2], ["sine"], shape=SHAPE)
+    command = ("--select", "auto", "--compare", "best", "worst", "--format", "mp4")
+    assert call("videos", single.root, *command) == 0
+    assert "wrote 2 files" in capsys.readouterr().out
 
 
 def test_one_run_is_filmed_and_compared_with_nothing(

@@ -7,6 +7,7 @@ from selenium.webdriver.support.ui import Select
 
 from tests.helpers.browser import Browser, column
 from tests.helpers.reports import Sweeps
+from tests.helpers.targets import IMAGES
 
 pytestmark = pytest.mark.browser
 
@@ -73,6 +74,37 @@ def test_ranking_is_filtered(sweeps: Sweeps, browser: Browser) -> None:
     browser.wait_for("document.getElementById('count').textContent.startsWith('8 of 8')")
     choose(browser, "[data-axis='status']", "missing")
     assert count.text == "0 of 8 settings shown"
+
+
+def test_settings_are_ranked_on_each_image_and_over_all(sweeps: Sweeps, browser: Browser) -> None:
+    """tanh was not run on two images; sine, the best elsewhere, diverged on one."""
+    browser.open(sweeps("images").report)
+    ranked = browser.run(
+        "return [...document.querySelectorAll('table.ranking')].map(table => [...table.tBodies[0]"
+        ".rows].filter(row => !row.hidden).map(row => row.cells[1].textContent))"
+    )
+    assert ranked == [
+        ["elu", "sine"],
+        ["sine", "elu", "tanh"],
+        ["elu", "tanh", "sine"],
+        ["sine", "elu", "tanh"],
+        ["sine", "elu", "tanh"],
+    ]
+    answer = browser.driver.find_element(By.ID, "answer").text
+    assert "Best over all, over 4 images: activation elu" in answer
+    assert "1 setting was not run on all of 4 images" in answer
+    winners = browser.driver.find_elements(By.CSS_SELECTOR, "#on-each tbody tr")
+    assert [row.text.split()[0] for row in winners] == [
+        "camera", "coins.png", "gravel.tif", "moon.png",
+    ]  # fmt: skip
+    assert winners[0].text.endswith("2 of 3")
+    assert winners[1].text.endswith("1 of 2")
+    best = "return [...document.querySelectorAll('.answer, .awards td')].map(c => c.textContent)"
+    assert not any(image["image"] in text for text in browser.run(best) for image in IMAGES)
+    choose(browser, "[data-axis='0']", "tanh")
+    assert browser.driver.find_element(By.ID, "count").text == "4 of 14 rows shown"
+    wide = "return document.documentElement.scrollWidth <= window.innerWidth"
+    assert browser.run(wide)
 
 
 def test_300_runs_open_quickly_and_stay_small(sweeps: Sweeps, browser: Browser) -> None:
