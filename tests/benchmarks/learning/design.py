@@ -56,7 +56,6 @@ CANDIDATES = {
     "sine": Candidate("sine"),
     "sine, hidden weights x 1.5": Candidate("sine", fields={"hidden_scale": 1.5}),
     "sine, siren2": Candidate("sine", 0.25, {"initialization": "siren2"}),
-    "sum of 3 sines": Candidate("sine", fields={"sines": 3}),
     "sine, sinh first": Candidate("sine", fields={"first_layer": "sinh"}),
     "finer": Candidate("finer"),
     "sinc": Candidate("sinc"),
