@@ -23,7 +23,7 @@ PROTOCOL = "training.protocol"
 DERIVATIVES = "data.derivatives"
 SCHEDULE = "training.schedule"
 ACTIVATION = "model.activation"
-_FIRST = (ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
+_FIRST = (IMAGE, ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
 _LABELS = {  # where the name of the setting does not do
     "data.size": "image size (px)",
     "data.sigma_start": "blur of the first frame (px)",
