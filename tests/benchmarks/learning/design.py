@@ -54,9 +54,9 @@ class Candidate:
 _GAUSSIAN, _DYADIC = {"first_layer": "fourier_gaussian"}, {"first_layer": "fourier_dyadic"}
 CANDIDATES = {
     "sine": Candidate("sine"),
-    "sine, hidden weights x 1.5": Candidate("sine", fields={"hidden_scale": 1.5}),
-    "sine, siren2": Candidate("sine", 0.25, {"initialization": "siren2"}),
-    "sine, sinh first": Candidate("sine", fields={"first_layer": "sinh"}),
+    "sine (hidden weights x 1.5)": Candidate("sine", fields={"hidden_scale": 1.5}),
+    "sine (siren2)": Candidate("sine", 0.25, {"initialization": "siren2"}),
+    "sine (sinh first)": Candidate("sine", fields={"first_layer": "sinh"}),
     "finer": Candidate("finer"),
     "sinc": Candidate("sinc"),
     "hosc": Candidate("hosc"),
@@ -69,12 +69,12 @@ CANDIDATES = {
     "silu": Candidate("silu", 8.0),
     "elu": Candidate("elu", 8.0),
     # frequencies of up to, or about, 30 radians a unit of length
-    "Gaussian Fourier, sine": Candidate("sine", 0.25, _GAUSSIAN),
-    "Gaussian Fourier, tanh": Candidate("tanh", 0.25, _GAUSSIAN),
-    "Gaussian Fourier, gelu": Candidate("gelu", 0.25, _GAUSSIAN),
-    "dyadic Fourier, sine": Candidate("sine", 1.0, _DYADIC),
-    "dyadic Fourier, tanh": Candidate("tanh", 1.0, _DYADIC),
-    "dyadic Fourier, gelu": Candidate("gelu", 1.0, _DYADIC),
+    "sine on Gaussian Fourier": Candidate("sine", 0.25, _GAUSSIAN),
+    "tanh on Gaussian Fourier": Candidate("tanh", 0.25, _GAUSSIAN),
+    "gelu on Gaussian Fourier": Candidate("gelu", 0.25, _GAUSSIAN),
+    "sine on dyadic Fourier": Candidate("sine", 1.0, _DYADIC),
+    "tanh on dyadic Fourier": Candidate("tanh", 1.0, _DYADIC),
+    "gelu on dyadic Fourier": Candidate("gelu", 1.0, _DYADIC),
 }
 
 

@@ -26,7 +26,7 @@ SETS = {
     "": "training",
     "heldout_pixels_": "between pixels",
     "heldout_frames_": "between frames",
-    "heldout_": "between both",
+    "heldout_": "between pixels and frames",
     "heldout_first_": "first interval",
 }
 GRID = "cubic B-splines"
@@ -68,10 +68,9 @@ def _holm(p: pd.Series) -> pd.Series:
     return pd.concat([p.iloc[:1], steps.cummax().clip(upper=1)]).reindex(p.index)
 
 
-def verdict(table: pd.DataFrame) -> str:
-    """The best network, or those that cannot be told apart."""
-    equals = list(table.index[table["p"] >= LEVEL])
-    return f"**{equals[0]}**" if len(equals) == 1 else f"cannot be told apart: {', '.join(equals)}"
+def best_of(table: pd.DataFrame) -> list[str]:
+    """The best network, alone or with those that cannot be told apart from it."""
+    return list(table.index[table["p"] >= LEVEL])
 
 
 def write(tables: Path) -> str:
@@ -90,7 +89,9 @@ def write(tables: Path) -> str:
         trials=TRIALS,
         runs=f"{len(runs):,}",
         tried=f"{len(tried):,}",
-        verdicts="\n".join(_verdicts(runs)),
+        verdicts=markdown_table(list(_verdicts(runs))),
+        equals="\n".join(_equals(runs)),
+        splines=_splines(overall),
         errors=markdown_table(list(_error_rows(errors | {"overall": overall}))),
         sets=markdown_table(list(_set_rows(runs, overall.index))),
         settings=markdown_table(list(_setting_rows(runs))),
@@ -99,15 +100,41 @@ def write(tables: Path) -> str:
     )
 
 
-def _verdicts(runs: pd.DataFrame) -> Iterator[str]:
-    """For each error and set of points: the best network, and how the splines do beside it."""
+def _verdicts(runs: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """For each error and set of points the best network, and how many are as good."""
     networks = runs[runs["network"] != GRID]
-    yield "| error | " + " | ".join(SETS.values()) + " |"
-    yield "| --- |" + " --- |" * len(SETS)
     for quantity, name in NAMES.items():
-        columns = [f"{points}nmse_{quantity}" for points in SETS]
-        found = [verdict(compare(log_errors(networks, [column]))) for column in columns]
-        yield f"| {name} | " + " | ".join(found) + " |"
+        row = {"error": name}
+        for points, words in SETS.items():
+            best, *equals = best_of(compare(log_errors(networks, [f"{points}nmse_{quantity}"])))
+            row[words] = f"{best}, with {len(equals)} more" if equals else f"**{best}**"
+        yield row
+
+
+def _equals(runs: pd.DataFrame) -> Iterator[str]:
+    """Of the errors between pixels and frames, all that are as good as the best."""
+    networks = runs[runs["network"] != GRID]
+    worse = set(networks["network"])
+    for quantity, name in NAMES.items():
+        found = best_of(compare(log_errors(networks, [f"heldout_nmse_{quantity}"])))
+        worse -= set(found)
+        told = "the best alone" if len(found) == 1 else "cannot be told apart"
+        yield f"- {name}: {', '.join(found)} ({told})"
+    yield f"- worse than the best on each of the four: {', '.join(sorted(worse)) or 'none'}"
+
+
+def _splines(overall: pd.DataFrame) -> str:
+    """How the splines stand to the best network, over all four errors."""
+    first, second = overall.index[:2]
+    if first != GRID:
+        return f"The splines have {_times(overall.loc[GRID])} the errors of the best, {first}."
+    return (
+        f"The best network, {second}, has {_times(overall.loc[second])} the errors of the splines."
+    )
+
+
+def _times(row: pd.Series) -> str:
+    return f"{row['ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g}) times"
 
 
 def _error_rows(tables: dict[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
