@@ -23,7 +23,8 @@ from postprocess.plots import (
     style,
 )
 from postprocess.plots.layout import Drawings, state_scale, study_scale
-from postprocess.stats.factors import IMAGE, Variation, find_variation, name_targets, target_folder
+from postprocess.stats.factors import Variation, find_variation, name_targets, target_folder
+from postprocess.stats.fields import IMAGE
 from postprocess.stats.ranking import over_targets
 from postprocess.worker_pool import ChildLostError, run_isolated, usable_cores
 

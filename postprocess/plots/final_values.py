@@ -14,7 +14,8 @@ from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.overview import draw_ranking
 from postprocess.plots.plot_variable import Measure, measures
-from postprocess.stats.factors import RATE, ROLES, SCHEDULE, Axis, Roles, Variation
+from postprocess.stats.factors import ROLES, Axis, Roles, Variation
+from postprocess.stats.fields import RATE, SCHEDULE
 
 _POSITIONS = 16  # most levels along x
 _COMFORTABLE = 12  # points beside each other in a narrow panel

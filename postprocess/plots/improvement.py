@@ -12,7 +12,8 @@ from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.intervals import Interval, probability_of_improvement
 from postprocess.plots import layout, style
-from postprocess.stats.factors import ACTIVATION, RATE, SCHEDULE, Axis, Variation
+from postprocess.stats.factors import Axis, Variation
+from postprocess.stats.fields import ACTIVATION, RATE, SCHEDULE
 from postprocess.stats.ranking import ERRORS, OVERALL, add_scores
 
 _MOST = 13  # levels that a matrix can show

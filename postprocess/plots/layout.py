@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 
 from postprocess.intervals import FEW
 from postprocess.plots import style
-from postprocess.stats.factors import DERIVATIVES, PROTOCOL, SEED, Roles
+from postprocess.stats.factors import Roles
+from postprocess.stats.fields import DERIVATIVES, PROTOCOL, SEED
 
 Drawings = Mapping[str, Callable[[], Figure]]  # file name without suffix -> draws the figure
 Panels = dict[tuple[str, str], Axes]  # (row level, column level); "" where there is no axis

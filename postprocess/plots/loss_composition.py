@@ -10,7 +10,8 @@ from matplotlib.patches import Patch
 from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
-from postprocess.stats.factors import PROTOCOL, WEIGHT_COLUMNS, Variation
+from postprocess.stats.factors import Variation
+from postprocess.stats.fields import PROTOCOL, WEIGHT_COLUMNS
 from postprocess.stats.loss_weightings import NAMES
 from postprocess.stats.ranking import OVERALL, add_scores
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
 from postprocess.plots.plot_variable import ERRORS, Measure, metric
-from postprocess.stats.factors import DERIVATIVES, PROTOCOL, Roles, Variation
+from postprocess.stats.factors import Roles, Variation
+from postprocess.stats.fields import DERIVATIVES, PROTOCOL
 from postprocess.stats.learning_rates import distinct_schedules, integrated_rates
 
 Pair = tuple[Measure, Measure]  # horizontal, vertical

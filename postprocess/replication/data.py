@@ -9,7 +9,7 @@ from inr.files import write_text
 from inr.metrics import ADDED_METRICS, METRICS
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
-from postprocess.stats.factors import WEIGHT_COLUMNS
+from postprocess.stats.fields import WEIGHT_COLUMNS
 
 EXPERIMENTS = ("learning_rate", "activation", "loss_weights")
 PROTOCOLS = ("corrected", "original")

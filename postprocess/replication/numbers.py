@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from inr.quantities import QUANTITIES
 from postprocess.intervals import DRAWS, Interval, interquartile_mean, percentile_limits, resample
 from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
-from postprocess.stats.factors import weights_text
+from postprocess.stats.fields import weights_text
 from postprocess.stats.loss_weightings import rank_correlations
 from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
 

@@ -1,66 +1,29 @@
 """Which settings differ between the runs of a sweep, and which visual role each one plays."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 
 import pandas as pd
 
-from inr.config import format_rate
-from inr.quantities import QUANTITIES
+from postprocess.stats.fields import (
+    ACTIVATION,
+    DATA,
+    IMAGE,
+    PROTOCOL,
+    RATE,
+    SCHEDULE,
+    SEED,
+    WEIGHT_COLUMNS,
+    WEIGHTS,
+    as_text,
+    label_of,
+    weights_text,
+)
 
 ROLES = ("row", "column", "hue", "style")
-WEIGHTS = "training.loss_weights"
-WEIGHT_COLUMNS = tuple(f"{WEIGHTS}.{quantity}" for quantity in QUANTITIES)
-SEED = "training.seed"
-RATE = "training.learning_rate"
-IMAGE = "data.image"
-DATA = "data."  # what these fields say is what is learned
 
 _GROUPS = (DATA, "model.", "training.", "record.")
-PROTOCOL = "training.protocol"
-DERIVATIVES = "data.derivatives"
-SCHEDULE = "training.schedule"
-ACTIVATION = "model.activation"
 _FIRST = (IMAGE, ACTIVATION, WEIGHTS, SCHEDULE, RATE, PROTOCOL)  # most asked about
-_LABELS = {  # where the name of the setting does not do
-    "data.size": "image size (px)",
-    "data.sigma_start": "blur of the first frame (px)",
-    "data.sigma_end": "blur of the last frame (px)",
-    "data.frame_spacing": "frames evenly spaced in",
-    "data.noise": "standard deviation of added noise",
-    DERIVATIVES: "derivatives of the targets",
-    "model.width": "units per hidden layer",
-    "model.depth": "hidden layers",
-    "model.omega_first": "first-layer frequency",
-    "model.omega_hidden": "hidden-layer frequency",
-    "model.space_scale": "scale of the space input",
-    "model.time_scale": "scale of the time input",
-    "training.steps": "optimiser steps",
-    "training.batch": "points per step",
-    "training.optimizer": "optimiser",
-    "training.optimizer_options.hidden_rate_factor": "hidden-matrix rate / rate (muon)",
-    "training.optimizer_options.momentum": "momentum (muon)",
-    "training.optimizer_options.basis_every": "steps between new bases (soap)",
-    "training.schedule_options.final_fraction": "last / peak learning rate",
-    "training.schedule_options.milestones": "milestones (fractions of the run)",
-    "training.schedule_options.factor": "factor at each milestone",
-    "training.schedule_options.cycles": "cycles per run",
-    "training.schedule_options.floor_fraction": "lowest / peak learning rate",
-    "training.schedule_options.warmup_fraction": "warm-up (fraction of the run)",
-    "training.value_points": "pixels at which the value is trained",
-    "training.loss_normalization": "loss divided by",
-    "training.loss_balancing": "balancing of the loss terms",
-    "training.balancing_options.temperature": "balancing temperature",
-    "training.balancing_options.decay": "balancing decay",
-    "training.balancing_options.lookback": "balancing look-back probability",
-    "training.clip_norm": "largest gradient norm",
-    "training.precision": "arithmetic",
-    "training.compile": "compiled step",
-    "record.metrics_every": "steps between measurements",
-    WEIGHTS: "weights (value, gradient, Laplacian, time derivative)",
-}
 _MAX_LINES = 12  # in one panel
 _MOST_RATES = 16  # combinations of learning rate and schedule in one panel
 _CAPACITY = {"hue": 7, "style": 4, "column": 6, "row": 5}
@@ -233,7 +196,7 @@ def find_variation(runs: pd.DataFrame) -> Variation:
     groups: list[list[str]] = []  # keys that change together
     combinations = 1
     for key in sorted(values, key=_order):
-        text = _as_text(key, values[key])
+        text = as_text(key, values[key])
         distinct = len(levels.assign(**{key: text}).drop_duplicates())
         same = next((group for group in groups if _change_together(levels[group[0]], text)), None)
         if distinct > combinations:
@@ -265,11 +228,6 @@ def _order(key: str) -> tuple[bool, int]:
     return not key.startswith(DATA), _FIRST.index(key) if key in _FIRST else len(_FIRST)
 
 
-def weights_text(weights: Iterable[float]) -> str:
-    """A weighting in words: ``(1, 0.01, 0.001, 0)``."""
-    return f"({', '.join(f'{weight:g}' for weight in weights)})"
-
-
 def name_targets(target: Axis | None) -> str:
     """How many there are, for a sentence: ``4 images``, or ``6 targets (image, noise)``.
 
@@ -286,31 +244,7 @@ def target_folder(level: str) -> str:
     return "targets/" + level.replace("%", "%25").replace("/", "%2F")
 
 
-def _image_names(paths: Iterable[str]) -> dict[str, str]:
-    """Files by their names, and as many of the folders above as tell all of them apart."""
-    parts = {path: PurePath(path).parts for path in paths}
-    names: dict[str, str] = {}
-    for count in range(1, 1 + max(map(len, parts.values()), default=0)):
-        names = {path: "/".join(each[-count:]) for path, each in parts.items()}
-        if len({*names.values()}) == len(names):
-            break
-    return names
-
-
 def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     ordered = texts[values.sort_values().index] if numeric else texts
-    label = _LABELS.get(key, key.rpartition(".")[2].replace("_", " "))
-    return Axis(key, label, tuple(dict.fromkeys(ordered)), numeric)
-
-
-def _as_text(key: str, values: pd.Series) -> pd.Series:
-    if key == IMAGE:
-        return values.astype(str).map(_image_names(values.astype(str)))
-
-    def text(value: object) -> str:
-        if key == RATE:
-            return format_rate(float(str(value)))
-        return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
-
-    return values.map(text).astype(str)
+    return Axis(key, label_of(key), tuple(dict.fromkeys(ordered)), numeric)

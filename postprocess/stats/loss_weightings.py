@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from inr.quantities import QUANTITIES
 from postprocess.intervals import DRAWS, Interval, percentile_limits, resample, worst_if_missing
 from postprocess.stats import ranking
-from postprocess.stats.factors import WEIGHT_COLUMNS, weights_text
+from postprocess.stats.fields import WEIGHT_COLUMNS, weights_text
 
 MANY = 12  # weightings from which on they are a study of their own
 OVERALL = ranking.OVERALL.label

@@ -13,7 +13,8 @@ from inr.quantities import QUANTITIES
 from inr.results import HELDOUT as POINTS
 from postprocess.dataset.run_reader import READABLE
 from postprocess.intervals import Interval, bootstrap_interval, interquartile_mean, worst_if_missing
-from postprocess.stats.factors import DATA, WEIGHT_COLUMNS, Variation, find_variation
+from postprocess.stats.factors import Variation, find_variation
+from postprocess.stats.fields import DATA, WEIGHT_COLUMNS
 
 _FEWEST_LEVELS = 3  # with two levels, every one of them lies at an edge
 

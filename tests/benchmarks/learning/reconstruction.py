@@ -15,7 +15,7 @@ import pandas as pd
 from inr.results import open_run
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
-from postprocess.stats.factors import WEIGHT_COLUMNS
+from postprocess.stats.fields import WEIGHT_COLUMNS
 from tests.benchmarks.report import circumstances, markdown_table
 
 ROOT = Path(__file__).resolve().parents[3]

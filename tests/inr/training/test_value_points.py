@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inr.config import RunConfig
-from inr.metrics import target_statistics
+from inr.metrics import target_variances
 from inr.network.adjoint import EAGER
 from inr.network.model import Network, initialize
 from inr.results import open_run
@@ -53,7 +53,7 @@ def test_step_is_that_of_the_plain_loss(normalization: str, tmp_path: Path) -> N
         trainer = Trainer(Run(config, recorder), torch.device("cpu"))
     step = gradients([trainer], EAGER)
     exact = Diffusion.from_config(config.data).on_pixels(Diffusion.frame_times(config.data))
-    variances = [*target_statistics(exact).variance.values()]
+    variances = [*target_variances(exact).values()]
     scales = variances if normalization == "variance" else [1.0] * 4
     network = initialize(config.model, config.training.seed, torch.float64, config.input_scales)
     for parameter in network.parameters:

@@ -12,7 +12,8 @@ from postprocess.plots.loss_composition import (
     loss_columns,
 )
 from postprocess.plots.scatter import draw_integrated_rate
-from postprocess.stats.factors import WEIGHTS, find_variation
+from postprocess.stats.factors import find_variation
+from postprocess.stats.fields import WEIGHTS
 
 STEPS = 400
 

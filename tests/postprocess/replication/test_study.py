@@ -30,7 +30,7 @@ from postprocess.replication.numbers import (
     rank,
     typical,
 )
-from postprocess.stats.factors import WEIGHT_COLUMNS
+from postprocess.stats.fields import WEIGHT_COLUMNS
 from postprocess.stats.ranking import add_scores
 from tests.helpers.synthetic import make_config, write_index, write_run
 

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from inr.quantities import QUANTITIES
 from postprocess.plots import style
 from postprocess.plots.loss_weights import draw_influence, draw_pareto, draw_ranking, draw_ranks
-from postprocess.stats.factors import WEIGHTS
+from postprocess.stats.fields import WEIGHTS
 from postprocess.stats.loss_weightings import Weightings, find_weightings
 
 LEVELS = [(1, 0, 0, 0), *itertools.product((0, 0.1), (0, 1), (0.01, 1), (0, 0.001))]
