@@ -23,7 +23,6 @@ _LABELS = {  # where the name of the setting does not do
     "data.sigma_start": "blur of the first frame (px)",
     "data.sigma_end": "blur of the last frame (px)",
     "data.frame_spacing": "frames evenly spaced in",
-    "data.noise": "standard deviation of added noise",
     DERIVATIVES: "derivatives of the targets",
     "model.width": "units per hidden layer",
     "model.depth": "hidden layers",

@@ -97,7 +97,9 @@ def suits(column: str, runs: pd.DataFrame) -> bool:
 
 def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
     """``runs`` with the errors over all; every column of `SCORES` is there, NaN if unknown."""
-    added = {}
+    added: dict[str, float | pd.Series] = {
+        score.column: np.nan for score in SCORES if score.column not in runs
+    }
     for score, prefix in ((OVERALL, "nmse_"), (HELDOUT, "heldout_nmse_")):
         errors = runs.reindex(columns=[f"{prefix}{quantity}" for quantity in QUANTITIES])
         with np.errstate(divide="ignore"):  # an error of 0
