@@ -221,6 +221,8 @@ class RunConfig(Group):
             for name in ("sigma_start", "sigma_end", "frame_spacing", "noise", "derivatives"):
                 given, default = getattr(self.data, name), DataConfig.model_fields[name].default
                 if given != default:
+                    if isinstance(given, float):
+                        given, default = f"{given:g}", f"{default:g}"
                     raise ValueError(
                         f"data.{name} is {given}, but training.protocol original has frames at "
                         "fixed diffusion times of the image as it is, and targets of its own. "

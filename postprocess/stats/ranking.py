@@ -104,7 +104,8 @@ def add_scores(runs: pd.DataFrame) -> pd.DataFrame:
         errors = runs.reindex(columns=[f"{prefix}{quantity}" for quantity in QUANTITIES])
         with np.errstate(divide="ignore"):  # an error of 0
             added[score.column] = np.exp(np.log(errors.astype(float)).mean(axis=1, skipna=False))
-    return runs.assign(**added)
+    rest = runs.drop(columns=[name for name in added if name in runs])
+    return pd.concat([rest, pd.DataFrame(added, index=runs.index)], axis=1)
 
 
 def over_targets(runs: pd.DataFrame, variation: Variation) -> pd.DataFrame:

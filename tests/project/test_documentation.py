@@ -29,6 +29,8 @@ ELSEWHERE = {
     "tensorboard --logdir outputs/quickstart/runs",
     "eval $(slurm/testbed/testbed up)",
     "python postprocess/study.py",
+    "python -m tests.benchmarks.learning.networks --text",
+    "python -m tests.benchmarks.learning.reconstruction",
 }
 
 

@@ -47,7 +47,8 @@ def test_dry_run_shows_what_varies_and_writes_nothing(tmp_path, capsys):
     assert "8 runs: 8 to train" in out
     assert "outputs/quickstart" in out
     header = next(line for line in out.splitlines() if line.startswith("#"))
-    assert header.split() == ["#", "activation", "learning_rate", "loss_weights", "run"]
+    together = ["time_scale", "optimizer", "learning_rate"]
+    assert header.split() == ["#", "activation", *together, "loss_weights", "run"]
     assert list(tmp_path.iterdir()) == []
 
 
