@@ -34,7 +34,7 @@ WRONG = [
             ("noise", 0.1),
             ("frame_spacing", "log_sigma"),
             ("derivatives", "discrete"),
-            ("sigma_end", 5.0),
+            ("sigma_end", 5),
         )
     ],
     (
