@@ -86,14 +86,14 @@ def initialize(
     else:
         biases[0] *= config.first_scale
     weights[0] *= config.first_scale * torch.tensor(input_scales, dtype=torch.float64)
-    count = config.sines if config.sines > 1 else 0
-    sines = [_draw_sines(count, draw) for _ in range(config.depth)] if count else []
+    sines = [
+        _draw_sines(config.sines, draw) for _ in range(config.depth if config.sines > 1 else 0)
+    ]
     network = Network(config, tuple(weights), tuple(biases), tuple(sines))
-    fixed = (weights[0], biases[0]) if features else ()
-    return network.with_parameters(
-        each.to(dtype).requires_grad_(all(each is not one for one in fixed))
-        for each in network.parameters
-    )
+    trained = [features is None, *[True] * config.depth]  # by layer
+    trained = [*trained, *trained, *[True] * len(sines)]
+    pairs = zip(network.parameters, trained, strict=True)
+    return network.with_parameters(each.to(dtype).requires_grad_(own) for each, own in pairs)
 
 
 class _Draw:

@@ -12,6 +12,7 @@ from scipy.stats import t, ttest_rel
 from inr.quantities import QUANTITIES
 from postprocess.plots import style
 from tests.benchmarks.learning.design import (
+    BASE,
     IMAGES,
     SEEDS,
     SETTINGS,
@@ -87,7 +88,11 @@ def write(tables: Path) -> str:
         tuning=" and ".join(TUNING_IMAGES),
         seeds=SEEDS,
         trials=TRIALS,
-        runs=f"{len(runs):,}",
+        runs=f"{(runs['network'] != GRID).sum():,}",
+        **BASE["model"],
+        **BASE["data"],
+        steps=BASE["training"]["steps"],
+        batch=BASE["training"]["batch"],
         tried=f"{len(tried):,}",
         verdicts=markdown_table(list(_verdicts(runs))),
         equals="\n".join(_equals(runs)),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import inr
 from inr.config import RecordConfig, RunConfig
 from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
@@ -71,6 +72,39 @@ def test_so_do_other_activations(tmp_path: Path, activation: str) -> None:
     for config in configs:
         train(tmp_path / "alone", [config])
         assert_same(series(tmp_path / "pack", config), series(tmp_path / "alone", config))
+
+
+NETWORKS = [
+    {"sines": 2},
+    {"first_layer": "fourier_gaussian", "activation": "tanh"},
+    {"initialization": "siren2"},
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: next(iter(network)))
+def test_so_do_other_networks_on_other_images_from_other_scales(
+    tmp_path: Path, network: dict[str, object]
+) -> None:
+    plain = make_config(60)
+    configs = [
+        RunConfig.model_validate(
+            plain.model_dump()
+            | {"data": plain.data.model_dump() | {"image": image}}
+            | {"model": plain.model.model_dump() | network | {"first_scale": scale}}
+        )
+        for image, scale in (("camera", 1.0), ("brick", 0.5))
+    ]
+    assert train(tmp_path / "pack", configs) == ["complete"] * 2
+    for config in configs:
+        train(tmp_path / "alone", [config])
+        assert_same(series(tmp_path / "pack", config), series(tmp_path / "alone", config))
+        assert train(tmp_path / "cut", [config], stop_after=25) == ["stopped"]
+        assert train(tmp_path / "cut", [config]) == ["complete"]
+        assert_same(series(tmp_path / "cut", config), series(tmp_path / "alone", config), rtol=0)
+        trained = inr.load(RunLayout(tmp_path / "cut" / config.run_id).model)
+        with open_run(RunLayout(tmp_path / "cut" / config.run_id).results) as file:
+            kept = file["frames/value/prediction"][:]
+        np.testing.assert_allclose(trained.render(trained.times).value, kept, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "soap"])
