@@ -70,8 +70,8 @@ class DataConfig(Group):
             )
         if self.frame_spacing == "log_sigma" and self.sigma_start == 0:
             raise ValueError(
-                "frame_spacing log_sigma needs a sigma_start above 0, which has a logarithm. "
-                "Raise sigma_start, or set frame_spacing to time"
+                "data.frame_spacing log_sigma needs a data.sigma_start above 0, which has a "
+                "logarithm. Raise it, or set data.frame_spacing to time"
             )
         return self
 
@@ -105,8 +105,9 @@ class ModelConfig(Group):
     def _sums_are_of_sines(self) -> "ModelConfig":
         if self.sines > 1 and (self.activation, self.first_layer) != ("sine", "trained"):
             raise ValueError(
-                f"sines is {self.sines}: sums are of the activation sine with first_layer trained, "
-                f"not {self.activation} with {self.first_layer}. Set them, or sines to 1"
+                f"model.sines is {self.sines}: sums are of the activation sine in a trained first "
+                f"layer. model.activation is {self.activation}, model.first_layer "
+                f"{self.first_layer}. Set them to sine and trained, or model.sines to 1"
             )
         return self
 
