@@ -1,4 +1,4 @@
-"""The six sweeps of the study as small tables: written from merged sweeps, kept with the text."""
+"""The sweeps of the study as small tables: written from merged sweeps, kept with the text."""
 
 from pathlib import Path
 
@@ -6,13 +6,16 @@ import pandas as pd
 
 from inr.errors import UserError
 from inr.files import write_text
-from inr.metrics import ADDED_METRICS, METRICS
+from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
+from inr.results import HELDOUT
 from inr.storage.paths import SweepLayout
 from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.stats.fields import WEIGHT_COLUMNS
 
-EXPERIMENTS = ("learning_rate", "activation", "loss_weights")
+EXPERIMENTS = ("learning_rate", "activation", "loss_weights", "claims")
 PROTOCOLS = ("corrected", "original")
+FURTHER = ("activation_tuning", "frame_spacing")  # under the corrected protocol alone
 COLUMNS = (
     "name",
     "status",
@@ -20,9 +23,12 @@ COLUMNS = (
     "data.image",
     "data.size",
     "data.frames",
+    "data.frame_spacing",
     "model.activation",
     "model.width",
     "model.depth",
+    "model.first_scale",
+    "model.time_scale",
     "training.protocol",
     "training.steps",
     "training.batch",
@@ -32,8 +38,8 @@ COLUMNS = (
     "training.seed",
     *METRICS,
     *(f"heldout_{name}" for name in METRICS),
+    *(f"{points}_nmse_{q}" for points in HELDOUT if points != "heldout" for q in QUANTITIES),
 )
-_ADDED = {prefix + name for prefix in ("", "heldout_") for name in ADDED_METRICS}
 
 Study = dict[str, pd.DataFrame]  # by name of the sweep
 
@@ -45,7 +51,7 @@ def sweep_name(experiment: str, protocol: str) -> str:
 
 def sweep_names() -> list[str]:
     """Names of all sweeps of the study."""
-    return [sweep_name(e, p) for e in EXPERIMENTS for p in PROTOCOLS]
+    return [*(sweep_name(e, p) for e in EXPERIMENTS for p in PROTOCOLS), *FURTHER]
 
 
 def collect(outputs: Path) -> Study:
@@ -79,7 +85,7 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
 
 
 def read_tables(folder: Path) -> Study:
-    """Read what `write_tables` wrote; metrics that came after it are NaN.
+    """Read what `write_tables` wrote.
 
     Raises `UserError` if a table is missing or damaged.
     """
@@ -92,7 +98,7 @@ def read_tables(folder: Path) -> Study:
             raise UserError(f"{path}: missing. Write it with: make study") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: not a table of the study ({error})") from error
-        if missing := set(COLUMNS) - _ADDED - set(runs.columns):
+        if missing := set(COLUMNS) - set(runs.columns):
             raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-        study[name] = runs.reindex(columns=COLUMNS)
+        study[name] = runs[list(COLUMNS)]
     return study

@@ -1,7 +1,7 @@
-"""What the study's text asks of its tables: rankings, verdicts, shares and correlations."""
+"""What the study's text asks of its tables: rankings, comparisons, shares, slopes."""
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,21 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from inr.quantities import QUANTITIES
-from postprocess.intervals import DRAWS, Interval, interquartile_mean, percentile_limits, resample
-from postprocess.replication.data import EXPERIMENTS, Study, sweep_name
+from inr.results import HELDOUT as POINTS
+from postprocess.intervals import DRAWS, Interval, percentile_limits, resample
+from postprocess.replication.comparison import (
+    Ranking,
+    best_of,
+    costs,
+    costs_by_seed,
+    level,
+    place,
+    rank,
+    typical,
+)
+from postprocess.replication.data import FURTHER, Study, sweep_name
 from postprocess.stats.fields import weights_text
-from postprocess.stats.loss_weightings import rank_correlations
-from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores, score_of
-
-# settings from best to worst: values of the compared fields, a single one not wrapped, with the
-# interquartile mean over their runs in the metric's own unit
-Ranking = dict[Any, Interval]
+from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores
 
 _BEST = 10  # weightings that count as best on an error
 
@@ -26,66 +32,29 @@ VARIED: dict[str, list[str]] = {
     "learning_rate": ["activation", "schedule", "learning_rate"],
     "activation": ["activation", "weights"],
     "loss_weights": ["weights"],
+    "claims": ["activation", "weights", "schedule", "learning_rate"],
+    "activation_tuning": ["activation", "first_scale", "time_scale", "learning_rate"],
+    "frame_spacing": ["frame_spacing", "time_scale"],
 }
+SETS = ("", *(f"{points}_" for points in POINTS))  # of points: prefixes of the columns
+TUNED = ("first_scale", "time_scale", "learning_rate")  # chosen for each activation
+TERMS = QUANTITIES[:3]  # the time derivative is the Laplacian times a constant
 
 
-def costs(runs: pd.DataFrame, metric: str) -> np.ndarray:
-    """`Score.costs` of a metric; a diverged run has plus infinity."""
-    return score_of(metric).costs(_known(runs, metric))
+def lowest(exponents: dict[str, Interval]) -> str:
+    """The quantity whose weight lowers an error most."""
+    return min(QUANTITIES, key=lambda quantity: exponents[quantity].estimate)
 
 
-def typical(runs: pd.DataFrame, metric: str) -> Interval:
-    """Interquartile mean of a metric over runs with a 95 % bootstrap interval, in its own unit."""
-    return score_of(metric).interval(_known(runs, metric))
-
-
-def _known(runs: pd.DataFrame, metric: str) -> pd.Series:
-    return runs[metric].where(runs["status"] == "complete")
-
-
-def rank(runs: pd.DataFrame, by: list[str], metric: str) -> Ranking:
-    """Settings from best to worst."""
-    groups = runs.groupby(by if len(by) > 1 else by[0], sort=False)
-    found = {key: typical(group, metric) for key, group in groups}
-    score = score_of(metric)
-    return dict(sorted(found.items(), key=lambda item: float(score.costs(item[1].estimate))))
-
-
-def is_best(ranking: Ranking, claimed: Any) -> str:
-    """Whether ``claimed`` is the best setting of a ranking.
-
-    It holds when the claimed one is best and its interval touches no other; it does not hold when
-    the best one's interval lies wholly on the better side of the claimed one's; else the runs
-    cannot decide.
-    """
-    best, *others = ranking
-    rivals = others if best == claimed else [best]
-    if any(ranking[claimed].overlaps(ranking[rival]) for rival in rivals):
-        return "cannot be decided"
-    return "holds" if best == claimed else "does not hold"
-
-
-def chance_verdicts(settings: int, seeds: int = 3, draws: int = 20_000) -> tuple[float, float]:
-    """How often `is_best` says "holds" and "does not hold" of one of several equal settings.
-
-    By simulation, with scores from a normal distribution; their intervals are their ranges.
-    """
-    scores = np.random.default_rng(0).normal(size=(draws, settings, seeds))
-    low, high = scores.min(axis=-1), scores.max(axis=-1)
-    best = np.argmin(interquartile_mean(scores, axis=-1), axis=1)
-    holds = (best == 0) & (high[:, 0] < low[:, 1:].min(axis=1))
-    refuted = high[np.arange(draws), best] < low[:, 0]
-    return float(holds.mean()), float(refuted.mean())
-
-
-def place(ranking: Ranking, key: Any) -> int:
-    """Place of a setting, 1 for the best; settings with equal scores share it."""
-    return [each.estimate for each in ranking.values()].index(ranking[key].estimate) + 1
-
-
-def places(ranking: Ranking, keys: Iterable[Any]) -> str:
-    """Places of several settings: ``1, 5, 12``."""
-    return ", ".join(str(place(ranking, key)) for key in keys)
+def _means(runs: pd.DataFrame) -> dict[str, pd.Series]:
+    """Geometric means: over the first three errors, and over all four on every set of points."""
+    logs = np.log(runs[[f"{p}nmse_{q}" for p in SETS for q in QUANTITIES]].astype(float))
+    found = {}
+    for points in SETS:
+        for name, terms in (("three", TERMS), ("overall", QUANTITIES)):
+            mean = logs[[f"{points}nmse_{q}" for q in terms]].mean(axis=1, skipna=False)
+            found[f"{points}{name}"] = np.exp(mean)
+    return found
 
 
 class Numbers:
@@ -95,7 +64,8 @@ class Numbers:
         self._study = {}
         for sweep, table in study.items():
             runs = add_scores(table).rename(columns=lambda column: column.rpartition(".")[2])
-            self._study[sweep] = runs.assign(weights=runs[[*QUANTITIES]].agg(weights_text, axis=1))
+            weights = runs[[*QUANTITIES]].agg(weights_text, axis=1)
+            self._study[sweep] = runs.assign(weights=weights, **_means(runs))
         self.all_runs = pd.concat(self._study.values(), ignore_index=True)
 
     def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:
@@ -118,19 +88,93 @@ class Numbers:
         ranking = self.rank("learning_rate", protocol, metric, activation=activation)
         return {key: ranking[key] for key in ranking if not among or key in among}
 
-    def best_weightings(self, protocol: str, metric: str, *activations: str) -> Ranking:
-        """Some activations, each trained with the weights that are its best, best first."""
-        best: Ranking = {}
-        for (activation, _), interval in self.rank("activation", protocol, metric).items():
-            if activation in activations:
-                best.setdefault(activation, interval)
-        return best
+    def claim(self, protocol: str, metric: str, **settings: Any) -> Interval:
+        """A typical value of a setting with ten seeds, sine, trained on all four terms."""
+        settings = {"activation": "sine", "weights": "(1, 1, 1, 1)"} | settings
+        return typical(self.runs("claims", protocol, **settings), metric)
+
+    def published(self, protocol: str, metric: str, among: Sequence[Any]) -> Ranking:
+        """``among`` some (schedule, rate) with ten seeds, best first; sine, all four terms."""
+        given = {"activation": "sine", "weights": "(1, 1, 1, 1)"}
+        ranking = self.rank("claims", protocol, metric, **given)
+        return {key: ranking[key] for key in ranking if key in among}
+
+    def seeds(self, protocol: str, metric: str, among: Sequence[Any]) -> pd.DataFrame:
+        """Costs of the same settings, by seed."""
+        runs = self.runs("claims", protocol, activation="sine", weights="(1, 1, 1, 1)")
+        table = costs_by_seed(runs, ["schedule", "learning_rate"], metric)
+        return table.loc[[level(setting) for setting in among]]
+
+    def activations(self, protocol: str, metric: str) -> pd.DataFrame:
+        """Costs by seed of the two published activations, trained on the value alone."""
+        runs = self._value_alone(protocol)
+        return costs_by_seed(runs, ["activation"], metric).loc[["sine", "elu"]]
+
+    def sine_and_elu(self, protocol: str, metric: str) -> Ranking:
+        """A typical value of each of them."""
+        return rank(self._value_alone(protocol), ["activation"], metric)
+
+    def _value_alone(self, protocol: str) -> pd.DataFrame:
+        experiment = "activation" if protocol == "corrected" else "claims"
+        return self.runs(experiment, protocol, weights="(1, 0, 0, 0)")
+
+    def schedules(self, metric: str) -> Ranking:
+        """(schedule, learning rate) of the five schedules from three peaks, sine, best first."""
+        ranking = self.rates("corrected", metric, "sine")
+        peaks = {rate for schedule, rate in ranking if schedule == "cosine"}
+        return {key: ranking[key] for key in ranking if key[1] in peaks}
+
+    def wins(self, settings: str, name: str) -> tuple[int, int]:
+        """On how many of all errors and sets of points it is best alone, and among the best."""
+        found = [best_of(self.contest(settings, f"{p}nmse_{q}")) for p in SETS for q in QUANTITIES]
+        alone = sum(best == [name] for best in found)
+        return alone, sum(name in best for best in found) - alone
+
+    def best_scales(self) -> dict[str, str]:
+        """The scale of the time input with the lowest error over all, by spacing of the frames."""
+        runs = self.runs("frame_spacing", "corrected")
+        return {
+            spacing: f"{next(iter(rank(group, ['time_scale'], HELDOUT.column))):g}"
+            for spacing, group in runs.groupby("frame_spacing")
+        }
+
+    def contest(self, settings: str, metric: str) -> pd.DataFrame:
+        """Costs by seed of settings that are compared with ten seeds each.
+
+        ``activation``: all of them, trained on all four terms; ``schedule``: all of them, sine,
+        from a peak of 3e-4.
+        """
+        if settings == "activation":
+            runs = self.runs("activation", "corrected", weights="(1, 1, 1, 1)")
+        else:
+            all_terms = {"weights": "(1, 1, 1, 1)", "learning_rate": 3e-4}
+            runs = self.runs("claims", "corrected", **all_terms)
+        return costs_by_seed(runs, [settings], metric)
+
+    def value_alone(self, rate: float) -> pd.DataFrame:
+        """Costs by seed of the held-out value: trained on the value alone, and on all four."""
+        cosine = {"schedule": "cosine", "learning_rate": rate}
+        runs = self.runs("claims", "corrected", **cosine)
+        table = costs_by_seed(runs, ["weights"], "heldout_nmse_value")
+        return table.loc[["(1, 0, 0, 0)", "(1, 1, 1, 1)"]]
+
+    @cached_property
+    def tuned(self) -> dict[str, pd.Series]:
+        """For each activation the settings with the lowest error over all, held out, and images.
+
+        A run that diverged rules its settings out.
+        """
+        runs = self.runs("activation_tuning", "corrected")
+        scores = pd.Series(costs(runs, HELDOUT.column), runs.index)
+        means = scores.groupby([runs[n] for n in ("activation", *TUNED)], sort=False).mean()
+        best = means.groupby("activation", sort=False).idxmin()
+        return {name: pd.Series(key[1:], TUNED) for name, key in best.items()}
 
     def best_setting(self, protocol: str, *experiments: str) -> pd.DataFrame:
-        """Runs of the best setting of some experiments, or all, over all four held-out errors."""
+        """Runs of the best setting of some experiments over all four held-out errors."""
         settings = (
             runs
-            for experiment in experiments or EXPERIMENTS
+            for experiment in experiments
             for _, runs in self.runs(experiment, protocol).groupby(VARIED[experiment])
         )
         return min(settings, key=lambda runs: typical(runs, HELDOUT.column).estimate)
@@ -157,7 +201,9 @@ class Numbers:
         worst = max(place(gradient, key) for key in best)
         if worst > 0.75 * len(gradient):
             return f"holds (place {worst} at worst)"
-        if self.correlation(protocol, "mse_value", "mse_gradient", time_derivative=0) < -0.5:
+        without = self.runs("loss_weights", protocol, time_derivative=0)["weights"].nunique()
+        conflict = self.correlation(protocol, "mse_value", "mse_gradient", time_derivative=0) < -0.5
+        if without > _BEST and conflict:
             return "only among weightings without the time derivative"
         return f"does not hold (place {worst} at worst)"
 
@@ -170,23 +216,50 @@ class Numbers:
         values = [runs[c] if c in QUANTITIES else costs(runs, c) for c in (first, second)]
         return float(spearmanr(*values).statistic)
 
-    def lead(self, protocol: str, quantity: str, metric: str) -> Interval:
-        """By how much the weight of a quantity goes more closely with a low error than any other.
+    @cache  # noqa: B019
+    def slopes(self, metric: str) -> dict[str, Interval]:
+        r"""How an error follows the weights: exponents, by quantity, and ``r2``.
 
-        Spearman's correlation of the next weight less its own, and a 95 % bootstrap interval over
-        the weightings: above 0 no other goes as closely, in these runs and in others like them.
+        .. math:: \log_{10} e = a + \sum_q b_q \log_{10}(w_q / w_\mathrm{value}), \qquad
+                  b_\mathrm{value} = -\sum_q b_q,
+
+        by least squares over the weightings without a 0, each with its mean over seeds: ten
+        times the weight of q, the others as they are, goes with :math:`10^{b_q}` times the error.
+        Intervals are 95 %, by resampling weightings. ``lead`` is by how much the lowest exponent
+        is below the next.
         """
-        runs = self.runs("loss_weights", protocol)
-        weights, errors = runs[[*QUANTITIES]].to_numpy(float), costs(runs, metric)[:, None]
-        own = QUANTITIES.index(quantity)
-        drawn = resample(len(runs), DRAWS, np.random.default_rng(0))
-        found = rank_correlations(weights[drawn], errors[drawn])[..., 0]
-        once = rank_correlations(weights[None], errors[None])[..., 0]
-        lead, (estimate,) = (
-            np.delete(each, own, axis=1).min(axis=1) - each[:, own] for each in (found, once)
-        )
-        low, high = percentile_limits(lead)
-        return Interval(float(estimate), float(low), float(high))
+        runs = self.runs("loss_weights", "corrected")
+        runs = runs[(runs[[*QUANTITIES]] > 0).all(axis=1)]
+        means = pd.Series(costs(runs, metric), runs.index).groupby(runs["weights"]).mean()
+        weights = runs.groupby("weights")[[*QUANTITIES]].first().loc[means.index]
+        logs = np.log10(weights.to_numpy(float))
+        ratios = np.column_stack([np.ones(len(logs)), logs[:, 1:] - logs[:, :1]])
+        errors = means.to_numpy()
+
+        def fit(chosen: np.ndarray) -> np.ndarray:
+            x, y = ratios[chosen], errors[chosen]
+            found = np.linalg.lstsq(x, y, rcond=None)[0]
+            explained = 1 - np.var(y - x @ found) / np.var(y)
+            exponents = np.array([-found[1:].sum(), *found[1:]])
+            first, second = np.sort(exponents)[:2]
+            return np.array([*exponents, explained, second - first])
+
+        drawn = resample(len(errors), DRAWS, np.random.default_rng(0))
+        limits = percentile_limits(np.array([fit(chosen) for chosen in drawn]))
+        table = zip(fit(np.arange(len(errors))), *limits, strict=True)
+        names = (*QUANTITIES, "r2", "lead")
+        return {name: Interval(*map(float, row)) for name, row in zip(names, table, strict=True)}
+
+    def gradient_first(self) -> bool:
+        """Whether the weight of the gradient lowers every error most, apart from the next."""
+        found = [self.slopes(f"heldout_nmse_{q}") for q in QUANTITIES]
+        return all(each["lead"].low > 0 and lowest(each) == "gradient" for each in found)
+
+    def between_seeds(self, metric: str) -> float:
+        """Typical ratio of the errors of two seeds of one weighting: the median, above 1."""
+        runs = self.runs("loss_weights", "corrected")
+        table = costs_by_seed(runs, ["weights"], metric)
+        return float(10 ** (table[1] - table[0]).abs().median())
 
     def shares(self, runs: pd.DataFrame, kind: str) -> dict[str, float]:
         """Share of each term, weight x error (``mse`` or ``nmse``), in the last loss; mean."""
@@ -198,7 +271,9 @@ class Numbers:
 
         Of all corrected runs that leave less than a tenth of the value's variance.
         """
-        runs = pd.concat(self.runs(experiment, "corrected") for experiment in EXPERIMENTS)
+        runs = pd.concat(
+            self.runs(experiment, "corrected") for experiment in VARIED if experiment not in FURTHER
+        )
         learned = runs[runs["nmse_value"] < 0.1]
         lower = learned[f"heldout_nmse_{quantity}"] < learned[f"nmse_{quantity}"]
         return float(lower.mean())
