@@ -19,6 +19,7 @@ SETS = {
     "heldout_first_": "first interval",
 }
 ERRORS = [f"{points}nmse_{q}" for points in ("", *(f"{s}_" for s in HELDOUT)) for q in QUANTITIES]
+ON_FRAMES = [f"nmse_{quantity}" for quantity in QUANTITIES]
 HELD_OUT = [f"heldout_nmse_{quantity}" for quantity in QUANTITIES]
 
 
