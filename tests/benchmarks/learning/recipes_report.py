@@ -187,11 +187,13 @@ def _clock(curves: pd.DataFrame) -> Iterator[str]:
             continue
         needed = max(reached[0], 1)
         fewer, shorter = steps / needed, each[reference] / each[RECOMMENDED]
+        due = "fewer steps" if fewer > 1 else "no fewer steps"
+        due += ", each of which takes longer" if shorter < 1 else ", none of which takes longer"
         yield (
             f"- It comes down to the last errors of the {reference} after {needed:,} of {steps:,} "
             f"steps, {needed * each[RECOMMENDED]:.3g} s of {steps * each[reference]:.3g}: "
             f"{fewer * shorter:.3g} times as fast, {fewer:.3g} by the number of steps and "
-            f"{shorter:.3g} by the time of a step."
+            f"{shorter:.3g} by the time of a step ({due})."
         )
 
 
