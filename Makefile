@@ -9,7 +9,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study benchmark structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision clean
+.PHONY: help demo study benchmark structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision bench-recipes clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ bench-recording: $(INSTALLED) ## What recording costs while training (ten minute
 
 bench-precision: $(INSTALLED) ## Error of the derivatives by precision (a minute)
 	$(BIN)/python -m tests.benchmarks.precision
+
+bench-recipes: $(INSTALLED) ## Make docs/recipes.md: the recommended recipe on images it was not tuned on, resumable (half an hour)
+	$(BIN)/python -m tests.benchmarks.learning.recipes
 
 clean: ## Remove the environment and caches; results in outputs/ stay
 	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

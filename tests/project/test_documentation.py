@@ -30,6 +30,7 @@ ELSEWHERE = {
     "eval $(slurm/testbed/testbed up)",
     "python postprocess/study.py",
     "python -m tests.benchmarks.learning.networks --text",
+    "python -m tests.benchmarks.learning.recipes --text",
     "python -m tests.benchmarks.learning.reconstruction",
 }
 

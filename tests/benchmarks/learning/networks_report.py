@@ -1,16 +1,26 @@
 """The text and the picture of the benchmark of networks, from its tables alone."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import t, ttest_rel
 
 from inr.quantities import QUANTITIES
 from postprocess.plots import style
+from tests.benchmarks.learning.comparison import (
+    HELD_OUT,
+    NAMES,
+    SETS,
+    best_of,
+    compare,
+    diverged,
+    log_errors,
+    told,
+    with_limits,
+)
 from tests.benchmarks.learning.design import (
     BASE,
     IMAGES,
@@ -21,64 +31,14 @@ from tests.benchmarks.learning.design import (
 )
 from tests.benchmarks.report import markdown_table
 
-LEVEL = 0.05
-NAMES = dict(zip(QUANTITIES, ("value", "gradient", "Laplacian", "time derivative"), strict=True))
-SETS = {
-    "": "training",
-    "heldout_pixels_": "between pixels",
-    "heldout_frames_": "between frames",
-    "heldout_": "between pixels and frames",
-    "heldout_first_": "first interval",
-}
 GRID = "cubic B-splines"
-
-
-def log_errors(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Mean logarithm of some errors, [network, image]; infinite where a run diverged."""
-    errors = np.log(runs[list(columns)]).mean(axis=1, skipna=False)
-    errors = errors.where(runs["status"] == "complete", np.inf).fillna(np.inf)
-    return errors.groupby([runs["network"], runs["data.image"]]).mean().unstack()
-
-
-def compare(errors: pd.DataFrame) -> pd.DataFrame:
-    """Networks from best to worst: geometric mean over images, and how often that of the best.
-
-    ``low`` and ``high`` are 95 % limits of that ratio by Student's t over the images, each of which
-    is one number; ``p`` is that of the paired t-test, by Holm for all comparisons with the best.
-    """
-    means = errors.mean(axis=1).sort_values()
-    best = errors.loc[means.index[0]]
-    rows = []
-    for name in means.index:
-        ratio = errors.loc[name] - best
-        if np.isinf(means[name]):  # a run of it diverged
-            rows.append((np.inf, np.inf, np.inf, np.inf, 0.0))
-            continue
-        half = t.ppf(1 - LEVEL / 2, len(ratio) - 1) * ratio.std() / np.sqrt(len(ratio))
-        limits = np.exp([ratio.mean() - half, ratio.mean() + half])
-        p = 1.0 if name == means.index[0] else float(ttest_rel(errors.loc[name], best).pvalue)
-        rows.append((np.exp(means[name]), np.exp(ratio.mean()), *limits, p))
-    table = pd.DataFrame(rows, means.index, ["error", "ratio", "low", "high", "p"])
-    return table.assign(p=_holm(table["p"]))
-
-
-def _holm(p: pd.Series) -> pd.Series:
-    """Holm's correction; the first is the best itself and does not count."""
-    order = p.iloc[1:].sort_values()
-    steps = order * np.arange(len(order), 0, -1)
-    return pd.concat([p.iloc[:1], steps.cummax().clip(upper=1)]).reindex(p.index)
-
-
-def best_of(table: pd.DataFrame) -> list[str]:
-    """The best network, alone or with those that cannot be told apart from it."""
-    return list(table.index[table["p"] >= LEVEL])
 
 
 def write(tables: Path) -> str:
     """The text of the tables in a folder."""
     tried, runs = (pd.read_csv(tables / f"{name}.csv") for name in ("tuning", "runs"))
     facts = json.loads((tables / "facts.json").read_text(encoding="utf-8"))
-    overall = compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES]))
+    overall = compare(log_errors(runs, HELD_OUT))
     errors = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
     template = Path(__file__).with_name("networks.md").read_text(encoding="utf-8")
     return template.format(
@@ -100,8 +60,8 @@ def write(tables: Path) -> str:
         errors=markdown_table(list(_error_rows(errors | {"overall": overall}))),
         sets=markdown_table(list(_set_rows(runs, overall.index))),
         settings=markdown_table(list(_setting_rows(runs))),
-        diverged=_diverged(runs),
-        facts="\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
+        diverged=diverged(runs),
+        facts=told(facts),
     )
 
 
@@ -132,14 +92,10 @@ def _splines(overall: pd.DataFrame) -> str:
     """How the splines stand to the best network, over all four errors."""
     first, second = overall.index[:2]
     if first != GRID:
-        return f"The splines have {_times(overall.loc[GRID])} the errors of the best, {first}."
-    return (
-        f"The best network, {second}, has {_times(overall.loc[second])} the errors of the splines."
-    )
-
-
-def _times(row: pd.Series) -> str:
-    return f"{row['ratio']:.3g} ({row['low']:.3g} to {row['high']:.3g}) times"
+        times = with_limits(overall.loc[GRID])
+        return f"The splines have {times} times the errors of the best, {first}."
+    times = with_limits(overall.loc[second])
+    return f"The best network, {second}, has {times} times the errors of the splines."
 
 
 def _error_rows(tables: dict[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
@@ -147,11 +103,7 @@ def _error_rows(tables: dict[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
         row = {"network": network}
         for name, table in tables.items():
             one = table.loc[network]
-            ratio = (
-                ""
-                if one["ratio"] == 1
-                else f", {one['ratio']:.3g} ({one['low']:.3g} to {one['high']:.3g})"
-            )
+            ratio = "" if one["ratio"] == 1 else f", {with_limits(one)}"
             row[NAMES.get(name, "all four")] = f"{one['error']:.2e}{ratio}"
         yield row
 
@@ -171,16 +123,11 @@ def _setting_rows(runs: pd.DataFrame) -> Iterator[dict[str, str]]:
             yield {"network": str(network)} | {each: f"{row[each]:g}" for each in SETTINGS}
 
 
-def _diverged(runs: pd.DataFrame) -> str:
-    bad = runs[runs["status"] != "complete"].groupby("network").size()
-    return ", ".join(f"{name} {count}" for name, count in bad.items()) or "none"
-
-
 def draw(runs: pd.DataFrame) -> Figure:
     """Each network's error over that of the best one: a dot an image, and the mean's interval."""
     style.use_style()
     tables = {q: compare(log_errors(runs, [f"heldout_nmse_{q}"])) for q in QUANTITIES}
-    order = list(compare(log_errors(runs, [f"heldout_nmse_{q}" for q in QUANTITIES])).index)[::-1]
+    order = list(compare(log_errors(runs, HELD_OUT)).index)[::-1]
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     panels = figure.subplots(1, len(tables), sharey=True)
     for axes, (quantity, name), table in zip(panels, NAMES.items(), tables.values(), strict=True):

@@ -9,6 +9,7 @@ from scipy.stats import ttest_rel
 
 from inr.config import RunConfig
 from inr.storage.provenance import ROOT
+from tests.benchmarks.learning.comparison import ERRORS, best_of, compare, log_errors
 from tests.benchmarks.learning.design import (
     BASE,
     CANDIDATES,
@@ -20,8 +21,8 @@ from tests.benchmarks.learning.design import (
     report_sweep,
     trials,
 )
-from tests.benchmarks.learning.networks import ERRORS, choose
-from tests.benchmarks.learning.networks_report import best_of, compare, log_errors, write
+from tests.benchmarks.learning.networks_report import write
+from tests.benchmarks.learning.sweeps import choose
 
 TABLES = ROOT / "docs" / "benchmark"
 
@@ -73,7 +74,7 @@ def test_settings_with_the_lowest_error_are_chosen_unless_they_diverge() -> None
         columns=["network", *SETTINGS, "status", "error"],
     )
     tried = tried.assign(**dict.fromkeys(columns, tried["error"]))
-    chosen = choose(tried)
+    chosen = choose(tried, SETTINGS)
     assert chosen.loc["sine", "training.learning_rate"] == 1e-3  # 0.2 by geometric mean
     (one,) = report_sweep(chosen)["list"]
     assert one["model"]["first_scale"] == 1.0
