@@ -17,16 +17,17 @@ help: ## List the targets
 demo: $(INSTALLED) ## Train the quickstart sweep on this machine: 8 runs, figures, videos, a report
 	@$(BIN)/python jobs/launch.py --local
 
-# The study on two cores: every sweep of it at this scale, then the text with its tables.
+# The study on two cores: every sweep of it at this scale, then its figures and the text with its tables.
 STUDY := outputs/reproduction
-EXPERIMENTS := learning_rate activation loss_weights
+EXPERIMENTS := learning_rate activation loss_weights claims
+CORRECTED := activation_tuning $(EXPERIMENTS) frame_spacing
 SCALE := data.size=64 model.width=128 model.depth=3 record.tensorboard=false
-SCALE_CORRECTED = training.steps=1000 training.batch=1024 record.metrics_every=$(if $(filter learning_rate,$*),100,200)
-SCALE_ORIGINAL = record.metrics_every=$(if $(filter learning_rate,$*),100,40)
-STUDY_OPTIONS ?= --workers 2 --pack 6 --pack-mode fused
-run-sweep = $(BIN)/python jobs/launch.py --local --sweep $(1) --output $(STUDY)/$(1) $(addprefix --set ,$(SCALE) $(2)) $(STUDY_OPTIONS)
+SCALE_CORRECTED = training.steps=$(if $(filter activation_tuning,$*),500,1000) training.batch=512 record.metrics_every=$(if $(filter learning_rate,$*),250,500)
+SCALE_ORIGINAL = record.metrics_every=$(if $(filter learning_rate claims,$*),100,40)
+STUDY_OPTIONS ?= --workers 1 --pack 1000
+run-sweep = $(BIN)/python jobs/launch.py --local --no-post --sweep $(1) --output $(STUDY)/$(1) $(addprefix --set ,$(SCALE) $(2)) $(STUDY_OPTIONS)
 
-study: $(EXPERIMENTS:%=study-original-%) $(EXPERIMENTS:%=study-corrected-%) ## Make docs/study.md from nothing: six sweeps, resumable (STUDY_OPTIONS="--workers 4")
+study: $(CORRECTED:%=study-corrected-%) $(EXPERIMENTS:%=study-original-%) ## Make docs/study.md from nothing: ten sweeps, resumable (two hours on two cores)
 	$(BIN)/python postprocess/study.py $(STUDY)
 
 study-original-%: $(INSTALLED)

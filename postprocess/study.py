@@ -11,10 +11,18 @@ import inr.startup  # noqa: F401
 from pathlib import Path
 
 from inr.errors import ArgumentParser, UserError, run_main
-from inr.files import write_bytes, write_text
-from inr.storage.paths import user_path
+from inr.files import write_text
+from inr.storage.paths import SweepLayout, user_path
+from postprocess.dataset.merged_sweep import read_merged
 from postprocess.plots import style
-from postprocess.replication.data import collect, read_tables, sweep_names, write_tables
+from postprocess.plots.batch import plan_figures
+from postprocess.replication.data import (
+    collect,
+    read_recipes,
+    read_tables,
+    sweep_names,
+    write_tables,
+)
 from postprocess.replication.text import draw_rates, render
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -45,7 +53,7 @@ def main() -> int:
     folder, path = DOCS / "study", DOCS / "study.md"
     if arguments.outputs:
         refresh(arguments.outputs, folder)
-    text = render(read_tables(folder))
+    text = render(read_tables(folder), read_recipes(DOCS / "recipes"))
     if not arguments.check:
         write_text(path, text)
         print(f"wrote {path}")
@@ -60,11 +68,10 @@ def refresh(outputs: Path, folder: Path) -> None:
     """Tables and figures from the sweeps. Raises `UserError` if one of them is missing."""
     for path in write_tables(collect(outputs), folder):
         print(f"wrote {path}")
+    style.use_style()
     for (sweep, figure), name in FIGURES.items():
-        source = outputs / sweep / "figures" / f"{figure}.png"
-        if not source.is_file():
-            raise UserError(f"{source}: missing. Draw it with: figures.py {outputs / sweep}")
-        write_bytes(folder / f"{name}.png", source.read_bytes())
+        drawings = plan_figures(read_merged(SweepLayout(outputs / sweep)))
+        style.save(drawings[figure](), folder / name, ("png",))
     study = read_tables(folder)  # as they are kept: six digits
     style.save(draw_rates(study), folder / "rates", ("png",))
 

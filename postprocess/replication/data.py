@@ -1,5 +1,6 @@
 """The sweeps of the study as small tables: written from merged sweeps, kept with the text."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -89,16 +90,25 @@ def read_tables(folder: Path) -> Study:
 
     Raises `UserError` if a table is missing or damaged.
     """
-    study = {}
-    for name in sweep_names():
-        path = folder / f"{name}.csv"
-        try:
-            runs = pd.read_csv(path)
-        except FileNotFoundError:
-            raise UserError(f"{path}: missing. Write it with: make study") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: not a table of the study ({error})") from error
-        if missing := set(COLUMNS) - set(runs.columns):
-            raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-        study[name] = runs[list(COLUMNS)]
-    return study
+    return {name: _read(folder / f"{name}.csv", COLUMNS, "make study") for name in sweep_names()}
+
+
+def read_recipes(folder: Path) -> pd.DataFrame:
+    """The runs of the benchmark of recipes, kept in its folder.
+
+    Raises `UserError` if the table is missing or damaged.
+    """
+    columns = ("recipe", "data.image", "status", *(f"heldout_nmse_{q}" for q in QUANTITIES))
+    return _read(folder / "runs.csv", columns, "make bench-recipes")
+
+
+def _read(path: Path, columns: Sequence[str], command: str) -> pd.DataFrame:
+    try:
+        runs = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing. Write it with: {command}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a table of results ({error})") from error
+    if missing := set(columns) - set(runs.columns):
+        raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
+    return runs[list(columns)]

@@ -158,6 +158,11 @@ class Numbers:
         table = costs_by_seed(runs, ["weights"], "heldout_nmse_value")
         return table.loc[["(1, 0, 0, 0)", "(1, 1, 1, 1)"]]
 
+    def peaks(self, weights: str) -> Ranking:
+        """Peak rates of cosine, trained with some weights, by the value's error, held out."""
+        runs = self.runs("claims", "corrected", schedule="cosine", weights=weights)
+        return rank(runs, ["learning_rate"], "heldout_nmse_value")
+
     @cached_property
     def tuned(self) -> dict[str, pd.Series]:
         """For each activation the settings with the lowest error over all, held out, and images.
@@ -169,6 +174,11 @@ class Numbers:
         means = scores.groupby([runs[n] for n in ("activation", *TUNED)], sort=False).mean()
         best = means.groupby("activation", sort=False).idxmin()
         return {name: pd.Series(key[1:], TUNED) for name, key in best.items()}
+
+    def at_highest_rate(self) -> list[str]:
+        """Activations whose chosen rate is the highest that was tried."""
+        highest = self.runs("activation_tuning", "corrected")["learning_rate"].max()
+        return [name for name, one in self.tuned.items() if one["learning_rate"] == highest]
 
     def best_setting(self, protocol: str, *experiments: str) -> pd.DataFrame:
         """Runs of the best setting of some experiments over all four held-out errors."""
@@ -236,17 +246,18 @@ class Numbers:
         ratios = np.column_stack([np.ones(len(logs)), logs[:, 1:] - logs[:, :1]])
         errors = means.to_numpy()
 
-        def fit(chosen: np.ndarray) -> np.ndarray:
-            x, y = ratios[chosen], errors[chosen]
-            found = np.linalg.lstsq(x, y, rcond=None)[0]
-            explained = 1 - np.var(y - x @ found) / np.var(y)
-            exponents = np.array([-found[1:].sum(), *found[1:]])
-            first, second = np.sort(exponents)[:2]
-            return np.array([*exponents, explained, second - first])
+        def fit(chosen: np.ndarray) -> np.ndarray:  # [draw, weighting] -> [draw, number]
+            x, y = ratios[chosen], errors[chosen][..., None]
+            across = x.swapaxes(-1, -2)
+            found = np.linalg.solve(across @ x, across @ y)
+            explained = 1 - np.var(y - x @ found, axis=1) / np.var(y, axis=1)
+            own = found[:, 1:, 0]
+            exponents = np.column_stack([-own.sum(axis=1), own])
+            first, second = np.sort(exponents, axis=1)[:, :2].T
+            return np.column_stack([exponents, explained, second - first])
 
-        drawn = resample(len(errors), DRAWS, np.random.default_rng(0))
-        limits = percentile_limits(np.array([fit(chosen) for chosen in drawn]))
-        table = zip(fit(np.arange(len(errors))), *limits, strict=True)
+        limits = percentile_limits(fit(resample(len(errors), DRAWS, np.random.default_rng(0))))
+        table = zip(*fit(np.arange(len(errors))[None]), *limits, strict=True)
         names = (*QUANTITIES, "r2", "lead")
         return {name: Interval(*map(float, row)) for name, row in zip(names, table, strict=True)}
 

@@ -23,6 +23,7 @@ from postprocess.replication.comparison import (
     place,
     places,
     ratio,
+    recipe_ratios,
     typical,
     verdict,
 )
@@ -49,8 +50,11 @@ _ACTIVATIONS = {"sine": ("#0072B2", "o"), "elu": ("#D55E00", "s")}
 _LEARNED = 0.999  # of the variance: a network that predicts the mean leaves all of it
 
 
-def render(study: Study) -> str:
-    """The text as Markdown. Raises `UserError` when the data no longer support a sentence."""
+def render(study: Study, recipes: pd.DataFrame) -> str:
+    """The text of the sweeps and the benchmark of recipes, as Markdown.
+
+    Raises `UserError` when the data no longer support a sentence.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -66,6 +70,7 @@ def render(study: Study) -> str:
     environment.globals.update({tool.__name__: tool for tool in tools})
     environment.globals.update(
         n=Numbers(study),
+        recipes=recipe_ratios(recipes),
         tables=tables,
         sets=tables.SET_NAMES,
         quantities=QUANTITIES,

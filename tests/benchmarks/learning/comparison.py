@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t, ttest_rel
 
 from inr.quantities import QUANTITIES
 from inr.results import HELDOUT
+from postprocess.stats.paired import LEVEL, difference, holm
 
-LEVEL = 0.05
 NAMES = dict(zip(QUANTITIES, ("value", "gradient", "Laplacian", "time derivative"), strict=True))
 SETS = {
     "": "training",
@@ -40,38 +39,21 @@ def log_errors(
 def ratios(errors: pd.DataFrame, to: str) -> pd.DataFrame:
     """Geometric mean over images of each contestant, and how often that of ``to``.
 
-    ``low`` and ``high`` are 95 % limits of that ratio by Student's t over the images, each of which
-    is one number; ``p`` is that of the paired t-test, for one comparison.
+    ``low``, ``high`` and ``p`` as `postprocess.stats.paired.difference` gives them, image by image.
     """
     rows = []
     for name in errors.index:
-        with np.errstate(invalid="ignore"):  # both diverged: no ratio
-            ratio = errors.loc[name] - errors.loc[to]
-        error, mean = np.exp([errors.loc[name].mean(), ratio.mean(skipna=False)])
-        if name == to:
-            rows.append((error, 1.0, 1.0, 1.0, 1.0))
-        elif not np.isfinite(ratio).all():  # a run diverged
-            rows.append((error, mean, mean, mean, 1.0 if np.isnan(mean) else 0.0))
-        else:
-            half = t.ppf(1 - LEVEL / 2, len(ratio) - 1) * ratio.std() / np.sqrt(len(ratio))
-            limits = np.exp([ratio.mean() - half, ratio.mean() + half])
-            p = float(ttest_rel(errors.loc[name], errors.loc[to]).pvalue)
-            rows.append((error, mean, *limits, p))
+        *limits, p = difference(errors.loc[name], errors.loc[to])
+        limits = [0.0, 0.0, 0.0] if name == to else limits
+        rows.append((*np.exp([errors.loc[name].mean(), *limits]), p))
     return pd.DataFrame(rows, errors.index, ["error", "ratio", "low", "high", "p"])
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """Holm's correction of the p of so many comparisons."""
-    order = p.sort_values()
-    steps = order * np.arange(len(order), 0, -1)
-    return steps.cummax().clip(upper=1).reindex(p.index)
 
 
 def compare(errors: pd.DataFrame) -> pd.DataFrame:
     """`ratios` to the best, from best to worst; ``p`` by Holm for all comparisons with it."""
     order = errors.mean(axis=1).sort_values().index
     table = ratios(errors.loc[order], order[0])
-    return table.assign(p=pd.concat([table["p"].iloc[:1], holm(table["p"].iloc[1:])]))
+    return table.assign(p=[1.0, *holm(table["p"].iloc[1:])])
 
 
 def best_of(table: pd.DataFrame) -> list[str]:

@@ -35,12 +35,16 @@ def weights(run: dict) -> tuple:
 
 SHIPPED_SIZES = {
     "quickstart": 8,
-    "learning_rate": 78,
-    "activation": 105,
-    "loss_weights": 100,
+    "learning_rate": 120,
+    "activation": 140,
+    "activation_tuning": 280,
+    "loss_weights": 160,
+    "claims": 160,
+    "frame_spacing": 18,
     "original_learning_rate": 54,
     "original_activation": 30,
     "original_loss_weights": 100,
+    "original_claims": 80,
     "study": 160,
     "recommended": 3,
     "ablation": 30,
@@ -89,7 +93,7 @@ def test_home_directories_are_found(monkeypatch, tmp_path):
 
 
 def test_original_draws_are_distinct_and_heavy_enough():
-    configs = load_sweep(find_sweep_file("loss_weights")).configs
+    configs = load_sweep(find_sweep_file("original_loss_weights")).configs
     draws = [config.training.loss_weights.as_tuple() for config in configs]
     assert len(set(draws)) == 100
     assert all(sum(draw) > 0.1 for draw in draws)

@@ -10,34 +10,43 @@ import pytest
 
 from inr.errors import UserError
 from inr.metrics import METRICS
+from inr.quantities import QUANTITIES
 from inr.storage.paths import SweepLayout
 from inr.storage.provenance import ROOT
+from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 from postprocess import study
 from postprocess.intervals import Interval
 from postprocess.replication import text
+from postprocess.replication.comparison import best_of, costs, rank, ratio, typical, verdict
 from postprocess.replication.data import (
     COLUMNS,
     collect,
+    read_recipes,
     read_tables,
     sweep_names,
     write_tables,
 )
-from postprocess.replication.numbers import (
-    Numbers,
-    chance_verdicts,
-    costs,
-    is_best,
-    rank,
-    typical,
-)
+from postprocess.replication.numbers import SETS, Numbers
 from postprocess.stats.fields import WEIGHT_COLUMNS
 from postprocess.stats.ranking import add_scores
 from tests.helpers.synthetic import make_config, write_index, write_run
+
+RECIPES = read_recipes(study.DOCS / "recipes")
 
 
 def runs(**columns) -> pd.DataFrame:
     frame = pd.DataFrame(columns)
     return frame if "status" in frame else frame.assign(status="complete")
+
+
+def made_numbers(**tables: pd.DataFrame) -> Numbers:
+    """Of made tables, which need not have all errors."""
+    columns = [f"{points}nmse_{q}" for points in SETS for q in QUANTITIES]
+    full = {
+        name: table.assign(**{c: 1.0 for c in columns if c not in table})
+        for name, table in tables.items()
+    }
+    return Numbers(full)
 
 
 def test_text_agrees_with_the_tables() -> None:
@@ -49,16 +58,16 @@ def test_text_agrees_with_the_tables() -> None:
 def test_changed_table_changes_the_text(tmp_path: Path) -> None:
     kept = read_tables(study.DOCS / "study")
     kept["learning_rate"]["heldout_nmse_value"] *= 1.5  # the order stays, so no sentence breaks
-    assert text.render(kept) != (study.DOCS / "study.md").read_text(encoding="utf-8")
+    assert text.render(kept, RECIPES) != (study.DOCS / "study.md").read_text(encoding="utf-8")
 
 
 def test_text_refuses_data_that_contradict_it() -> None:
     kept = read_tables(study.DOCS / "study")
     for name in METRICS:  # the smallest rate the best one, also under the corrected protocol
-        runs = kept["learning_rate"]
+        runs = kept["claims"]
         runs.loc[runs["training.learning_rate"] == 1e-7, [name, f"heldout_{name}"]] = 1e-9
     with pytest.raises(UserError, match="no longer support this sentence"):
-        text.render(kept)
+        text.render(kept, RECIPES)
 
 
 def test_costs_are_smaller_for_better_runs() -> None:
@@ -81,8 +90,7 @@ def test_overall_is_the_geometric_mean_of_four() -> None:
 
 def test_settings_are_selected_by_the_end_of_their_names() -> None:
     table = runs(**{"model.activation": ["sine", "elu", "tanh"], "mse_value": [1.0, 2.0, 3.0]})
-    table = table.assign(**dict.fromkeys(WEIGHT_COLUMNS, 1))
-    numbers = Numbers({"activation": table})
+    numbers = made_numbers(activation=table.assign(**dict.fromkeys(WEIGHT_COLUMNS, 1)))
     assert list(numbers.runs("activation", "corrected", activation="elu")["mse_value"]) == [2.0]
 
 
@@ -100,35 +108,57 @@ def test_ranking_puts_the_best_first() -> None:
         assert best.low <= best.estimate <= best.high
 
 
+SPREAD = np.array([-1.0, 0.0, 1.0, 0.5, -0.5])  # of seeds, the same for all settings
+JITTER = {"a": [0, 0, 0, 0, 0], "b": [0.1, -0.1, 0, 0.05, -0.05], "c": [0, 0.1, -0.1, 0.1, -0.1]}
+
+
 @pytest.mark.parametrize(
-    ("ranking", "verdict"),
+    ("levels", "expected", "best"),
     [
-        pytest.param([("a", 1, 2), ("b", 3, 4)], "holds", id="best-and-apart"),
-        pytest.param([("a", 1, 3), ("b", 2, 4)], "cannot be decided", id="best-but-touching"),
-        pytest.param([("b", 1, 2), ("a", 3, 4)], "does not hold", id="beaten"),
-        pytest.param([("b", 1, 3), ("a", 2, 4)], "cannot be decided", id="beaten-by-a-touch"),
+        pytest.param({"a": 1, "b": 2, "c": 3}, "holds", ["a"], id="best"),
+        pytest.param({"a": 1, "b": 1, "c": 3}, "cannot be decided", ["a", "b"], id="tied"),
+        pytest.param({"a": 2, "b": 1, "c": 3}, "does not hold", ["b"], id="beaten"),
+        pytest.param({"a": 2, "b": 1, "c": np.inf}, "does not hold", ["b", "c"], id="diverged"),
     ],
 )
-def test_verdict_goes_by_the_intervals(ranking, verdict: str) -> None:
-    intervals = {key: Interval((low + high) / 2, low, high) for key, low, high in ranking}
-    assert is_best(intervals, "a") == verdict
+def test_verdict_goes_by_paired_tests(levels: dict, expected: str, best: list[str]) -> None:
+    costs = pd.DataFrame({key: at + SPREAD + JITTER[key] for key, at in levels.items()}).T
+    assert verdict(costs, "a") == expected
+    assert set(best_of(costs)) == set(best)
 
 
-def test_chance_gives_verdicts_as_often_as_three_and_three_fall_apart() -> None:
-    # of two equal settings all three of one are below all three of the other in 1 of 20 orders
-    assert chance_verdicts(2) == pytest.approx((0.05, 0.05), abs=0.005)
+def test_ratio_is_that_of_errors_seed_by_seed() -> None:
+    costs = pd.DataFrame({"a": SPREAD + np.log10(3), "b": SPREAD}).T
+    assert vars(ratio(costs, "a", "b")) == pytest.approx(dict.fromkeys(vars(Interval(0, 0, 0)), 3))
 
 
-def test_lead_of_a_weight_is_over_the_next_one() -> None:
+def test_effects_of_weights_are_found() -> None:
+    """Errors made from known exponents, the same for every factor that all weights share."""
     rng = np.random.default_rng(0)
-    weights = pd.DataFrame(rng.random((100, 4)), columns=[*WEIGHT_COLUMNS])
-    value, gradient, *_ = weights.to_numpy().T
-    table = weights.assign(status="complete", mse_value=10**-gradient, mse_gradient=10.0**-value)
-    numbers = Numbers({"loss_weights": table})
-    found = numbers.lead("corrected", "gradient", "mse_value")
-    assert 0.7 < found.low <= found.estimate <= found.high
-    behind = numbers.lead("corrected", "gradient", "mse_gradient")
-    assert behind.high < -0.7
+    weights = 10 ** rng.uniform(-2, 2, (60, 4))
+    logs = np.log10(weights) - np.log10(weights[:, :1])
+    error = 10 ** (logs @ [0, -0.5, 0.2, 0.1] - 3 + 0.01 * rng.normal(size=60))
+    table = pd.DataFrame(weights * rng.uniform(0.1, 10, (60, 1)), columns=[*WEIGHT_COLUMNS])
+    found = made_numbers(loss_weights=table.assign(status="complete", mse_value=error))
+    slopes = found.slopes("mse_value")
+    for quantity, truth in zip(QUANTITIES, (0.2, -0.5, 0.2, 0.1), strict=True):
+        assert slopes[quantity].estimate == pytest.approx(truth, abs=0.01)
+        assert slopes[quantity].low <= slopes[quantity].estimate <= slopes[quantity].high
+    assert slopes["r2"].low > 0.99
+    assert slopes["lead"].low == pytest.approx(0.6, abs=0.02)
+
+
+def test_each_activation_has_the_settings_that_were_chosen_for_it() -> None:
+    chosen = Numbers(read_tables(study.DOCS / "study")).tuned
+    trained = {
+        config.model.activation: {
+            "first_scale": config.model.first_scale,
+            "time_scale": config.model.time_scale,
+            "learning_rate": config.training.learning_rate,
+        }
+        for config in load_sweep(find_sweep_file("activation")).configs
+    }
+    assert {name: dict(settings) for name, settings in chosen.items()} == trained
 
 
 @pytest.mark.parametrize(
