@@ -102,7 +102,7 @@ def draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> 
             title = f"{variation.target.label}: {target}\n{title}"
         panel.set_title(title, loc="right")
         panel.set_xlabel(f"final\n{layout.wrap(measure.label)}")
-        panel.set_ylabel(layout.wrap("\n".join(axis.label for axis in named)))
+        panel.set_ylabel(layout.wrap(", ".join(axis.label for axis in named)))
     sections = layout.role_sections(roles, points=True)
     if sum(sizes) < len(runs):
         sections.append(("runs", layout.interval_entries(variation.seeds, marker="o")))

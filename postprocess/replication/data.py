@@ -7,7 +7,7 @@ import pandas as pd
 
 from inr.errors import UserError
 from inr.files import write_text
-from inr.metrics import METRICS
+from inr.metrics import ADDED_METRICS, METRICS
 from inr.quantities import QUANTITIES
 from inr.results import HELDOUT
 from inr.storage.paths import SweepLayout
@@ -39,8 +39,14 @@ COLUMNS = (
     "training.seed",
     *METRICS,
     *(f"heldout_{name}" for name in METRICS),
-    *(f"{points}_nmse_{q}" for points in HELDOUT if points != "heldout" for q in QUANTITIES),
+    *(f"{points}_nmse_{q}" for points in HELDOUT[1:] for q in QUANTITIES),
 )
+# came after sweeps of the original protocol had been run, to which they say nothing new
+_ADDED = {
+    *("data.frame_spacing", "model.first_scale", "model.time_scale"),
+    *(f"{prefix}{name}" for prefix in ("", "heldout_") for name in ADDED_METRICS),
+    *(f"{points}_nmse_{q}" for points in HELDOUT[1:] for q in QUANTITIES),
+}
 
 Study = dict[str, pd.DataFrame]  # by name of the sweep
 
@@ -86,7 +92,7 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
 
 
 def read_tables(folder: Path) -> Study:
-    """Read what `write_tables` wrote.
+    """Read what `write_tables` wrote; columns that came after it are NaN.
 
     Raises `UserError` if a table is missing or damaged.
     """
@@ -109,6 +115,6 @@ def _read(path: Path, columns: Sequence[str], command: str) -> pd.DataFrame:
         raise UserError(f"{path}: missing. Write it with: {command}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a table of results ({error})") from error
-    if missing := set(columns) - set(runs.columns):
+    if missing := set(columns) - _ADDED - set(runs.columns):
         raise UserError(f"{path}: columns missing: {', '.join(sorted(missing))}")
-    return runs[list(columns)]
+    return runs.reindex(columns=list(columns))

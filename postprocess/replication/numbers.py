@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from inr.metrics import PEAK
 from inr.quantities import QUANTITIES
 from inr.results import HELDOUT as POINTS
 from postprocess.intervals import DRAWS, Interval, percentile_limits, resample
@@ -65,7 +66,10 @@ class Numbers:
         for sweep, table in study.items():
             runs = add_scores(table).rename(columns=lambda column: column.rpartition(".")[2])
             weights = runs[[*QUANTITIES]].agg(weights_text, axis=1)
-            self._study[sweep] = runs.assign(weights=weights, **_means(runs))
+            # earlier tables have it with another peak
+            psnr = 10 * np.log10(PEAK**2 / runs["heldout_mse_value"].astype(float))
+            added = {"weights": weights, "heldout_psnr_value": psnr}
+            self._study[sweep] = runs.assign(**added, **_means(runs))
         self.all_runs = pd.concat(self._study.values(), ignore_index=True)
 
     def runs(self, experiment: str, protocol: str, **settings: Any) -> pd.DataFrame:

@@ -42,6 +42,7 @@ def runs(**columns) -> pd.DataFrame:
 def made_numbers(**tables: pd.DataFrame) -> Numbers:
     """Of made tables, which need not have all errors."""
     columns = [f"{points}nmse_{q}" for points in SETS for q in QUANTITIES]
+    columns.append("heldout_mse_value")
     full = {
         name: table.assign(**{c: 1.0 for c in columns if c not in table})
         for name, table in tables.items()

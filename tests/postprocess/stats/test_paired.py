@@ -56,8 +56,8 @@ def test_holm_rejects_one_after_the_other(given: list[float]) -> None:
         rejected.add(int(index))
     found = holm(given)
     near = np.isclose(found, LEVEL, rtol=1e-9)
-    assert {i for i in np.flatnonzero((found <= LEVEL) & ~near)} <= rejected
-    assert rejected <= {i for i in np.flatnonzero((found <= LEVEL) | near)}
+    assert set(np.flatnonzero((found <= LEVEL) & ~near)) <= rejected
+    assert rejected <= set(np.flatnonzero((found <= LEVEL) | near))
 
 
 def test_equal_settings_are_seldom_told_apart() -> None:
