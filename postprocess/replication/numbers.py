@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from inr.metrics import PEAK
 from inr.quantities import QUANTITIES
 from inr.results import HELDOUT as POINTS
-from postprocess.intervals import DRAWS, Interval, percentile_limits, resample
+from postprocess.intervals import Interval
 from postprocess.replication.comparison import (
     Ranking,
     best_of,
@@ -23,6 +23,7 @@ from postprocess.replication.comparison import (
     typical,
 )
 from postprocess.replication.data import FURTHER, Study, sweep_name
+from postprocess.replication.weight_slopes import lowest, weight_slopes
 from postprocess.stats.fields import weights_text
 from postprocess.stats.ranking import HELDOUT, OVERALL, add_scores
 
@@ -40,11 +41,6 @@ VARIED: dict[str, list[str]] = {
 SETS = ("", *(f"{points}_" for points in POINTS))  # of points: prefixes of the columns
 TUNED = ("first_scale", "time_scale", "learning_rate")  # chosen for each activation
 TERMS = QUANTITIES[:3]  # the time derivative is the Laplacian times a constant
-
-
-def lowest(exponents: dict[str, Interval]) -> str:
-    """The quantity whose weight lowers an error most."""
-    return min(QUANTITIES, key=lambda quantity: exponents[quantity].estimate)
 
 
 def _means(runs: pd.DataFrame) -> dict[str, pd.Series]:
@@ -232,38 +228,8 @@ class Numbers:
 
     @cache  # noqa: B019
     def slopes(self, metric: str) -> dict[str, Interval]:
-        r"""How an error follows the weights: exponents, by quantity, and ``r2``.
-
-        .. math:: \log_{10} e = a + \sum_q b_q \log_{10}(w_q / w_\mathrm{value}), \qquad
-                  b_\mathrm{value} = -\sum_q b_q,
-
-        by least squares over the weightings without a 0, each with its mean over seeds: ten
-        times the weight of q, the others as they are, goes with :math:`10^{b_q}` times the error.
-        Intervals are 95 %, by resampling weightings. ``lead`` is by how much the lowest exponent
-        is below the next.
-        """
-        runs = self.runs("loss_weights", "corrected")
-        runs = runs[(runs[[*QUANTITIES]] > 0).all(axis=1)]
-        means = pd.Series(costs(runs, metric), runs.index).groupby(runs["weights"]).mean()
-        weights = runs.groupby("weights")[[*QUANTITIES]].first().loc[means.index]
-        logs = np.log10(weights.to_numpy(float))
-        ratios = np.column_stack([np.ones(len(logs)), logs[:, 1:] - logs[:, :1]])
-        errors = means.to_numpy()
-
-        def fit(chosen: np.ndarray) -> np.ndarray:  # [draw, weighting] -> [draw, number]
-            x, y = ratios[chosen], errors[chosen][..., None]
-            across = x.swapaxes(-1, -2)
-            found = np.linalg.solve(across @ x, across @ y)
-            explained = 1 - np.var(y - x @ found, axis=1) / np.var(y, axis=1)
-            own = found[:, 1:, 0]
-            exponents = np.column_stack([-own.sum(axis=1), own])
-            first, second = np.sort(exponents, axis=1)[:, :2].T
-            return np.column_stack([exponents, explained, second - first])
-
-        limits = percentile_limits(fit(resample(len(errors), DRAWS, np.random.default_rng(0))))
-        table = zip(*fit(np.arange(len(errors))[None]), *limits, strict=True)
-        names = (*QUANTITIES, "r2", "lead")
-        return {name: Interval(*map(float, row)) for name, row in zip(names, table, strict=True)}
+        """`weight_slopes` of the corrected weightings."""
+        return weight_slopes(self.runs("loss_weights", "corrected"), metric)
 
     def gradient_first(self) -> bool:
         """Whether the weight of the gradient lowers every error most, apart from the next."""

@@ -28,8 +28,9 @@ from postprocess.replication.comparison import (
     verdict,
 )
 from postprocess.replication.data import PROTOCOLS, Study, sweep_names
-from postprocess.replication.numbers import Numbers, lowest
+from postprocess.replication.numbers import Numbers
 from postprocess.replication.tables import effect, figure, show
+from postprocess.replication.weight_slopes import lowest
 from postprocess.stats.loss_weightings import NAMES
 
 TEMPLATES = Path(__file__).parent / "templates"
