@@ -151,12 +151,17 @@ class Numbers:
             runs = self.runs("claims", "corrected", **all_terms)
         return costs_by_seed(runs, [settings], metric)
 
-    def value_alone(self, rate: float) -> pd.DataFrame:
-        """Costs by seed of the held-out value: trained on the value alone, and on all four."""
-        cosine = {"schedule": "cosine", "learning_rate": rate}
-        runs = self.runs("claims", "corrected", **cosine)
+    def value_alone(self, rate: float, weights: str = "(1, 1, 1, 1)") -> pd.DataFrame:
+        """Costs by seed of the held-out value: trained on the value alone, and with ``weights``.
+
+        Without the seeds by which other weights than equal ones were chosen.
+        """
+        runs = self.runs("claims", "corrected", schedule="cosine", learning_rate=rate)
+        if weights != "(1, 1, 1, 1)":
+            chosen_by = self.runs("loss_weights", "corrected")["seed"]
+            runs = runs[~runs["seed"].isin(chosen_by)]
         table = costs_by_seed(runs, ["weights"], "heldout_nmse_value")
-        return table.loc[["(1, 0, 0, 0)", "(1, 1, 1, 1)"]]
+        return table.loc[["(1, 0, 0, 0)", weights]]
 
     def peaks(self, weights: str) -> Ranking:
         """Peak rates of cosine, trained with some weights, by the value's error, held out."""

@@ -110,18 +110,21 @@ def ratios(numbers: Numbers, settings: str, one: str, errors: Sequence[str]) -> 
     return table(["", *(_ERRORS[error] for error in errors)], rows)
 
 
-def derivatives_help(numbers: Numbers, rates: Sequence[float]) -> str:
-    """Value error of training on the value alone over that of training on all four, by rate."""
+def derivatives_help(numbers: Numbers, rates: Sequence[float], *weightings: str) -> str:
+    """Value error of training on the value alone, and with some weights, by peak rate."""
     rows = []
     for rate in rates:
-        found = numbers.value_alone(rate)
-        cosine = {"schedule": "cosine", "learning_rate": rate}
-        cells = [
-            show(numbers.claim("corrected", "heldout_nmse_value", weights=weights, **cosine))
-            for weights in found.index
-        ]
-        rows.append([format_rate(rate), *cells, show(ratio(found, *found.index))])
-    return table(["peak rate", "value alone", "all four", "ratio"], rows)
+        given = {"schedule": "cosine", "learning_rate": rate}
+        row = [format_rate(rate)]
+        for weights in ("(1, 0, 0, 0)", *weightings):
+            error = numbers.claim("corrected", "heldout_nmse_value", weights=weights, **given)
+            row.append(show(error))
+        for weights in weightings:
+            found = numbers.value_alone(rate, weights)
+            row.append(show(ratio(found, *found.index)))
+        rows.append(row)
+    ratios = (f"value alone / {weights}" for weights in weightings)
+    return table(["peak rate", "value alone", *weightings, *ratios], rows)
 
 
 def weight_effects(numbers: Numbers) -> str:

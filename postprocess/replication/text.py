@@ -47,6 +47,7 @@ PUBLISHED_WEIGHTINGS = [
     "(0.01, 0.001, 0.1, 0)",
     "(1, 0.001, 0.01, 0.001)",
 ]
+CHOSEN_WEIGHTS = "(1, 0.3, 0.01, 0.03)"  # of loss_weights.yaml, for claims.yaml
 _ACTIVATIONS = {"sine": ("#0072B2", "o"), "elu": ("#D55E00", "s")}
 _LEARNED = 0.999  # of the variance: a network that predicts the mean leaves all of it
 
@@ -79,6 +80,7 @@ def render(study: Study, recipes: pd.DataFrame) -> str:
         sweeps=sweep_names(),
         published_rates=PUBLISHED_RATES,
         published_weightings=PUBLISHED_WEIGHTINGS,
+        chosen_weights=CHOSEN_WEIGHTS,
     )
     text = environment.get_template("study.md").render()
     return re.sub(r"\n{3,}", "\n\n", text)  # where conditions stood

@@ -39,7 +39,7 @@ SHIPPED_SIZES = {
     "activation": 140,
     "activation_tuning": 280,
     "loss_weights": 160,
-    "claims": 160,
+    "claims": 190,
     "frame_spacing": 18,
     "original_learning_rate": 54,
     "original_activation": 30,
