@@ -123,7 +123,7 @@ bench-recording: $(INSTALLED) ## What recording costs while training (ten minute
 bench-precision: $(INSTALLED) ## Error of the derivatives by precision (a minute)
 	$(BIN)/python -m tests.benchmarks.precision
 
-bench-recipes: $(INSTALLED) ## Make docs/recipes.md: the recommended recipe on images it was not tuned on, resumable (half an hour)
+bench-recipes: $(INSTALLED) ## Make docs/recipes.md: the recommended recipe on images it was not tuned on, resumable (twenty minutes)
 	$(BIN)/python -m tests.benchmarks.learning.recipes
 
 clean: ## Remove the environment and caches; results in outputs/ stay
