@@ -81,11 +81,12 @@ def places(ranking: Ranking, keys: Iterable[Any]) -> str:
 def best_of(costs: pd.DataFrame) -> list[str]:
     """The setting with the lowest mean of ``costs`` [setting, seed], and those not apart from it.
 
-    By paired t-tests over the seeds, corrected for the number of the others.
+    By paired t-tests over the seeds, corrected for the number of the others. A setting of which a
+    run diverged is not among them.
     """
     first = str(costs.mean(axis=1).idxmin())
     others = compare(costs, first)
-    return [first, *others.index[others["p"] >= LEVEL]]
+    return [first, *others.index[(others["p"] >= LEVEL) & np.isfinite(others["difference"])]]
 
 
 def ratio(costs: pd.DataFrame, one: Any, other: Any) -> Interval:

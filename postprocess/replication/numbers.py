@@ -81,12 +81,9 @@ class Numbers:
         by = [name for name in VARIED[experiment] if name not in settings]
         return rank(self.runs(experiment, protocol, **settings), by, metric)
 
-    def rates(
-        self, protocol: str, metric: str, activation: str, among: Sequence[Any] = ()
-    ) -> Ranking:
-        """(schedule, learning rate) from best to worst, over all or ``among`` some."""
-        ranking = self.rank("learning_rate", protocol, metric, activation=activation)
-        return {key: ranking[key] for key in ranking if not among or key in among}
+    def rates(self, protocol: str, metric: str, activation: str) -> Ranking:
+        """(schedule, learning rate) from best to worst."""
+        return self.rank("learning_rate", protocol, metric, activation=activation)
 
     def claim(self, protocol: str, metric: str, **settings: Any) -> Interval:
         """A typical value of a setting with ten seeds, sine, trained on all four terms."""

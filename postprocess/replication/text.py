@@ -116,7 +116,7 @@ def draw_rates(study: Study) -> Figure:
             line = found[np.isfinite(found["estimate"])].sort_index()
             middle = line["estimate"]
             if middle.min() < _LEARNED:
-                best.append(f"{activation} best at {format_rate(float(middle.idxmin()))}")
+                best.append(f"{activation} lowest at {format_rate(float(middle.idxmin()))}")
             bars = middle - line["low"], line["high"].where(np.isfinite, middle) - middle
             look = {"color": color, "marker": marker, "markersize": 4, "label": activation}
             panel.errorbar(line.index, middle, yerr=bars, linewidth=1.2, capsize=2, **look)

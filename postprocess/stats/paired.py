@@ -26,10 +26,10 @@ def difference(costs: pd.Series, others: pd.Series) -> tuple[float, float, float
     Blocks that only one of both has do not count. Limits are infinite where a difference is.
     """
     found = _differences(costs, others)
-    middle = float(found.mean())
     if not np.isfinite(found).all():
-        middle = float(np.inf * np.sign(np.nansum(np.sign(found))))
-        return middle, -np.inf, np.inf, _p_value(found)
+        ends = {float(each) for each in found[np.isinf(found)]}
+        return ends.pop() if len(ends) == 1 else 0.0, -np.inf, np.inf, _p_value(found)
+    middle = float(found.mean())
     half = t.ppf(1 - LEVEL / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
     return middle, middle - half, middle + half, _p_value(found)
 

@@ -57,8 +57,11 @@ def compare(errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_of(table: pd.DataFrame) -> list[str]:
-    """The best contestant, alone or with those that cannot be told apart from it."""
-    return list(table.index[table["p"] >= LEVEL])
+    """The best contestant, alone or with those that cannot be told apart from it.
+
+    One that diverged is not among them, however seldom it did.
+    """
+    return list(table.index[(table["p"] >= LEVEL) & np.isfinite(table["error"])])
 
 
 def with_limits(row: pd.Series) -> str:
