@@ -27,7 +27,7 @@ SCALE_ORIGINAL = record.metrics_every=$(if $(filter learning_rate claims,$*),100
 STUDY_OPTIONS ?= --workers 1 --pack 1000
 run-sweep = $(BIN)/python jobs/launch.py --local --no-post --sweep $(1) --output $(STUDY)/$(1) $(addprefix --set ,$(SCALE) $(2)) $(STUDY_OPTIONS)
 
-study: $(CORRECTED:%=study-corrected-%) $(EXPERIMENTS:%=study-original-%) ## Make docs/study.md from nothing: ten sweeps, resumable (two hours on two cores)
+study: $(CORRECTED:%=study-corrected-%) $(EXPERIMENTS:%=study-original-%) ## Make docs/study.md from nothing: ten sweeps, resumable (two and a half hours on two cores)
 	$(BIN)/python postprocess/study.py $(STUDY)
 
 study-original-%: $(INSTALLED)
