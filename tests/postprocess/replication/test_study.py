@@ -17,7 +17,15 @@ from jobs.sweeps.sweep_file import find_sweep_file, load_sweep
 from postprocess import study
 from postprocess.intervals import Interval
 from postprocess.replication import text
-from postprocess.replication.comparison import best_of, costs, rank, ratio, typical, verdict
+from postprocess.replication.comparison import (
+    best_of,
+    costs,
+    rank,
+    ratio,
+    recipe_ratios,
+    typical,
+    verdict,
+)
 from postprocess.replication.data import (
     COLUMNS,
     collect,
@@ -223,3 +231,24 @@ def test_damaged_table_is_named(tmp_path: Path) -> None:
         read_tables(tmp_path)
     with pytest.raises(UserError, match=r"missing\. Write it with"):
         read_tables(tmp_path / "nowhere")
+
+
+def test_missing_benchmark_of_recipes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"runs\.csv: missing\. Write it with: make bench-recipes"):
+        read_recipes(tmp_path)
+    (tmp_path / "runs.csv").write_text("recipe,status\n")
+    with pytest.raises(UserError, match="columns missing: data.image"):
+        read_recipes(tmp_path)
+
+
+def test_recipes_are_compared_image_by_image() -> None:
+    images = {"a": 1.0, "b": 10.0, "c": 100.0}
+    rows = [
+        {"recipe": name, "data.image": image, "status": "complete"}
+        | {f"heldout_nmse_{q}": level * factor for q in QUANTITIES}
+        for name, factor in (("recommended", 1.0), ("other", 2.0))
+        for image, level in images.items()
+    ]
+    found, lower, count = recipe_ratios(pd.DataFrame(rows))["other"]
+    assert found.estimate == pytest.approx(2)
+    assert (lower, count) == (3, 3)
