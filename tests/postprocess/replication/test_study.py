@@ -237,7 +237,7 @@ def test_missing_benchmark_of_recipes_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"runs\.csv: missing\. Write it with: make bench-recipes"):
         read_recipes(tmp_path)
     (tmp_path / "runs.csv").write_text("recipe,status\n")
-    with pytest.raises(UserError, match="columns missing: data.image"):
+    with pytest.raises(UserError, match=r"columns missing: data\.image"):
         read_recipes(tmp_path)
 
 
