@@ -29,7 +29,7 @@ _FOUND = ("psnr_value_mean_removed", "psnr_first", "seconds")
 def train(outputs: Path) -> pd.DataFrame:
     """The runs of the sweep, trained as far as they are not there."""
     command = [sys.executable, "jobs/launch.py", "--local", "--no-post", "--sweep"]
-    command += ["reconstruction", "--output", str(outputs)]
+    command += ["reconstruction", "--output", str(outputs), "--workers", "1", "--pack", "1000"]
     subprocess.run(command, cwd=ROOT, check=True)
     layout = SweepLayout(outputs)
     runs = ensure_merged(layout).readable
