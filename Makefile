@@ -9,7 +9,7 @@ INSTALLED_BENCH := $(VENV)/.installed-bench
 TEST_JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study benchmark structure install test fuzz test-crash test-faults browser-install test-browser check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision bench-recipes clean
+.PHONY: help demo study benchmark structure install test fuzz test-crash test-faults browser-install test-browser test-gpu check format slurm-install slurm-up slurm-down test-slurm bench bench-derivatives bench-quality bench-sweep bench-postprocess bench-merge bench-recording bench-precision bench-recipes bench-gpu clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ browser-install: ## Install Chromium and its driver from Debian's packages, wher
 test-browser: browser-install $(INSTALLED_DEV) ## Open the report in a real Chromium
 	$(BIN)/python -m pytest -m browser
 
+test-gpu: $(INSTALLED_DEV) ## Training on a GPU against training on the CPU
+	$(BIN)/python -m pytest -m gpu
+
 check: $(INSTALLED_DEV) ## Lint, check formatting, types and the import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -122,6 +125,9 @@ bench-recording: $(INSTALLED) ## What recording costs while training (ten minute
 
 bench-precision: $(INSTALLED) ## Error of the derivatives by precision (a minute)
 	$(BIN)/python -m tests.benchmarks.precision
+
+bench-gpu: $(INSTALLED_BENCH) ## Measure a training step on a GPU against its peers
+	$(BIN)/python -m tests.benchmarks.gpu
 
 bench-recipes: $(INSTALLED) ## Make docs/recipes.md: the recommended recipe on images it was not tuned on, resumable (twenty minutes)
 	$(BIN)/python -m tests.benchmarks.learning.recipes

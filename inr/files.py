@@ -88,7 +88,7 @@ def replace_atomically(path: Path, *, flush: bool = True) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Replace the content of a file as `replace_atomically` does, and raise what it raises."""
 
     def write() -> None:  # all of it again: what could not be flushed is no longer in memory

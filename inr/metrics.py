@@ -22,7 +22,7 @@ of the original protocol have their own similarity on their frames, that of
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,8 @@ Similarity = Callable[[np.ndarray, np.ndarray, Quantity], float]
 
 def target_variances(target: Fields) -> dict[Quantity, float]:
     """Variance of each quantity over all frames. The gradient's sums its two components'."""
-    return {q: float(np.var(getattr(target, q), axis=_spread_axes(q)).sum()) for q in QUANTITIES}
+    moments = [_moments(frame) for frame in target.frames()]
+    return {quantity: _variance(moments, quantity) for quantity in QUANTITIES}
 
 
 def frame_similarity(wanted: np.ndarray, predicted: np.ndarray, quantity: Quantity) -> float:
@@ -93,51 +94,80 @@ def frame_similarity(wanted: np.ndarray, predicted: np.ndarray, quantity: Quanti
 
 
 def evaluate(
-    prediction: Fields,
-    target: Fields,
-    variance: dict[Quantity, float],
+    pairs: Iterable[tuple[Fields, Fields]],
     kappa: float,
     similarity: Similarity = frame_similarity,
 ) -> dict[str, float]:
     """All metrics of a predicted sequence on a grid, by their names in `METRICS`.
 
-    ``variance`` is that of `target_variances`, ``kappa`` that of the heat equation.
+    ``pairs`` are the frames one after the other, prediction and target, each with a first axis of
+    1: no more than one of each need be in memory. ``kappa`` is that of the heat equation.
     NaN or infinite predictions give NaN or infinite metrics, never an exception.
     """
-    metrics: dict[str, float] = {}
+    rows, moments = [], []
     # a diverged network overflows here; the result says so, no warning is needed
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for prediction, target in pairs:
+            rows.append(_measure_frame(prediction, target, kappa, similarity))
+            moments.append(_moments(target))
+        metrics = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        variance = {quantity: _variance(moments, quantity) for quantity in QUANTITIES}
         for quantity in QUANTITIES:
-            error = getattr(prediction, quantity) - getattr(target, quantity)
-            mse = float((error**2).mean(axis=_spread_axes(quantity)).sum())
-            metrics[f"mse_{quantity}"] = mse
-            metrics[f"nmse_{quantity}"] = mse / variance[quantity]
-            predicted = _picture(prediction, quantity)
-            finite = np.isfinite(predicted).all()
-            pairs = zip(_picture(target, quantity), predicted, strict=True)
-            scores = (similarity(*pair, quantity) for pair in pairs)
-            metrics[f"ssim_{quantity}"] = float(np.mean(list(scores))) if finite else math.nan
-        error = prediction.value - target.value
-        mse = float(error.var(axis=(1, 2)).mean())  # after each frame's mean is subtracted
-        metrics["nmse_value_mean_removed"] = mse / variance["value"]
+            metrics[f"nmse_{quantity}"] = metrics[f"mse_{quantity}"] / variance[quantity]
+        without_mean = metrics.pop("mse_value_mean_removed")
+        metrics["nmse_value_mean_removed"] = without_mean / variance["value"]
         metrics["psnr_value"] = _psnr(metrics["mse_value"])
-        metrics["psnr_value_mean_removed"] = _psnr(mse)
-        residual = prediction.time_derivative - kappa * prediction.laplacian
-        metrics["pde_residual"] = float((residual**2).mean()) / variance["time_derivative"]
+        metrics["psnr_value_mean_removed"] = _psnr(without_mean)
+        metrics["pde_residual"] /= variance["time_derivative"]
     return metrics
+
+
+def _measure_frame(
+    prediction: Fields, target: Fields, kappa: float, similarity: Similarity
+) -> dict[str, float]:
+    """What of one frame `evaluate` averages."""
+    row: dict[str, float] = {}
+    for quantity in QUANTITIES:
+        wanted, predicted = (_of_frame(fields, quantity) for fields in (target, prediction))
+        error = predicted - wanted
+        row[f"mse_{quantity}"] = float((error**2).mean(axis=(1, 2)).sum())
+        if quantity == "value":  # after the frame's mean is subtracted
+            row["mse_value_mean_removed"] = float(error.var())
+        if np.isfinite(predicted).all():
+            score = similarity(_picture(wanted), _picture(predicted), quantity)
+        else:
+            score = math.nan
+        row[f"ssim_{quantity}"] = score
+    in_time, laplacian = (_of_frame(prediction, q) for q in ("time_derivative", "laplacian"))
+    row["pde_residual"] = float(((in_time - kappa * laplacian) ** 2).mean())
+    return row
+
+
+# of one frame: mean and variance of the components of each quantity
+_Moments = dict[Quantity, tuple[np.ndarray, np.ndarray]]
+
+
+def _moments(frame: Fields) -> _Moments:
+    arrays = {quantity: _of_frame(frame, quantity) for quantity in QUANTITIES}
+    return {q: (array.mean(axis=(1, 2)), array.var(axis=(1, 2))) for q, array in arrays.items()}
+
+
+def _variance(moments: Sequence[_Moments], quantity: Quantity) -> float:
+    """Over all pixels of all frames, which have as many: within the frames and between them."""
+    means, variances = map(np.stack, zip(*(each[quantity] for each in moments), strict=True))
+    return float((variances.mean(axis=0) + means.var(axis=0)).sum())
+
+
+def _of_frame(fields: Fields, quantity: Quantity) -> np.ndarray:
+    """A quantity of the only frame in float64, [component, row, column]."""
+    array = getattr(fields, quantity)[0]
+    return np.asarray(array.reshape(-1, *array.shape[-2:]), dtype=np.float64)
+
+
+def _picture(components: np.ndarray) -> np.ndarray:
+    """[row, column]: the gradient by its magnitude."""
+    return np.asarray(np.hypot(*components) if len(components) > 1 else components[0])
 
 
 def _psnr(mse: float) -> float:
     return float(10 * np.log10(PEAK**2 / np.float64(mse)))
-
-
-def _spread_axes(quantity: Quantity) -> tuple[int, ...]:
-    """Axes to average over; the component axis of the gradient is kept and summed afterwards."""
-    return (0, 2, 3) if quantity == "gradient" else (0, 1, 2)
-
-
-def _picture(fields: Fields, quantity: Quantity) -> np.ndarray:
-    """The quantity as one picture a frame [frame, row, column]: the gradient by its magnitude."""
-    if quantity == "gradient":
-        return np.asarray(np.hypot(fields.gradient[:, 0], fields.gradient[:, 1]))
-    return np.asarray(getattr(fields, quantity))

@@ -3,6 +3,7 @@
 Imports neither torch nor h5py.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +34,21 @@ class Fields:
     gradient: np.ndarray
     laplacian: np.ndarray
     time_derivative: np.ndarray
+
+    def frames(self) -> Iterator["Fields"]:
+        """One frame after the other, as views with a first axis of 1."""
+        for place in range(len(self.value)):
+            yield Fields(*(getattr(self, name)[place : place + 1] for name in QUANTITIES))
+
+
+def stack_frames(frames: Iterable[Fields], count: int, dtype: np.dtype) -> Fields:
+    """So many frames as one sequence of this type, without a second copy of them."""
+    stacked: list[np.ndarray] = []
+    for place, frame in enumerate(frames):
+        arrays = [getattr(frame, name)[0] for name in QUANTITIES]
+        if not stacked:
+            stacked = [np.empty((count, *array.shape), dtype) for array in arrays]
+        with np.errstate(over="ignore"):  # of a diverged network
+            for array, whole in zip(arrays, stacked, strict=True):
+                whole[place] = array
+    return Fields(*stacked)

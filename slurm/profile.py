@@ -140,6 +140,20 @@ class Profile(Block):
     _source: str = PrivateAttr("")
 
     @property
+    def gpu_count(self) -> int:
+        """GPUs of a task, of whatever type."""
+        return int(str(self.gpus).rpartition(":")[2])
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """``memory`` in bytes, as Slurm counts: its units are powers of 1,024."""
+        if self.memory is None:
+            return None
+        number = self.memory.rstrip("KMGTB")
+        power = 1 + "KMGT".index(self.memory[len(number)])
+        return int(number) << 10 * power
+
+    @property
     def source(self) -> str:
         """What `load_profile` finds it by: a name, or an absolute path; "" for one made here."""
         return self._source

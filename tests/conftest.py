@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
@@ -35,3 +36,9 @@ settings.load_profile("same")
 # Examples would also hold constants of the modules that are loaded so far, which depends on which
 # tests ran before in this process, and on where packages are installed.
 providers._get_local_constants = lambda: providers._local_constants
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For the tests that need a GPU."""
+    text = "torch device of the tests marked gpu: cuda (default), cuda:1..., or cpu to try them"
+    parser.addoption("--device", default="cuda", help=text)

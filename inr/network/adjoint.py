@@ -35,14 +35,15 @@ import torch
 from torch import Tensor
 
 from inr.config import Activation as Name
+from inr.config import ModelConfig
+from inr.memory import GPU_TILE_BYTES, TILE_ARRAYS
 from inr.network.activations import ACTIVATIONS, Activation
 from inr.network.matmul import product
 from inr.network.model import Parameters
 
-# Numbers in one [unit, point] array of a tile; a layer has about ten such arrays. On a CPU they
-# should stay in the cache (1 MB each; not a power of two, whose strides share cache lines); a GPU
-# wants much work at once and has the memory.
-TILE_NUMBERS = {"cpu": 240_000, "cuda": 2**24}
+# Numbers in one [unit, point] array of a tile on a CPU, where a layer's should stay in the cache
+# (1 MB each; not a power of two, whose strides share cache lines).
+TILE_NUMBERS = 240_000
 TILE_MULTIPLE = 16  # points: whole vector registers
 
 Names = tuple[Name, ...]  # the activation of each hidden layer
@@ -88,9 +89,15 @@ class Passes(NamedTuple):
     others: Callable[[Parameters, Tile, Tensor, list[Layer], Tensor, Names, int], list[Tensor]]
 
 
-def tile_points(width: int, models: int, count: int, device_type: str) -> int:
-    """Points in a tile: all tiles have one size, so that one compiled function serves them."""
-    most = max(TILE_NUMBERS.get(device_type, TILE_NUMBERS["cuda"]) // (width * models), 1)
+def tile_points(config: ModelConfig, models: int, count: int, device_type: str) -> int:
+    """Points in a tile: all tiles have one size, so that one compiled function serves them.
+
+    A GPU wants much work at once: its tiles are bounded by the memory of all layers.
+    """
+    numbers = TILE_NUMBERS
+    if device_type != "cpu":
+        numbers = GPU_TILE_BYTES // (4 * TILE_ARRAYS * config.depth)
+    most = max(numbers // (config.width * config.sines * models), 1)
     tiles = -(-count // most)
     if tiles == 1:
         return count

@@ -53,7 +53,8 @@ def arithmetic(precision: Precision) -> Iterator[None]:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` of matrices with equal leading axes, outside automatic differentiation.
 
-    Within `arithmetic` of bfloat16, float32 factors are rounded to that; sums are kept in float32.
+    Within `arithmetic` of bfloat16, float32 factors are rounded to that, and so is the product; its
+    sums are kept in float32.
     """
     if _rounds and left.dtype == torch.float32:
         return torch.matmul(left.bfloat16(), right.bfloat16()).float()

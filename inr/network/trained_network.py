@@ -46,9 +46,7 @@ def _rows(network: Network, points: Float[np.ndarray, "point 3"]) -> Float[np.nd
     parameters, _ = fold_frequencies(network)
     names = network.config.activations
     activations = [ACTIVATIONS[name] for name in names]
-    size = tile_points(
-        network.config.width * network.config.sines, 1, len(given), given.device.type
-    )
+    size = tile_points(network.config, 1, len(given), given.device.type)
     parts = []
     for tile in given.split(size):
         layers, value = first_pass(parameters, tile.mT, names, 2)

@@ -4,6 +4,7 @@ The series are small, so the whole file is written anew at every flush and renam
 a reader, or a crash, sees the old state or the new one and never half of a block.
 """
 
+import io
 import json
 import math
 import platform
@@ -177,12 +178,10 @@ def _replacing(path: Path) -> Iterator[h5py.File]:
     In memory, because libhdf5 itself crashes when it cannot write to a full disk, and needs locks,
     which some network file systems lack. HDF5 1.10's format has checksums of all but the data.
     """
-    version = ("v110", "v110")
-    with h5py.File(path.name, "w", driver="core", backing_store=False, libver=version) as file:
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver=("v110", "v110")) as file:
         yield file
-        file.flush()
-        image = file.id.get_file_image()
-    write_bytes(path, image)
+    write_bytes(path, content.getbuffer())
 
 
 def _set_attribute(place: h5py.HLObject, name: str, value: Any) -> None:
@@ -210,7 +209,7 @@ def _write_frames(file: h5py.File, role: results.Role, fields: Fields, protocol:
     for quantity in QUANTITIES:
         frames = getattr(fields, quantity)
         with np.errstate(over="ignore"):  # a diverged network may leave the float32 range
-            data = frames.astype(np.float32)
+            data = frames.astype(np.float32, copy=False)
         dataset = file.create_dataset(
             f"frames/{quantity}/{role}", data=data, chunks=(1, *frames.shape[1:]), fletcher32=True
         )

@@ -13,6 +13,8 @@ inside. Network time tau in [-1, 1] is linear in s from sigma_start^2 / 2 to sig
 .. math:: u_\tau = \kappa (u_{xx} + u_{yy}), \qquad \kappa = (s_1 - s_0) / 2 \cdot h^2 .
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Float
 from scipy.fft import dctn, idct, idctn, idst
@@ -166,6 +168,10 @@ class Diffusion:
                 axis=1,
             )
         return Fields(value, gradient, laplacian, self.kappa * laplacian)
+
+    def pixel_frames(self, times: Times) -> Iterator[Fields]:
+        """`on_pixels`, one frame after the other."""
+        return (self.on_pixels(times[place : place + 1]) for place in range(len(times)))
 
     def on_grid(self, x: Columns, y: Rows, times: Times) -> Fields:
         """Fields on any rectangular grid at any times: two small matrix products a frame."""

@@ -21,6 +21,7 @@ Exact: `PublishedSequence.on_grid` is the diffusion itself in these coordinates,
 meant to learn.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -160,6 +161,10 @@ class PublishedSequence:
     def on_pixels(self, times: Times) -> Fields:
         """What the study wanted at the pixels of the frames; ``times`` are `frame_times`."""
         return targets(euler_frames(self.levels, len(times)))
+
+    def pixel_frames(self, times: Times) -> Iterator[Fields]:
+        """`on_pixels`, one frame after the other."""
+        return (targets(frame[None]) for frame in euler_frames(self.levels, len(times)))
 
     def on_grid(self, x: Columns, y: Rows, times: Times) -> Fields:
         """Exact fields: those of `inr.targets.heat_equation.Diffusion` by the chain rule.

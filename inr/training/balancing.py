@@ -45,11 +45,12 @@ class Balance:
     Vectors of four are in the order of `inr.quantities.QUANTITIES`. Terms of weight 0 take no part.
     """
 
-    def __init__(self, training: TrainingConfig) -> None:
+    def __init__(self, training: TrainingConfig, device: torch.device) -> None:
         # what has to be kept to go on exactly; empty before a first step, and without balancing
         self.state: dict[str, Tensor] = {}
         self._training = training
-        self._unused = torch.tensor([not w for w in training.loss_weights.as_tuple()])
+        unused = [not weight for weight in training.loss_weights.as_tuple()]
+        self._unused = torch.tensor(unused, device=device)
         self._terms = sum(weight > 0 for weight in training.loss_weights.as_tuple())
 
     def scale(self, coefficients: Float[Tensor, " quantity"]) -> Float[Tensor, " quantity"]:
@@ -77,5 +78,4 @@ class Balance:
     ) -> Float[Tensor, " quantity"]:
         temperature = self._training.balancing_options.temperature
         ratio = errors / (temperature * since.clamp(min=_TINY))
-        self._unused = self._unused.to(errors.device)  # copied once
         return self._terms * torch.softmax(ratio.masked_fill(self._unused, -torch.inf), dim=-1)

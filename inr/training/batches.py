@@ -4,8 +4,8 @@ A batch depends on the seed and the step alone, so a resumed run sees what an un
 would have seen.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,37 +15,58 @@ from torch import Tensor
 from inr.config import TrainingConfig
 from inr.quantities import Fields
 
-_BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn ahead
+_BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn at once
 
 
-def make_batches(training: TrainingConfig, samples: Tensor) -> Callable[[int], Tensor]:
-    """Samples [point, 8] by step, of `sequence_samples`.
+class Batches:
+    """Samples of the batch of each step, [point, 8] of `sequence_samples`.
 
     Every frame once an epoch, in an order drawn anew for each; or points drawn uniformly, with
     replacement, from all pixels of all frames.
+
+    A batch is `at` the `numbers` of a step. Numbers are drawn on the host and sent to the device,
+    which then waits: `prepare` does so for many steps at once.
     """
-    count, frames = training.batch, len(samples)
+
+    def __init__(self, training: TrainingConfig, samples: Float[Tensor, "frame pixel 8"]) -> None:
+        count = training.batch
+        self._pool = samples if count == "frame" else samples.flatten(0, 1)
+        self._block = len(samples)  # steps whose numbers are drawn together
+        if count != "frame":
+            self._block = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+        drawn = partial(_draw, training.seed, self._block, count, len(self._pool))
+        self._drawn = lru_cache(maxsize=1)(drawn)
+        self._first, self._ready = 0, torch.empty(0)
+
+    def __call__(self, step: int) -> Float[Tensor, "point 8"]:
+        """The batch of a step."""
+        return self.at(self.numbers(step))
+
+    def at(self, numbers: Tensor) -> Float[Tensor, "point 8"]:
+        """The samples of these `numbers`: a function of tensors on the device alone."""
+        return self._pool.index_select(0, numbers).view(-1, self._pool.shape[-1])
+
+    def numbers(self, step: int) -> Tensor:
+        """Which points, or which frame, on the device; without waiting if prepared."""
+        if not self._first <= step < self._first + len(self._ready):
+            self.prepare(step)
+        return self._ready[step - self._first]
+
+    def prepare(self, step: int, count: int = 1) -> None:
+        """Have the numbers of ``count`` steps from ``step`` on the device."""
+        places = (divmod(each, self._block) for each in range(step, step + count))
+        rows = np.stack([self._drawn(block)[position] for block, position in places])
+        self._first, self._ready = step, torch.from_numpy(rows).to(self._pool.device)
+
+
+def _draw(
+    seed: int, steps: int, count: int | Literal["frame"], rows: int, block: int
+) -> np.ndarray:
+    # numpy's generator mixes (seed, block) well; torch's own seeds are not meant for that
+    generator = np.random.default_rng([seed, block])
     if count == "frame":
-        steps = frames
-    else:
-        samples = samples.flatten(0, 1)
-        # many steps at once: sending them to a GPU makes it wait
-        steps = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
-
-    @lru_cache(maxsize=1)
-    def drawn(block: int) -> list[int] | Tensor:
-        # numpy's generator mixes (seed, block) well; torch's own seeds are not meant for that
-        generator = np.random.default_rng([training.seed, block])
-        if count == "frame":
-            return [int(frame) for frame in generator.permutation(frames)]
-        numbers = generator.integers(len(samples), size=(steps, count))
-        return torch.from_numpy(numbers).to(samples.device)
-
-    def batch(step: int) -> Tensor:
-        block, position = divmod(step, steps)
-        return samples[drawn(block)[position]]
-
-    return batch
+        return generator.permutation(rows)[:, None]
+    return generator.integers(rows, size=(steps, count))
 
 
 def sequence_samples(
@@ -60,10 +81,12 @@ def sequence_samples(
 
     x, y and time; then value, d/dx, d/dy, d/dtau and Laplacian. NaN where nothing is wanted.
     """
-    time, row, column = np.meshgrid(times, y, x, indexing="ij", copy=False)
+    samples = torch.empty(*wanted.value.shape, 8, dtype=dtype, device=device)
     along_x, along_y = np.moveaxis(wanted.gradient, 1, 0)
     derivatives = (along_x, along_y, wanted.time_derivative, wanted.laplacian)
-    fields = (column, row, time, wanted.value, *derivatives)
+    grid = np.meshgrid(times, y, x, indexing="ij", copy=False)
+    fields = (*grid[::-1], wanted.value, *derivatives)
     # of one field after the other: no table of all in float64
-    samples = [torch.tensor(field, dtype=dtype, device=device) for field in fields]
-    return torch.stack(samples, dim=-1).flatten(1, 2)
+    for column, field in zip(samples.unbind(-1), fields, strict=True):
+        column.copy_(torch.tensor(field, dtype=dtype))
+    return samples.flatten(1, 2)

@@ -1,13 +1,13 @@
 """How good a prediction is: on all frames, and at points where nothing was trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_variances
-from inr.quantities import QUANTITIES, Fields
+from inr.quantities import QUANTITIES, Fields, stack_frames
 from inr.targets.sequences import SEQUENCES
 
 # fields on a grid from its x (columns), y (rows) and times: what is measured
@@ -23,7 +23,10 @@ class Evaluator:
         self.shape = sequence.shape  # (H, W) of the image, px
         self.times = sequence.frame_times(config.data)
         self.x, self.y = sequence.pixel_coordinates(self.shape)  # of columns and rows
-        self.target = sequence.on_pixels(self.times)
+        # what the network computes in is enough to store what it is compared with
+        self._type = np.dtype("float64" if config.training.precision == "float64" else "float32")
+        frames = sequence.pixel_frames(self.times)
+        self.target = stack_frames(frames, len(self.times), self._type)
         self.variances = target_variances(self.target)
         training = config.training
         # by which the loss divides mean squared errors
@@ -38,12 +41,11 @@ class Evaluator:
 
     def on_pixels(self, predict: Predict) -> tuple[Fields, dict[str, float]]:
         """Predicted frames, and their metrics."""
-        prediction = predict(self.x, self.y, self.times)
+        grid = self.x, self.y, self.times
+        prediction = stack_frames(_by_frame(predict, *grid), len(self.times), self._type)
+        pairs = zip(prediction.frames(), self.target.frames(), strict=True)
         sequence = self.sequence
-        metrics = evaluate(
-            prediction, self.target, self.variances, sequence.kappa, sequence.similarity
-        )
-        return prediction, metrics
+        return prediction, evaluate(pairs, sequence.kappa, sequence.similarity)
 
     @property
     def value_known(self) -> np.ndarray:
@@ -64,8 +66,8 @@ class Evaluator:
             "heldout_frames": (self.x, self.y, between),
             "heldout_first": (x, y, start + (end - start) * np.arange(0.1, 1.0, 0.2)),
         }[points]
-        target, prediction = self.sequence.on_grid(*grid), predict(*grid)
-        return evaluate(prediction, target, target_variances(target), self.sequence.kappa)
+        both = (_by_frame(fields, *grid) for fields in (predict, self.sequence.on_grid))
+        return evaluate(zip(*both, strict=True), self.sequence.kappa)
 
     def objective(self, prediction: Fields, metrics: dict[str, float]) -> float:
         """The training objective over the whole sequence, from predicted frames and metrics.
@@ -76,10 +78,16 @@ class Evaluator:
         training = self.config.training
         errors = {name: metrics[f"mse_{name}"] for name in QUANTITIES}
         if training.value_points == "border":
+            known = self.value_known
             with np.errstate(over="ignore", invalid="ignore"):  # of a diverged network
-                squares = (prediction.value - self.target.value) ** 2
-                errors["value"] = float(squares.mean(where=self.value_known))
+                difference = prediction.value[known].astype(float) - self.target.value[known]
+                errors["value"] = float((difference**2).mean())
         weights = zip(QUANTITIES, training.loss_weights.as_tuple(), strict=True)
         return sum(
             weight * (errors[name] / self.scales[name]) for name, weight in weights if weight
         )
+
+
+def _by_frame(fields: Predict, x: np.ndarray, y: np.ndarray, times: np.ndarray) -> Iterator[Fields]:
+    """One frame after the other: memory of one."""
+    return (fields(x, y, times[place : place + 1]) for place in range(len(times)))

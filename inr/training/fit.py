@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 
@@ -11,7 +12,8 @@ from inr.network.adjoint import EAGER, Passes
 from inr.network.matmul import arithmetic
 from inr.training.allocator import keep_freed_memory
 from inr.training.compilation import prepare_passes, saved_seconds, should_compile
-from inr.training.step import gradients, take_step
+from inr.training.step import Step, gradients, take_step
+from inr.training.step_graph import prepare_graph
 from inr.training.trainer import Outcome, Run, Trainer
 
 __all__ = ["Outcome", "Run", "fit_together", "pick_device"]
@@ -53,39 +55,49 @@ def fit_together(
     where = pick_device(device)
     if len({run.config.fusing_key for run in runs}) > 1:
         raise ValueError("only runs of the same data, network, batch and order fit together")
-    outcomes: list[Outcome] = [""] * len(runs)
-    left: dict[int, Trainer] = {}  # that still train, by the place of the run
-
-    for place, run in enumerate(runs):
-        try:
-            trainer = Trainer(run, where)
-            trainer.begin()
-        except Exception as error:  # of this run alone
-            outcomes[place] = error
-            run.on_end(error)
-        else:
-            left[place] = trainer
-    passes = _choose_passes(list(left.values()), steps_in_all)
+    begun = [_begin(run, where) for run in runs]
+    outcomes = [each if isinstance(each, Exception) else "" for each in begun]
+    # that still train, by the place of the run
+    left = {n: each for n, each in enumerate(begun) if not isinstance(each, Exception)}
+    take = _choose_step(list(left.values()), _choose_passes(list(left.values()), steps_in_all))
     while left:
-        _round(list(left.values()), passes, should_stop)
+        _round(list(left.values()), take, should_stop)
+        together = len(left)
         for place, trainer in list(left.items()):
             if trainer.outcome is not None:
                 del left[place]
-                passes = EAGER  # compiled for the shapes of all: with fewer they would be again
                 outcomes[place] = trainer.outcome
                 trainer.run.on_end(trainer.outcome)
+        if len(left) < together:
+            # not compiled: that was for the shapes of all, and with fewer would be done again
+            take = _choose_step(list(left.values()), EAGER)
     return outcomes
 
 
-def _round(trainers: list[Trainer], passes: Passes, should_stop: Callable[[], bool]) -> None:
+def _begin(run: Run, device: torch.device) -> Trainer | Exception:
+    """Its trainer, or why this run alone has ended."""
+    try:
+        trainer = Trainer(run, device)
+        trainer.begin()
+    except Exception as error:
+        run.on_end(error)
+        return error
+    return trainer
+
+
+def _round(
+    trainers: list[Trainer], take: Callable[[], Step], should_stop: Callable[[], bool]
+) -> None:
     """Steps up to the next check of any trainer, and that check."""
     with _blamed(trainers):
         checks = [trainer.next_check() for trainer in trainers]
         steps = min(due - trainer.step for due, trainer in zip(checks, trainers, strict=True))
         started = time.perf_counter()
+        for trainer in trainers:
+            trainer.batches.prepare(trainer.step, steps)
         with arithmetic(trainers[0].config.training.precision):
             for _ in range(steps):
-                found = take_step(trainers, passes)
+                found = take()
                 if stopping := should_stop():  # what is due later is left to the next attempt
                     break
         finite = torch.isfinite(found.loss).reshape(-1).tolist()  # waits for the device
@@ -122,12 +134,24 @@ def _choose_passes(trainers: Sequence[Trainer], steps_in_all: int | None) -> Pas
     earlier = next((each.compiled for each in trainers if each.compiled is not None), None)
     passes = EAGER
     if should_compile(mode, saved * steps, earlier):
-        passes, note = prepare_passes(device, lambda passes: gradients(trainers, passes))
+        with arithmetic(first.config.training.precision):
+            passes, note = prepare_passes(device, lambda passes: gradients(trainers, passes))
         if note:
             print(note, flush=True)
     for trainer in trainers:
         trainer.compiled = passes is not EAGER
     return passes
+
+
+def _choose_step(trainers: list[Trainer], passes: Passes) -> Callable[[], Step]:
+    """What takes the next step of all: one CUDA graph, if that can be had."""
+    graph = note = None
+    if trainers:
+        with arithmetic(trainers[0].config.training.precision):
+            graph, note = prepare_graph(trainers, passes)
+    if note:
+        print(note, flush=True)
+    return graph or partial(take_step, trainers, passes)
 
 
 def pick_device(name: str) -> torch.device:

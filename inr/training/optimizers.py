@@ -8,8 +8,6 @@ larger tensors, as those of one model among several are.
 
 from typing import TYPE_CHECKING, Any
 
-from inr.training.schedules import rate_factor
-
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
@@ -23,7 +21,13 @@ def _adam(training: TrainingConfig, network: Network) -> list[Optimizer]:
     """Kingma and Ba 2015."""
     from torch.optim import Adam
 
-    return [Adam(network.parameters, lr=training.learning_rate)]
+    return [Adam(network.parameters, lr=training.learning_rate, **_adam_on(network))]
+
+
+def _adam_on(network: Network) -> dict[str, Any]:
+    """On a GPU one kernel does all, counts the steps there, and can be part of a CUDA graph."""
+    on_gpu = network.weights[0].is_cuda
+    return {"fused": on_gpu, "capturable": on_gpu}
 
 
 def _muon(training: TrainingConfig, network: Network) -> list[Optimizer]:
@@ -36,7 +40,7 @@ def _muon(training: TrainingConfig, network: Network) -> list[Optimizer]:
 
     hidden = network.weights[1:-1]
     others = [network.weights[0], network.weights[-1], *network.biases, *network.sines]
-    adam = Adam(others, lr=training.learning_rate)
+    adam = Adam(others, lr=training.learning_rate, **_adam_on(network))
     if not hidden:
         return [adam]
     options = training.optimizer_options
@@ -75,13 +79,22 @@ def make_optimizers(training: TrainingConfig, network: Network) -> list[Optimize
     return optimizers
 
 
-def step_optimizers(training: TrainingConfig, optimizers: list[Optimizer], step: int) -> None:
-    """Step ``step`` (from 0) of each; the schedule multiplies all rates alike."""
-    factor = rate_factor(training, step)
+def step_optimizers(optimizers: list[Optimizer], factor: float) -> None:
+    """One step of each, at ``factor`` times the peak of its rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         optimizer.step()
+
+
+def restore_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Take over a saved ``state_dict``, of this machine or another: what it does there is its own.
+
+    State goes to the device of the parameters, but for what the optimiser keeps on the host.
+    """
+    own = optimizer.state_dict()["param_groups"]
+    pairs = zip(saved["param_groups"], own, strict=True)
+    optimizer.load_state_dict(saved | {"param_groups": [before | now for before, now in pairs]})
 
 
 def clip_gradients(training: TrainingConfig, network: Network) -> None:

@@ -19,8 +19,6 @@ from inr.network.model import INPUTS, Network, fold_frequencies, stack_networks
 from inr.training.trainer import Trainer
 
 ROWS = {0: 1, 1: 4, 2: 5}  # of value, d/dx, d/dy, d/dtau and Laplacian, by order
-# which of the four weights a row has
-_WEIGHT_OF_ROW = (0, 1, 1, 3, 2)
 
 
 @dataclass(frozen=True)
@@ -32,15 +30,18 @@ class Step:
     errors: Tensor
     gradients: list[Tensor]  # of the loss, in the order of `Network.parameters`
 
+    def of_each(self) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
+        """Gradients and errors of one model after the other."""
+        if self.loss.ndim:
+            by_model = zip(*(gradient.unbind() for gradient in self.gradients), strict=True)
+            return zip(by_model, self.errors.unbind(), strict=True)
+        return iter([(self.gradients, self.errors)])
+
 
 def take_step(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
     """One optimiser step of each; returns what it was made from."""
     found = gradients(trainers, passes)
-    if len(trainers) == 1:
-        trainers[0].update(found.gradients, found.errors)
-        return found
-    by_run = zip(*(gradient.unbind() for gradient in found.gradients), strict=True)
-    for trainer, own, errors in zip(trainers, by_run, found.errors, strict=True):
+    for trainer, (own, errors) in zip(trainers, found.of_each(), strict=True):
         trainer.update(own, errors)
     return found
 
@@ -48,8 +49,18 @@ def take_step(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
 def gradients(trainers: Sequence[Trainer], passes: Passes = EAGER) -> Step:
     """Loss and gradients of the next step, with a model axis if there are several trainers."""
     samples = [trainer.batches(trainer.step) for trainer in trainers]
-    networks = [trainer.network for trainer in trainers]
     coefficients = [trainer.balance.scale(trainer.coefficients) for trainer in trainers]
+    return joint_gradients(trainers, samples, coefficients, passes)
+
+
+def joint_gradients(
+    trainers: Sequence[Trainer],
+    samples: list[Tensor],
+    coefficients: list[Tensor],
+    passes: Passes,
+) -> Step:
+    """Those of a step on these samples, with these coefficients, of one trainer each."""
+    networks = [trainer.network for trainer in trainers]
     if len(trainers) == 1:
         given = networks[0], samples[0], coefficients[0]
     else:
@@ -84,8 +95,10 @@ def loss_and_gradients(
     count = samples.shape[-2]
     names = network.config.activations
     parameters, pull_back = fold_frequencies(network)
-    by_row = coefficients[..., list(_WEIGHT_OF_ROW[: ROWS[order]])].unsqueeze(-1)
-    scale = by_row * (2 / count)
+    # not by a list of places: a GPU would wait for it to come
+    value, gradient, laplacian, time = coefficients.unbind(-1)
+    by_row = torch.stack([value, gradient, gradient, time, laplacian][: ROWS[order]], dim=-1)
+    scale = by_row.unsqueeze(-1) * (2 / count)
 
     def of_tile(tile: Tile) -> list[Tensor]:
         layers, value = passes.first(parameters, tile.points, names, order)
@@ -100,8 +113,7 @@ def loss_and_gradients(
 def _tiles(network: Network, samples: Tensor, order: int) -> Iterator[Tile]:
     """The batch in tiles of equal size; points at which nothing is wanted fill up the last one."""
     models, count = network.weights[0].shape[:-2].numel(), samples.shape[-2]
-    width = network.config.width * network.config.sines
-    size = tile_points(width, models, count, samples.device.type)
+    size = tile_points(network.config, models, count, samples.device.type)
 
     def tiled(columns: Tensor, fill: float) -> Tensor:
         rows = torch.nn.functional.pad(columns.mT, (0, -count % size), value=fill)

@@ -15,14 +15,19 @@ from inr.network.matmul import parameter_type
 from inr.network.model import initialize, spectral_centroid
 from inr.network.trained_network import TrainedNetwork, predict, save
 from inr.progress import Progress
-from inr.quantities import QUANTITIES
+from inr.quantities import QUANTITIES, Fields
 from inr.results import HELDOUT
 from inr.storage.run_writer import RunWriter
 from inr.training.balancing import Balance, loss_coefficients
-from inr.training.batches import make_batches, sequence_samples
+from inr.training.batches import Batches, sequence_samples
 from inr.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from inr.training.evaluation import Evaluator
-from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
+from inr.training.optimizers import (
+    clip_gradients,
+    make_optimizers,
+    restore_optimizer,
+    step_optimizers,
+)
 from inr.training.schedules import rate_factor
 
 DIVERGENCE_CHECK = 25  # steps between checks of the loss: each makes a GPU wait
@@ -55,7 +60,7 @@ class Trainer:
         dtype = parameter_type(config.training.precision)
         grid = (evaluator.x, evaluator.y, evaluator.times)
         samples = sequence_samples(*grid, evaluator.wanted, device, dtype)
-        self.batches = make_batches(config.training, samples)
+        self.batches = Batches(config.training, samples)
         network = initialize(
             config.model,
             config.training.seed,
@@ -65,7 +70,7 @@ class Trainer:
         )
         self.network = network.to(device)
         self.optimizers = make_optimizers(config.training, self.network)
-        self.balance = Balance(config.training)
+        self.balance = Balance(config.training, device)
         weights = config.training.trained_weights
         self.order = weights.highest_derivative
         scales = dict(evaluator.scales)
@@ -97,22 +102,30 @@ class Trainer:
 
     def update(self, gradients: Sequence[Tensor], errors: Float[Tensor, " 4"]) -> None:
         """One step of the optimisers, by the gradients of the loss by `Network.parameters`."""
-        self.balance.observe(errors, self.step)
+        self.descend(gradients, rate_factor(self.config.training, self.step))
+        self.count_step(errors)
+
+    def descend(self, gradients: Sequence[Tensor], factor: float) -> None:
+        """Change the parameters, at so many times the peak rate."""
         for parameter, gradient in zip(self.network.parameters, gradients, strict=True):
             if parameter.requires_grad:
                 parameter.grad = gradient
         clip_gradients(self.config.training, self.network)
-        step_optimizers(self.config.training, self.optimizers, self.step)
+        step_optimizers(self.optimizers, factor)
+
+    def count_step(self, errors: Float[Tensor, " 4"]) -> None:
+        """Go on to the next step: this one found these mean squared errors."""
+        self.balance.observe(errors, self.step)
         self.step += 1
 
     def check(self, finite: bool) -> None:
         """Do what is due after this step. ``finite``: whether the loss was."""
         record, ends = self.config.record, not finite or self.step == self.config.training.steps
-        if ends or self.step % record.metrics_every == 0:
-            self._measure()
         if ends:
-            self._finish("complete" if finite else "diverged")
+            self._finish("complete" if finite else "diverged", self._measure())
             return
+        if self.step % record.metrics_every == 0:
+            self._measure()
         if time.monotonic() - self._saved >= record.checkpoint_seconds:
             self._save()
         if time.monotonic() - self._reported >= PROGRESS_SECONDS:
@@ -129,20 +142,21 @@ class Trainer:
         steps = self.config.training.steps
         self.run.on_progress(Progress(self.step, steps, self.seconds, self._errors))
 
-    def _measure(self) -> None:
-        """Evaluate all frames and append a row to the series."""
-        self.prediction, metrics = self.evaluator.on_pixels(partial(predict, self.network))
+    def _measure(self) -> Fields:
+        """Evaluate all frames and append a row to the series. Returns what is predicted."""
+        prediction, metrics = self.evaluator.on_pixels(partial(predict, self.network))
         training = self.config.training
         row = {
             "seconds": self.seconds,
             "lr": training.learning_rate * rate_factor(training, self.step),
-            "loss": self.evaluator.objective(self.prediction, metrics),
+            "loss": self.evaluator.objective(prediction, metrics),
             **metrics,
         }
         self.recorder.row(self.step, row)
         if self.step == training.steps or self.step % self.config.record.images_every == 0:
-            self.recorder.pictures(self.step, self.prediction, self.evaluator.target)
+            self.recorder.pictures(self.step, prediction, self.evaluator.target)
         self._errors = {name: metrics[name] for name in SHOWN_ERRORS}
+        return prediction
 
     def _save(self) -> None:
         """Write the series, then the checkpoint that counts its rows."""
@@ -173,18 +187,19 @@ class Trainer:
             for parameter, numbers in zip(self.network.parameters, state.parameters, strict=True):
                 parameter.copy_(numbers)
         for optimizer, saved in zip(self.optimizers, state.optimizers, strict=True):
-            optimizer.load_state_dict(saved)  # moves it to the device
+            restore_optimizer(optimizer, saved)
         self.balance.state = {name: each.to(self.device) for name, each in state.balancing.items()}
         self.step, self.seconds, self.compiled = state.step, state.seconds, state.compiled
         return True
 
-    def _finish(self, status: str) -> None:
+    def _finish(self, status: str, prediction: Fields) -> None:
         """Write the network, then the complete results file; the checkpoint has served."""
         evaluator, layout = self.evaluator, self.recorder.layout
         self._report()
         save(layout.model, TrainedNetwork(self.config, self.network, evaluator.shape))
         predicted = partial(predict, self.network)
         heldout = {points: evaluator.held_out(predicted, points) for points in HELDOUT}
-        self.recorder.finish(status, evaluator.times, self.prediction, evaluator.target, heldout)
+        del self.batches  # most of the memory: the file is made in it, and as large
+        self.recorder.finish(status, evaluator.times, prediction, evaluator.target, heldout)
         remove(layout.checkpoint)
         self.outcome = status

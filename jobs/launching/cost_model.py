@@ -1,4 +1,4 @@
-"""What a run will cost: bytes on disk, and time from measured steps."""
+"""What a run will cost: bytes on disk, and time from measured steps. Memory: `inr.memory`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inr.config import RunConfig
+from inr.cpus import core_count
 from inr.errors import UserError
 from inr.files import exists
+from inr.memory import expected_memory
 from inr.progress import Progress
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
@@ -15,6 +17,7 @@ from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import Plan
 from jobs.launching.terminal import Display, combinations_table, describe_report, make_console, say
 from jobs.sweeps.grouping import SINGLE, Packing, count_of
+from jobs.worker.devices import cuda_devices
 from slurm.profile import Profile, load_profile
 
 
@@ -47,8 +50,14 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
         profile = load_profile(options.profile)
         print(f"\nprofile {options.profile}")
         print(preview(plan.layout, plan.pending, profile, packing))
-    elif packing.size > 1:
-        print(f"\n{packing.describe(len(plan.pending), len(tasks))}")
+        gpus, cpus = profile.gpu_count, profile.cpus
+    else:
+        if packing.size > 1:
+            print(f"\n{packing.describe(len(plan.pending), len(tasks))}")
+        gpus, cpus = len(cuda_devices()), core_count()
+    if tasks:
+        configs = [[RunConfig.model_validate(run.config) for run in task] for task in tasks]
+        print(f"\nexpected: {expected_memory(configs, packing.mode, gpus, cpus).describe()}")
 
 
 def _debug(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from inr.config import RunConfig
 from inr.cpus import core_count
 from inr.errors import UserError
+from inr.memory import expected_memory
 from inr.storage.paths import SweepLayout
 from jobs.launching.cost_model import (
     Cost,
@@ -41,17 +42,20 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
     The directory of the sweep exists; ``post``: post-processing is submitted too.
 
     Returns:
-        Disk and time on one line, then what the user should know, and nothing keeps them from.
+        Time, memory and disk on one line, then what the user should know, and nothing keeps them
+        from.
 
     Raises:
-        UserError: too little room on the disk; Slurm would refuse the jobs; what the tasks import
-            is not there; a network that cannot be trained. Says what to do.
+        UserError: too little room on the disk or memory in the profile; Slurm would refuse the
+            jobs; what the tasks import is not there; a network that cannot be trained. Says what
+            to do.
     """
     scripts = arrays.scripts
     runs = [run for task in arrays.tasks for run in task]
     configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
     tasks = [[configs[run.name] for run in task] for task in arrays.tasks]
     room = _check_room(scripts.layout, list(configs.values()))
+    memory = _check_memory(tasks, arrays)
     notes = [f"the tasks will wait. {text}" for text in arrays.test(post)]
     costs, untried, reason = run_smoke_test(configs, scripts.code, scripts.profile)
     if reason:
@@ -64,8 +68,8 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
     time = "no estimate of the time"
     if costs:  # of a task of several runs: as if it trained one after the other
         seconds = [sum(expected_seconds(config, costs) for config in task) for task in tasks]
-        time = describe_time(seconds, int(str(arrays.scripts.profile.gpus).rpartition(":")[2]))
-    return [f"expected: {time}, {room}", *notes]
+        time = describe_time(seconds, scripts.profile.gpu_count)
+    return [f"expected: {time}, {memory}, {room}", *notes]
 
 
 def run_smoke_test(
@@ -133,6 +137,20 @@ def _ask(
         f"a task would fail at once: {reason}. It runs {command} after the "
         "setup of the profile; install there what is missing, or skip this with --no-preflight"
     )
+
+
+def _check_memory(tasks: Sequence[Sequence[RunConfig]], arrays: JobArrays) -> str:
+    """Refuse a profile that asks for too little. Says how much is needed."""
+    profile = arrays.scripts.profile
+    memory = expected_memory(tasks, arrays.mode, profile.gpu_count, profile.cpus)
+    given = profile.memory_bytes
+    if given is not None and given < memory.host:
+        raise UserError(
+            f"the profile asks for memory: {profile.memory}, but the largest task needs about "
+            f"{memory.host / 2**30:.1f} GB. Ask for more, or lower data.size, data.frames or "
+            "--pack. --no-preflight queues it as it is"
+        )
+    return memory.describe()
 
 
 def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from inr.config import RunConfig
 from inr.errors import UserError
+from inr.memory import MIB, expected_memory
 from inr.results import outcome
 from inr.signals import StopRequest
 from inr.storage.lock import RunLock
@@ -23,8 +24,6 @@ from jobs.worker.devices import children_at_once, cuda_devices, given_cpus, requ
 from jobs.worker.parent_watchdog import follow
 
 NamedConfig = tuple[str, RunConfig]
-
-_PROCESS_MIB = 700  # what a training process of a small network needs, torch included
 
 
 def train_runs(
@@ -62,7 +61,7 @@ def train_runs(
         named = [(name, RunConfig.model_validate_json(config)) for name, config in runs]
         ends = {name: outcome(layout.run(name).results, config.run_id) for name, config in named}
         left = [(name, config) for name, config in named if ends[name] is None]
-        if choose_mode(len(left), mode) == "processes":
+        if choose_mode([config for _, config in left], mode) == "processes":
             from jobs.worker.pack_processes import train_in_processes
 
             ends |= train_in_processes(layout, left, wait, stop)
@@ -71,20 +70,21 @@ def train_runs(
         return [str(ends[name]) for name, _ in runs]
 
 
-def choose_mode(runs: int, mode: PackMode) -> PackMode:
-    """How to train so many runs, where ``mode`` leaves it open.
+def choose_mode(runs: Sequence[RunConfig], mode: PackMode) -> PackMode:
+    """How to train such runs, where ``mode`` leaves it open.
 
     Fused on a GPU, whose launches that saves; in processes on a CPU, where these were faster at
     every width measured (docs/performance.md), as far as the memory that Slurm gave allows.
     """
-    if mode != "auto" and runs > 1:
+    if mode != "auto" and len(runs) > 1:
         return mode
-    if runs < 2 or cuda_devices():
+    if len(runs) < 2 or cuda_devices():
         return "fused"
     given = os.environ.get("SLURM_MEM_PER_NODE", "")  # MiB; absent or 0 without a limit
-    needed = children_at_once(runs) * _PROCESS_MIB
+    needed = expected_memory([runs], "processes", 0, children_at_once(len(runs))).host // MIB
     if given.isdigit() and 0 < int(given) < needed:
-        print(f"pack of {runs}: fused, processes may need {needed} of {given} MiB", flush=True)
+        text = f"processes may need {needed} of {given} MiB"
+        print(f"pack of {len(runs)}: fused, {text}", flush=True)
         return "fused"
     return "processes"
 

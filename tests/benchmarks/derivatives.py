@@ -25,9 +25,9 @@ import torch
 from inr.training.allocator import keep_freed_memory
 from tests.benchmarks import memory, steps
 from tests.benchmarks.derivatives_figure import draw
-from tests.benchmarks.folx_step import as_numpy, folx_jit
+from tests.benchmarks.jax_steps import folx_jit
 from tests.benchmarks.report import circumstances, markdown_table
-from tests.benchmarks.steps import Case, Problem, Step
+from tests.benchmarks.steps import Case, Problem, Step, as_numpy
 
 CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
     "nested autograd": steps.nested,

@@ -21,7 +21,7 @@ from inr.config import ModelConfig, RunConfig
 from inr.metrics import frame_similarity
 from inr.network.model import Network, initialize
 from inr.quantities import QUANTITIES, Quantity
-from inr.training.batches import make_batches, sequence_samples
+from inr.training.batches import Batches, sequence_samples
 from inr.training.evaluation import Evaluator
 from inr.training.schedules import rate_factor
 from tests.helpers.reference import Targets, split
@@ -94,7 +94,7 @@ def train(config: RunConfig, folder: Path) -> None:
     evaluator = Evaluator(config)
     grid = (evaluator.x, evaluator.y, evaluator.times)
     samples = sequence_samples(*grid, evaluator.target, torch.device("cpu"), torch.float32)
-    batches = make_batches(training, samples)
+    batches = Batches(training, samples)
     module = make_module(
         config.model, initialize(config.model, training.seed, torch.float32, config.input_scales)
     )

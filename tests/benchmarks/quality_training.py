@@ -12,9 +12,10 @@ from inr.network.model import initialize
 from inr.network.trained_network import predict
 from inr.quantities import QUANTITIES
 from inr.training.balancing import Balance, loss_coefficients
-from inr.training.batches import make_batches, sequence_samples
+from inr.training.batches import Batches, sequence_samples
 from inr.training.evaluation import Evaluator
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
+from inr.training.schedules import rate_factor
 from inr.training.step import loss_and_gradients
 from tests.helpers.reference import differentiate_nested, split, weighted_loss
 
@@ -41,10 +42,10 @@ class Trainer:
         samples = sequence_samples(
             evaluator.x, evaluator.y, evaluator.times, evaluator.target, device, dtype
         )
-        self.batches = make_batches(config.training, samples)
+        self.batches = Batches(config.training, samples)
         self.network = initialize(config.model, config.training.seed, dtype, config.input_scales)
         self.optimizers = make_optimizers(config.training, self.network)
-        self.balance = Balance(config.training)
+        self.balance = Balance(config.training, device)
         self.variances = evaluator.variances
         self.coefficients = loss_coefficients(
             config.training.loss_weights, self.variances, self.network.weights[0]
@@ -72,7 +73,7 @@ class Trainer:
         """One step of the optimiser."""
         self.gradients()
         clip_gradients(self.config.training, self.network)
-        step_optimizers(self.config.training, self.optimizers, self.taken)
+        step_optimizers(self.optimizers, rate_factor(self.config.training, self.taken))
         self.taken += 1
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,11 +89,11 @@ class Problem:
     def part(self, rows: slice, dtype: torch.dtype) -> Problem:
         """The same at some of the points, in another precision."""
         targets = Targets(*(field[rows].to(dtype) for field in self.targets))
-        network = self.network.to("cpu", dtype)
+        network = self.network.to(self.points.device, dtype)
         return replace(self, network=network, points=self.points[rows].to(dtype), targets=targets)
 
 
-def make_problem(case: Case) -> Problem:
+def make_problem(case: Case, device: str = "cpu") -> Problem:
     """Random points and a smooth target; the network as it starts a run."""
     generator = torch.Generator().manual_seed(1)
     points = torch.rand(case.points, 3, generator=generator) * 2 - 1
@@ -104,7 +105,9 @@ def make_problem(case: Case) -> Problem:
         time_derivative=torch.cos(time),
     )
     model = ModelConfig(width=case.width, depth=case.depth, activation=case.activation)
-    return Problem(case, initialize(model, 0), points, targets, WEIGHTINGS[case.weighting])
+    there = Targets(*(field.to(device) for field in targets))
+    network = initialize(model, 0).to(device)
+    return Problem(case, network, points.to(device), there, WEIGHTINGS[case.weighting])
 
 
 def _by_autograd(
@@ -160,7 +163,7 @@ def nested_by_our_products(problem: Problem) -> Step:
 
 def functional(problem: Problem) -> Step:
     """torch.func: vmap over points, forward mode over reverse mode."""
-    x_axis, y_axis = torch.eye(3)[:2]
+    x_axis, y_axis = torch.eye(3, device=problem.points.device)[:2]
 
     def fields(network: Network, points: Tensor, order: int) -> NetworkFields:
         def value(point: Tensor) -> Tensor:
@@ -187,7 +190,7 @@ def forward_laplacian_fields(network: Network, points: Tensor, order: int) -> Ne
     """Value, three tangents and the Laplacian carried from the input up (Li et al. 2023)."""
     if order == 0:
         return NetworkFields(_plain_value(network, points).squeeze(-1))
-    rows = [points, *(torch.eye(3)[axis].expand_as(points) for axis in range(3))]
+    rows = [points, *(each.expand_as(points) for each in torch.eye(3, device=points.device))]
     if order == 2:
         rows.append(torch.zeros_like(points))
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
@@ -234,7 +237,8 @@ def ours(problem: Problem, passes: Passes = EAGER) -> Step:
 
 def ours_compiled(problem: Problem) -> Step:
     """The same, compiled."""
-    passes, note = prepare_passes("cpu", lambda passes: ours(problem, passes)())
+    device = problem.points.device.type
+    passes, note = prepare_passes(device, lambda passes: ours(problem, passes)())
     if note:
         raise SystemExit(note)
     return ours(problem, passes)
@@ -255,11 +259,16 @@ def bare_products(problem: Problem, by: Callable[[Tensor, Tensor], Tensor], tile
         tiled: in tiles, as ours; or over the whole batch.
     """
     case, points = problem.case, len(problem.points)
-    size = tile_points(case.width, 1, points, "cpu") if tiled else points
+    size = (
+        tile_points(problem.network.config, 1, points, problem.points.device.type)
+        if tiled
+        else points
+    )
     tall = {0: 1, 1: 1, 2: 3}[problem.order]  # value and tangents share a product
-    weight = torch.rand(case.width, case.width)
-    wide, single = torch.rand(case.width, tall * size), torch.rand(case.width, size)
-    inputs, outer = torch.rand(3, size), torch.rand(3, case.width)
+    random = partial(torch.rand, device=problem.points.device)
+    weight = random(case.width, case.width)
+    wide, single = random(case.width, tall * size), random(case.width, size)
+    inputs, outer = random(3, size), random(3, case.width)
 
     def step() -> Answer:
         for _ in range(-(-points // size)):
@@ -281,3 +290,8 @@ def products_by_matmul(problem: Problem) -> Step:
 def products_by_ours(problem: Problem) -> Step:
     """Bare products by `inr.network.matmul`, in tiles."""
     return bare_products(problem, product, tiled=True)
+
+
+def as_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """An array of jax or torch."""
+    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)

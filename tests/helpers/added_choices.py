@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 import inr.metrics
 from inr.metrics import METRICS, Metric
@@ -28,9 +31,10 @@ def descend(training: TrainingConfig, network: Network) -> list[Optimizer]:
     return [SGD(network.parameters, lr=training.learning_rate)]
 
 
-def evaluate(prediction: Fields, target: Fields, *scales: object) -> dict[str, float]:
-    error = float(abs(prediction.value - target.value).mean())
-    return _evaluate(prediction, target, *scales) | {"mae_value": error}
+def evaluate(pairs: Iterable[tuple[Fields, Fields]], *others: object) -> dict[str, float]:
+    pairs = list(pairs)
+    error = float(np.mean([abs(found.value - wanted.value) for found, wanted in pairs]))
+    return _evaluate(pairs, *others) | {"mae_value": error}
 
 
 def add() -> None:

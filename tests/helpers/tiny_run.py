@@ -11,6 +11,26 @@ from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.fit import Run, fit_together
 
+# what a training step may be made of
+CHOICES: dict[str, dict[str, Any]] = {
+    "adam": {"optimizer": "adam"},
+    "muon": {"optimizer": "muon"},
+    "soap": {"optimizer": "soap"},
+    "balancing": {"loss_balancing": "relobralo", "balancing_options": {"lookback": 0.5}},
+    "frames": {"batch": "frame"},
+    "value alone": {"loss_weights": (1, 0, 0, 0), "clip_norm": "none"},
+}
+
+
+def make_config(**training: Any) -> RunConfig:
+    given = {"steps": 40, "batch": 64, "clip_norm": 1, "schedule": "cosine"} | training
+    return RunConfig(
+        data={"size": 12, "frames": 3},
+        model={"width": 16, "depth": 3},
+        training={"loss_weights": (1, 1, 1, 1), **given},
+        record={"metrics_every": 20, "tensorboard": False},
+    )
+
 
 def tiny(**training: object) -> RunConfig:
     return RunConfig.model_validate(

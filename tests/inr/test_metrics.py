@@ -15,12 +15,22 @@ from inr.targets.image_file import load_image
 
 DIFFUSION = Diffusion(load_image("camera", 32), 0.7, 2.0)
 TARGET = DIFFUSION.on_pixels(Diffusion.frame_times(DataConfig(frames=3)))
-VARIANCES = target_variances(TARGET)
+
+
+def measured(prediction: Fields) -> dict[str, float]:
+    return evaluate(zip(prediction.frames(), TARGET.frames(), strict=True), DIFFUSION.kappa)
 
 
 def changed(**fields: np.ndarray) -> dict[str, float]:
-    prediction = dataclasses.replace(TARGET, **fields)
-    return evaluate(prediction, TARGET, VARIANCES, DIFFUSION.kappa)
+    return measured(dataclasses.replace(TARGET, **fields))
+
+
+def test_variances_are_those_over_all_frames_and_components() -> None:
+    found = target_variances(TARGET)
+    for quantity in ("value", "laplacian", "time_derivative"):
+        assert found[quantity] == pytest.approx(getattr(TARGET, quantity).var(), rel=1e-12)
+    along_x, along_y = np.moveaxis(TARGET.gradient, 1, 0)
+    assert found["gradient"] == pytest.approx(along_x.var() + along_y.var(), rel=1e-12)
 
 
 def test_perfect_prediction() -> None:
@@ -35,16 +45,13 @@ def test_perfect_prediction() -> None:
 
 def test_predicting_the_mean_has_a_normalised_error_of_one() -> None:
     mean_gradient = TARGET.gradient.mean(axis=(0, 2, 3), keepdims=True)
-    metrics = evaluate(
+    metrics = measured(
         Fields(
             value=np.full_like(TARGET.value, TARGET.value.mean()),
             gradient=np.broadcast_to(mean_gradient, TARGET.gradient.shape),
             laplacian=np.full_like(TARGET.value, TARGET.laplacian.mean()),
             time_derivative=np.full_like(TARGET.value, TARGET.time_derivative.mean()),
-        ),
-        TARGET,
-        VARIANCES,
-        DIFFUSION.kappa,
+        )
     )
     for quantity in QUANTITIES:
         assert metrics[f"nmse_{quantity}"] == pytest.approx(1)

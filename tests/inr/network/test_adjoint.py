@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inr.config import Activation, LossWeights, ModelConfig
+from inr.memory import GPU_TILE_BYTES, TILE_ARRAYS
 from inr.network.adjoint import tile_points
 from inr.network.model import Network, initialize
 from tests.helpers.networks import (
@@ -100,8 +101,18 @@ def test_known_network_in_closed_form() -> None:
 
 @given(st.integers(1, 600), st.integers(1, 9), st.integers(1, 10**6))
 def test_tiles_hold_all_points_in_equal_parts(width: int, models: int, count: int) -> None:
-    size = tile_points(width, models, count, "cpu")
+    size = tile_points(ModelConfig(width=width), models, count, "cpu")
     tiles = -(-count // size)
     assert size <= count + 15
     assert tiles == 1 or size % 16 == 0
     assert tiles * size - count < size  # no tile without a point
+
+
+@given(st.integers(1, 600), st.integers(1, 9), st.integers(1, 9), st.integers(1, 10**6))
+def test_a_tile_on_a_gpu_keeps_within_its_memory(
+    width: int, depth: int, models: int, count: int
+) -> None:
+    size = tile_points(ModelConfig(width=width, depth=depth), models, count, "cuda")
+    needed = 4 * TILE_ARRAYS * depth * width * models * (size - 15)
+    assert size <= count + 15
+    assert needed <= GPU_TILE_BYTES

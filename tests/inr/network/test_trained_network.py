@@ -16,7 +16,7 @@ from tests.helpers.reference import differentiate_nested
 @pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("depth", [1, 3])
 def test_points_and_grids_are_evaluated_exactly(activation, depth, monkeypatch):
-    monkeypatch.setitem(adjoint.TILE_NUMBERS, "cpu", 16 * 8)  # several tiles, the last one short
+    monkeypatch.setattr(adjoint, "TILE_NUMBERS", 16 * 8)  # several tiles, the last one short
     config = ModelConfig(activation=activation, width=8, depth=depth, omega_first=3, omega_hidden=2)
     network = initialize(config, 3, torch.float64)
     x, y, times = (np.linspace(-1, 1, count) for count in (7, 5, 2))

@@ -35,7 +35,7 @@ def errors() -> np.ndarray:
 
 def factors_of(config: TrainingConfig, series: np.ndarray) -> np.ndarray:
     """lambda of the used terms after each step."""
-    balance, found = Balance(config), []
+    balance, found = Balance(config, torch.device("cpu")), []
     torch.testing.assert_close(balance.scale(COEFFICIENTS), COEFFICIENTS)
     for step, row in enumerate(series):
         balance.observe(torch.from_numpy(row), step)
@@ -88,7 +88,7 @@ def test_an_error_of_zero_does_no_harm() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 7])
 def test_going_on_from_a_saved_state_is_exact(cut: int) -> None:
     config, series = training(lookback=0.5), torch.from_numpy(errors())
-    whole, start, rest = (Balance(config) for _ in range(3))
+    whole, start, rest = (Balance(config, torch.device("cpu")) for _ in range(3))
     for step, row in enumerate(series):
         whole.observe(row, step)
     for step, row in enumerate(series[:cut]):
@@ -103,7 +103,7 @@ def test_going_on_from_a_saved_state_is_exact(cut: int) -> None:
 
 
 def test_without_balancing_nothing_changes() -> None:
-    balance = Balance(TrainingConfig())
+    balance = Balance(TrainingConfig(), torch.device("cpu"))
     balance.observe(torch.ones(4), 0)
     assert torch.equal(balance.scale(COEFFICIENTS), COEFFICIENTS)
     assert balance.state == {}

@@ -16,6 +16,7 @@ from inr.results import open_run, read_series
 from inr.storage.paths import RunLayout
 from inr.storage.run_writer import RunWriter
 from inr.training.optimizers import clip_gradients, make_optimizers, step_optimizers
+from inr.training.schedules import rate_factor
 from tests.helpers.reference import initialize_together
 from tests.helpers.tiny_run import fit
 
@@ -34,14 +35,14 @@ def take_steps(training: TrainingConfig, network: Network, count: int = 5) -> No
     optimizers = make_optimizers(training, network)
     for step in range(count):
         with_gradients(network, step)
-        step_optimizers(training, optimizers, step)
+        step_optimizers(optimizers, rate_factor(training, step))
 
 
 def after_one_step(name: Optimizer) -> tuple[Network, Network]:
     """A network with gradients before and after a step at the constant rate 1e-2."""
     before, after = (with_gradients(initialize(MODEL, 0)) for _ in range(2))
     training = TrainingConfig(optimizer=name, learning_rate=1e-2)
-    step_optimizers(training, make_optimizers(training, after), 0)
+    step_optimizers(make_optimizers(training, after), rate_factor(training, 0))
     return before, after
 
 
@@ -88,7 +89,7 @@ def test_the_schedule_scales_all_rates_alike() -> None:
     optimizers = make_optimizers(training, network)
     for step in range(10):
         with_gradients(network, step)
-        step_optimizers(training, optimizers, step)
+        step_optimizers(optimizers, rate_factor(training, step))
         rate = 1e-2 * 0.01 ** ((step + 0.5) / 10)
         used = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
         assert used == pytest.approx([rate, 3 * rate])

@@ -51,7 +51,7 @@ def test_optimiser_uses_the_schedule_and_never_a_rate_of_zero(schedule: Schedule
     for step in range(40):
         for parameter in network.parameters:
             parameter.grad = torch.zeros_like(parameter)
-        step_optimizers(training, optimizers, step)
+        step_optimizers(optimizers, rate_factor(training, step))
         rate = optimizers[0].param_groups[0]["lr"]
         assert rate == pytest.approx(0.02 * rate_factor(training, step))
         assert 0 < rate <= 0.02
@@ -87,7 +87,7 @@ def test_schedules_are_those_of_torch_stepped_every_iteration(schedule: Schedule
     scheduler, ours = TORCH[schedule](optimizer), make_optimizers(training, network)
     rates = []
     for step in range(1000):
-        step_optimizers(training, ours, step)
+        step_optimizers(ours, rate_factor(training, step))
         rates.append([each.param_groups[0]["lr"] for each in (*ours, optimizer)])
         optimizer.step()
         scheduler.step()

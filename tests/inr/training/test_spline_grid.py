@@ -18,7 +18,7 @@ SHAPE: Shape = (5, 7, 9)
 
 
 def make_evaluator(frames: int = 6, **training: Any) -> Evaluator:
-    fields = {"loss_weights": [1, 1, 1, 1]} | training
+    fields = {"loss_weights": [1, 1, 1, 1], "precision": "float64"} | training
     data = {"size": 16, "frames": frames}
     return Evaluator(RunConfig.model_validate({"data": data, "training": fields}))
 

@@ -47,7 +47,7 @@ def take_step(
     monkeypatch: pytest.MonkeyPatch,
     tile_numbers: int = WHOLE,
 ) -> Step:
-    monkeypatch.setitem(inr.network.adjoint.TILE_NUMBERS, "cpu", tile_numbers)
+    monkeypatch.setattr(inr.network.adjoint, "TILE_NUMBERS", tile_numbers)
     coefficients = loss_coefficients(weights, VARIANCES, points)
     order = weights.highest_derivative
     return loss_and_gradients(network, join(points, sample_targets(points)), coefficients, order)
@@ -151,7 +151,7 @@ def test_where_nan_is_wanted_nothing_is_trained(
     tile_numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Errors are 0 there, and means go over all points."""
-    monkeypatch.setitem(inr.network.adjoint.TILE_NUMBERS, "cpu", tile_numbers)
+    monkeypatch.setattr(inr.network.adjoint, "TILE_NUMBERS", tile_numbers)
     network, points = network_of("tanh", width=12), sample_points(75)
     targets, known = sample_targets(points), points[:, 0] > 0.3
     weights = LossWeights(value=1, gradient=0.3, laplacian=0.1, time_derivative=2)
@@ -183,15 +183,3 @@ def test_errors_of_a_step_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch)
     fields, targets = differentiate(network, points, 2), sample_targets(points)
     expected = [squared_error(fields, targets, quantity).detach() for quantity in QUANTITIES]
     torch.testing.assert_close(step.errors, torch.stack(expected))
-
-
-@pytest.mark.gpu
-def test_step_on_a_gpu_is_that_on_the_cpu() -> None:
-    network, points = network_of("sine"), sample_points(100)
-    coefficients = torch.ones(4, dtype=torch.float64)
-    here = loss_and_gradients(network, join(points, sample_targets(points)), coefficients, 2)
-    points, coefficients = points.cuda(), coefficients.cuda()
-    network = network.to("cuda")
-    there = loss_and_gradients(network, join(points, sample_targets(points)), coefficients, 2)
-    for mine, other in zip(here.gradients, there.gradients, strict=True):
-        torch.testing.assert_close(mine, other.cpu(), rtol=1e-9, atol=1e-9)

@@ -197,7 +197,8 @@ def test_auto_fuses_on_a_gpu_and_where_processes_lack_memory(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setenv("SLURM_MEM_PER_NODE", memory)
-    assert choose_mode(runs, "auto") == mode
+    configs = [tiny(seed=seed) for seed in range(runs)]
+    assert choose_mode(configs, "auto") == mode
     if runs > 1:
-        assert choose_mode(runs, "fused") == "fused"
-        assert choose_mode(runs, "processes") == "processes"
+        assert choose_mode(configs, "fused") == "fused"
+        assert choose_mode(configs, "processes") == "processes"

@@ -1,0 +1,86 @@
+"""How much memory a run needs at its peak, of the host and of a GPU. Knows nothing of torch.
+
+What grows are the sequences: points = pixels times frames. On the host, in bytes a point with
+numbers of n bytes: targets and predictions 5 n each; what batches are drawn from 8 n, on the device
+of the run; and at the end, when batches are over, the results file in float32, 40. One frame at a
+time is computed in float64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.filesize import decimal
+
+from inr.config import RunConfig
+
+MIB = 2**20
+# of one step on a GPU, whatever its batch and its depth: points come in tiles
+GPU_TILE_BYTES = 512 * MIB
+TILE_ARRAYS = 14  # [unit, point] of a hidden layer that a step holds at once
+
+_CPU_PROCESS = 380 * MIB  # Python, torch and small networks; measured
+_GPU_PROCESS = 2560 * MIB  # with CUDA's libraries; assumed
+_GPU_CONTEXT = 1024 * MIB  # of CUDA and cuBLAS on the device; assumed
+_FRAME = 350  # bytes a pixel of the frame at hand; measured
+_COPIES = 6  # of the parameters: gradient, optimiser, checkpoint
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that the largest task of a sweep needs at its peak."""
+
+    host: int
+    gpu: int  # of each of its GPUs; 0 without
+
+    def describe(self) -> str:
+        """As in ``5.1 GB of memory a task``."""
+        gpu = f", {decimal(self.gpu)} of its GPU" if self.gpu else ""
+        return f"{decimal(self.host)} of memory a task{gpu}"
+
+
+def expected_memory(
+    tasks: Sequence[Sequence[RunConfig]], pack_mode: str, gpus: int, cpus: int
+) -> Memory:
+    """Of tasks with so many GPUs and cores each, trained as `jobs.worker.train` does."""
+    fused = pack_mode == "fused" or (pack_mode == "auto" and gpus > 0)
+    hosts, devices = [], []
+    for task in tasks:
+        processes = [task] if fused else [[run] for run in task]
+        at_once = len(processes) if gpus else min(cpus, len(processes))
+        hosts.append(sum(sorted(host_memory(each, gpus > 0) for each in processes)[-at_once:]))
+        devices.append(sum(map(gpu_memory, processes)) // gpus if gpus else 0)
+    return Memory(max(hosts), max(devices))
+
+
+def host_memory(configs: Sequence[RunConfig], on_gpu: bool) -> int:
+    """Bytes of the host that a process needs which trains these runs as one."""
+    process = _GPU_PROCESS if on_gpu else _CPU_PROCESS
+    frame = max(_FRAME * config.data.size**2 for config in configs)
+    return process + frame + sum(_sequences(config, on_gpu) for config in configs)
+
+
+def gpu_memory(configs: Sequence[RunConfig]) -> int:
+    """Bytes of a GPU that such a process needs; nothing of it was measured."""
+    samples = sum(8 * _number(config) * _points(config) for config in configs)
+    return _GPU_CONTEXT + GPU_TILE_BYTES + samples + sum(map(_parameters, configs))
+
+
+def _sequences(config: RunConfig, on_gpu: bool) -> int:
+    number = _number(config)
+    samples = 0 if on_gpu else 8 * number
+    parameters = 0 if on_gpu else _parameters(config)
+    return (10 * number + max(samples, 40)) * _points(config) + parameters
+
+
+def _points(config: RunConfig) -> int:
+    """The image is taken for square."""
+    return config.data.frames * config.data.size**2
+
+
+def _parameters(config: RunConfig) -> int:
+    model = config.model
+    return _COPIES * _number(config) * (model.depth - 1) * (model.width * model.sines) ** 2
+
+
+def _number(config: RunConfig) -> int:
+    return 8 if config.training.precision == "float64" else 4

@@ -1,0 +1,49 @@
+"""The memory that a run is said to need is what it needs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from inr.memory import MIB, host_memory
+from inr.storage.provenance import ROOT
+from tests.helpers.local_launch import tiny
+
+RUN = """
+import resource, sys, tempfile
+from jobs.worker.train import train_runs
+with tempfile.TemporaryDirectory() as folder:
+    print(train_runs(folder, [("a", sys.argv[1])]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # KiB
+"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="small"),
+        pytest.param({"data": {"size": 512, "frames": 8}}, id="many pixels"),
+        pytest.param(
+            {"data": {"size": 320, "frames": 8}, "training": {"precision": "float64"}},
+            id="float64",
+        ),
+    ],
+)
+def test_a_run_needs_the_memory_that_is_forecast(changes: dict[str, dict[str, object]]) -> None:
+    config = tiny(**changes)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, config.canonical_json()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, ends, kib = done.stdout.splitlines()
+    assert json.loads(ends.replace("'", '"')) == ["complete"]
+    assert host_memory([config], on_gpu=False) == pytest.approx(int(kib) * 1024, rel=0.25)
+
+
+def test_2048_pixels_fit_into_six_gibibytes() -> None:
+    recommended = tiny(data={"size": 2048, "frames": 10}, model={"width": 256, "depth": 3})
+    assert 4.5 * 1024 * MIB < host_memory([recommended], on_gpu=False) < 6 * 1024 * MIB
