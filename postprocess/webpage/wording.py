@@ -92,7 +92,10 @@ def what_varied(ranking: Ranking) -> str:
     parts = []
     for axis in filter(None, (ranking.variation.target, *ranking.variation.axes)):
         if len(axis.levels) <= _FEW_LEVELS:
-            levels = ", ".join(axis.levels)
+            # levels of coupled fields hold commas
+            levels = (" or " if any(", " in each for each in axis.levels) else ", ").join(
+                axis.levels
+            )
         elif axis.numeric:
             levels = f"{len(axis.levels)} from {axis.levels[0]} to {axis.levels[-1]}"
         else:
