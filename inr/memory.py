@@ -18,7 +18,9 @@ MIB = 2**20
 GPU_TILE_BYTES = 512 * MIB
 TILE_ARRAYS = 14  # [unit, point] of a hidden layer that a step holds at once
 
-_CPU_PROCESS = 380 * MIB  # Python, torch and small networks; measured
+_CPU_PROCESS = 380 * MIB  # Python, torch and tiny networks; measured
+_COMPILER = 90 * MIB  # of torch, if steps may be compiled; measured
+CPU_TILE_NUMBERS = 240_000  # [unit, point] of a tile on a CPU
 _GPU_PROCESS = 2560 * MIB  # with CUDA's libraries; assumed
 _GPU_CONTEXT = 1024 * MIB  # of CUDA and cuBLAS on the device; assumed
 _FRAME = 350  # bytes a pixel of the frame at hand; measured
@@ -54,7 +56,7 @@ def expected_memory(
 
 def host_memory(configs: Sequence[RunConfig], on_gpu: bool) -> int:
     """Bytes of the host that a process needs which trains these runs as one."""
-    process = _GPU_PROCESS if on_gpu else _CPU_PROCESS
+    process = _GPU_PROCESS if on_gpu else _CPU_PROCESS + max(map(_cpu_step, configs))
     frame = max(_FRAME * config.data.size**2 for config in configs)
     return process + frame + sum(_sequences(config, on_gpu) for config in configs)
 
@@ -63,6 +65,15 @@ def gpu_memory(configs: Sequence[RunConfig]) -> int:
     """Bytes of a GPU that such a process needs; nothing of it was measured."""
     samples = sum(8 * _number(config) * _points(config) for config in configs)
     return _GPU_CONTEXT + GPU_TILE_BYTES + samples + sum(map(_parameters, configs))
+
+
+def _cpu_step(config: RunConfig) -> int:
+    """Of a tile and the one before it, and of what compiles them."""
+    training = config.training
+    points = config.data.size**2 if training.batch == "frame" else training.batch
+    numbers = min(CPU_TILE_NUMBERS, config.model.width * config.model.sines * points)
+    compiler = 0 if training.compile == "off" else _COMPILER
+    return compiler + 2 * _number(config) * TILE_ARRAYS * config.model.depth * numbers
 
 
 def _sequences(config: RunConfig, on_gpu: bool) -> int:

@@ -36,14 +36,14 @@ from torch import Tensor
 
 from inr.config import Activation as Name
 from inr.config import ModelConfig
-from inr.memory import GPU_TILE_BYTES, TILE_ARRAYS
+from inr.memory import CPU_TILE_NUMBERS, GPU_TILE_BYTES, TILE_ARRAYS
 from inr.network.activations import ACTIVATIONS, Activation
 from inr.network.matmul import product
 from inr.network.model import Parameters
 
 # Numbers in one [unit, point] array of a tile on a CPU, where a layer's should stay in the cache
 # (1 MB each; not a power of two, whose strides share cache lines).
-TILE_NUMBERS = 240_000
+TILE_NUMBERS = CPU_TILE_NUMBERS
 TILE_MULTIPLE = 16  # points: whole vector registers
 
 Names = tuple[Name, ...]  # the activation of each hidden layer

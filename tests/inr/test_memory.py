@@ -22,7 +22,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # KiB
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({}, id="small"),
+        pytest.param({"training": {"compile": "off"}}, id="small"),
+        pytest.param(
+            {
+                "model": {"width": 256, "depth": 3},
+                "training": {"batch": 4096, "compile": "off", "loss_weights": [1, 1, 1, 1]},
+            },
+            id="wide",
+        ),
         pytest.param({"data": {"size": 512, "frames": 8}}, id="many pixels"),
         pytest.param(
             {"data": {"size": 320, "frames": 8}, "training": {"precision": "float64"}},
