@@ -12,7 +12,9 @@ from inr.errors import run_main
 from inr.storage.paths import find_sweep
 from postprocess.command_line import print_problems, print_written, sweep_parser
 from postprocess.dataset.merged_sweep import ensure_merged
+from postprocess.stats.ranking import rank
 from postprocess.webpage.page import write_report
+from postprocess.webpage.wording import headline
 
 
 def main() -> int:
@@ -33,6 +35,8 @@ def main() -> int:
     print_problems(merged.problems, len(merged.runs))
     written = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
     print_written([layout.report] if written else [], int(not written), layout.root)
+    for line in headline(rank(merged.runs)):
+        print(line)
     return 0
 
 

@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from inr.config import RunConfig
 from inr.errors import UserError
@@ -93,13 +94,24 @@ class TrainedNetwork:
         x, y = sequence.pixel_coordinates(self.shape, int(scale))
         return predict(self.network, x, y, moments)
 
-    def at(self, points: np.ndarray) -> Fields:
+    def at(self, points: ArrayLike) -> Fields:
         """Value and derivatives at ``points`` (x, y, time) in network coordinates, [point, 3].
 
         Returns float64 fields [point], the gradient [point, 2].
         """
         value, *gradient, in_time, laplacian = _rows(self.network, np.asarray(points, dtype=float))
         return Fields(value, np.stack(gradient, axis=-1), laplacian, in_time)
+
+    def exact(self, x: ArrayLike, y: ArrayLike, times: ArrayLike) -> Fields:
+        """What the network was to learn: the exact diffusion on a grid, in its coordinates.
+
+        ``x`` are those of the columns, ``y`` of the rows: numbers, or sequences of them.
+
+        Returns float64 fields [time, row, column]. The image is read again: raises `UserError` if
+        it cannot be used now.
+        """
+        sequence = SEQUENCES[self.config.training.protocol].from_config(self.config.data)
+        return sequence.on_grid(*(np.atleast_1d(np.asarray(each, float)) for each in (x, y, times)))
 
 
 def save(path: Path, trained: TrainedNetwork) -> None:

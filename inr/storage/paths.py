@@ -55,6 +55,7 @@ class SweepLayout:
     merged = _Below("merged.h5")  # all runs in one HDF5 file
     merge_lock = _Below("merge.lock")  # held while merging
     summary = _Below("summary.csv")  # one row per run
+    settings = _Below("settings.csv")  # one row per setting and error
     figures = _Below("figures")  # comparison figures
     videos = _Below("videos")  # of runs, in subdirectories as below ``runs/``; comparisons, zooms
     report = _Below("report.html")  # one page on all of it

@@ -83,6 +83,7 @@ def describe_results(layout: SweepLayout) -> str:
         "one directory per run": layout.runs,
         "all runs in one file": layout.merged,
         "one row per run": layout.summary,
+        "one row per setting": layout.settings,
         "figures": layout.figures,
         "videos": layout.videos,
         "report: open this": layout.report,

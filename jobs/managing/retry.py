@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from inr.errors import UsageError
 from inr.storage.lock import LockHeldError, RunLock
 from inr.storage.paths import SweepLayout
-from inr.storage.sweep_index import IndexEntry
+from inr.storage.sweep_index import IndexEntry, read_submissions
 from jobs.launching.plan import launching
 from jobs.managing.run_state import ACTIVE, UNFINISHED, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
@@ -39,6 +39,9 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
     Raises `UsageError` for a profile or an amount of memory that is wrong or missing, `UserError`
     if the sweep is being launched, or Slurm refuses or does not answer.
     """
+    # of a sweep that was only ever trained here no cluster knows
+    here = not (options.profile or options.memory or read_submissions(layout))
+    options = Namespace(**vars(options) | {"local": options.local or here})
     status = read_status(layout)
     if options.dry_run or not _choose(status, options):
         return _start(status, options, dry_run=True)

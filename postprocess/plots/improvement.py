@@ -16,6 +16,7 @@ from postprocess.stats.factors import Axis, Variation
 from postprocess.stats.fields import ACTIVATION, RATE, SCHEDULE
 from postprocess.stats.ranking import ERRORS, OVERALL, add_scores
 
+_FEWEST_RUNS = 3  # a side: of fewer, 1 of 1 would look like a certainty
 _MOST = 13  # levels that a matrix can show
 _MOST_ACTIVATIONS = 40  # to compare; of more than a matrix can show, the best are shown
 _CELL = 0.55, 0.34  # inches
@@ -44,9 +45,10 @@ def find_factor(variation: Variation) -> Variation | None:
 
     The one of the first two that has more levels; it is the first axis of what is returned. None
     when no axis has two to thirteen levels (activations: forty), or when no setting was run with
-    more than one seed: one run proves nothing. Targets are not compared.
+    three seeds. Targets are not compared.
     """
-    if not variation.levels.duplicated().any() or not variation.axes:
+    seeds = variation.levels.groupby([*variation.levels]).size() if variation.axes else [0]
+    if max(seeds) < _FEWEST_RUNS:
         return None
     keys = [axis.key for axis in variation.axes]
     for groups in ([(ACTIVATION,), (SCHEDULE, RATE)], [(key,) for key in keys]):
@@ -65,13 +67,15 @@ def compare(scores: pd.Series, factor: Variation) -> dict[tuple[str, str], Inter
     """Probability that a run of one level of the first axis has a smaller score than of another.
 
     Each is compared with its like, and the probability averaged: over the strata, combinations of
-    levels of all other axes and targets, in which both were run. Pairs without one are left out. A
-    run that failed, whose score is not finite, loses against any that did not.
+    levels of all other axes and targets, in which both were run three times or more. Pairs without
+    one are left out. A run that failed, whose score is not finite, loses against any that did not.
     """
     axes = [*factor.axes, *([factor.target] if factor.target else [])]
     levels = [factor.levels[axis.key] for axis in axes]
     runs: dict[tuple[str, ...], np.ndarray] = {
-        key: values.to_numpy(float) for key, values in scores.groupby(levels, sort=False)
+        key: values.to_numpy(float)
+        for key, values in scores.groupby(levels, sort=False)
+        if len(values) >= _FEWEST_RUNS
     }
     strata = dict.fromkeys(key[1:] for key in runs)
     found = {}

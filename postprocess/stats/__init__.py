@@ -1,3 +1,11 @@
 """What the numbers say: factors, rankings, weightings. Knows no matplotlib."""
 
-__all__ = ["factors", "fields", "learning_rates", "loss_weightings", "paired", "ranking"]
+__all__ = [
+    "factors",
+    "fields",
+    "learning_rates",
+    "loss_weightings",
+    "paired",
+    "ranking",
+    "settings_table",
+]

@@ -1,3 +1,3 @@
 """The report: facts, words, media, page."""
 
-__all__ = ["page"]
+__all__ = ["page", "wording"]

@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from inr.errors import UserError, describe_os_error
 from inr.files import write_text
@@ -80,6 +82,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         policy=_content_policy(style, script),
         embed=embed,
         sweep=merged.sweep,
+        question=_question(sweep_file),
         varied=wording.what_varied(ranking),
         ended=wording.how_it_went(runs),
         scale=wording.same_in_all(runs),
@@ -101,6 +104,14 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=str(source()),
     )
+
+
+def _question(sweep_file: str) -> str:
+    """What the sweep was to answer: the description in its file, or ""."""
+    try:
+        return str(YAML(typ="safe").load(sweep_file)["description"])
+    except (YAMLError, KeyError, TypeError):
+        return ""
 
 
 def _environment(root: Path, embed: bool) -> Environment:

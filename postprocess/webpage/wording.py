@@ -149,6 +149,17 @@ def awards(ranking: Ranking) -> list[Award]:
     ]
 
 
+def headline(ranking: Ranking) -> list[str]:
+    """Which setting is best over all, and by how much; nothing if none is."""
+    over = name_targets(ranking.variation.target)
+    return [
+        f"best over all{f', over {over}' if over else ''}: {', '.join(award.setting)}: "
+        f"{'; '.join(filter(None, [award.error, award.margin]))}"
+        for award in awards(ranking)
+        if award.title == OVERALL.label
+    ]
+
+
 def best_on_each(ranking: Ranking) -> list[Winner]:
     """The best setting on each target; without targets on which no setting has four errors."""
     overall = ranking.best.get(OVERALL.column)

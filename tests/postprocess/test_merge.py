@@ -43,9 +43,9 @@ def test_command_merges_the_newest_sweep_and_then_keeps_it(tmp_path, capsys):
     assert "1_0_0_0/sine_uniform_1e-4" in first.stdout
     assert not old.merged.exists()
     assert call("merge", new.root) == 0
-    assert "kept 2 up-to-date files" in capsys.readouterr().out
+    assert "kept 3 up-to-date files" in capsys.readouterr().out
     assert call("merge", new.root, "--force") == 0
-    assert "wrote 2 files" in capsys.readouterr().out
+    assert "wrote 3 files" in capsys.readouterr().out
 
 
 def test_summary_keeps_the_runs_of_each_image_together(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from inr.storage.attempts import AttemptLog
 from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, read_submissions
+from jobs import launch
 from jobs.launching import modes, plan
 from jobs.managing.retry import _set_aside_damaged
 from jobs.managing.sweep_status import read_status
@@ -257,3 +258,22 @@ def test_out_of_memory_is_named_and_mended(
     sweep.manage("retry", "--out-of-memory", "--memory", "1GB", "--no-preflight", "--no-post")
     wait_for(lambda: {run["state"] for run in sweep.states().values()} == {"done"})
     assert "nothing to start again" in sweep.manage("retry")
+
+
+def test_a_sweep_that_no_cluster_knows_is_trained_here(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"base": {"data": {"size": 16, "frames": 2}, "model": {"width": 8, "depth": 1}}}
+    entry["base"]["training"] = {"steps": 4}
+    Path("sweep.yaml").write_text(json.dumps(entry))
+    local = ["--local", "--no-post", "--sweep", "sweep.yaml", "--output", "here"]
+    assert launch.main(local) == 0
+    layout = SweepLayout(Path("here"))
+    layout.run(runs(layout)[0].name).results.unlink()
+    capsys.readouterr()
+    assert call("retry", "here", "--no-post") == 0
+    said = capsys.readouterr().out
+    assert "1 run to start again" in said
+    assert "training 1 runs here" in said
+    assert "profile" not in said
+    assert slurm.submitted() == []

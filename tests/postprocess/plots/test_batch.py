@@ -144,8 +144,9 @@ def test_every_figure_of_every_sweep_can_be_drawn(tmp_path, configs, options):
 
 PLANNED = {
     "one-run": (grid(**SMALL), set()),
+    "two-seeds": (grid(**SMALL, model__activation=["sine", "elu"], training__seed=[0, 1]), set()),
     "seeds": (
-        grid(**SMALL, model__activation=["sine", "elu"], training__seed=[0, 1]),
+        grid(**SMALL, model__activation=["sine", "elu"], training__seed=[0, 1, 2]),
         {"improvement", *(f"improvement_{q}" for q in QUANTITIES)},
     ),
     "rates": (grid(**SMALL, training__learning_rate=RATES), {"integrated_rate"}),

@@ -19,13 +19,13 @@ FEW = ["sine", "elu", "tanh"]
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Drawings:
     root = tmp_path_factory.mktemp("targets") / "images"
-    return plan_figures(ensure_merged(write_targets(root, IMAGES, FEW, (0, 1))))
+    return plan_figures(ensure_merged(write_targets(root, IMAGES, FEW, (0, 1, 2))))
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Drawings:
     root = tmp_path_factory.mktemp("targets") / "both"
-    return plan_figures(ensure_merged(write_targets(root, IMAGES, TWENTY, (0, 1))))
+    return plan_figures(ensure_merged(write_targets(root, IMAGES, TWENTY, (0, 1, 2))))
 
 
 def looks(figure: Figure) -> list[set[tuple[str, str]]]:
