@@ -55,8 +55,8 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
     configs = {run.name: RunConfig.model_validate(run.config) for run in runs}
     tasks = [[configs[run.name] for run in task] for task in arrays.tasks]
     room = _check_room(scripts.layout, list(configs.values()))
-    memory = _check_memory(tasks, arrays)
-    notes = [f"the tasks will wait. {text}" for text in arrays.test(post)]
+    memory, doubt = _check_memory(tasks, arrays)
+    notes = [*doubt, *(f"the tasks will wait. {text}" for text in arrays.test(post))]
     costs, untried, reason = run_smoke_test(configs, scripts.code, scripts.profile)
     if reason:
         notes.append(f"nothing was tried: {reason}, here at least")
@@ -139,18 +139,25 @@ def _ask(
     )
 
 
-def _check_memory(tasks: Sequence[Sequence[RunConfig]], arrays: JobArrays) -> str:
-    """Refuse a profile that asks for too little. Says how much is needed."""
+def _check_memory(
+    tasks: Sequence[Sequence[RunConfig]], arrays: JobArrays
+) -> tuple[str, Sequence[str]]:
+    """How much is needed, and perhaps a note. Refuses a profile that asks for too little.
+
+    Of tasks with a GPU it is noted only: what CUDA's libraries take is not known here.
+    """
     profile = arrays.scripts.profile
     memory = expected_memory(tasks, arrays.mode, profile.gpu_count, profile.cpus)
-    given = profile.memory_bytes
+    given, notes = profile.memory_bytes, []
     if given is not None and given < memory.host:
-        raise UserError(
+        text = (
             f"the profile asks for memory: {profile.memory}, but the largest task needs about "
-            f"{memory.host / 2**30:.1f} GB. Ask for more, or lower data.size, data.frames or "
-            "--pack. --no-preflight queues it as it is"
+            f"{memory.host / 2**30:.1f} GB. Ask for more, or lower data.size, data.frames or --pack"
         )
-    return memory.describe()
+        if not profile.gpu_count:
+            raise UserError(f"{text}. --no-preflight queues it as it is")
+        notes.append(text)
+    return memory.describe(), notes
 
 
 def _check_room(layout: SweepLayout, configs: Sequence[RunConfig]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.reports import add_videos, report
 from tests.helpers.synthetic import (
     call,
+    grid,
     make_config,
     write_sweep,
 )
@@ -52,3 +53,20 @@ def test_command_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_question_is_on_top_and_the_best_setting_is_told_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configs = grid(model__activation=["sine", "elu"])
+    layout = write_sweep(tmp_path / "sweep", configs, shape=(12, 12))
+    layout.specification.write_text("name: a\ndescription: is 1 < 2 for <b>sine</b>?\n")
+    assert call("report", layout.root) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("best over all: activation sine: 0.0")
+    page = layout.report.read_text()
+    question = page.index("Is 1 &lt; 2 for &lt;b&gt;sine&lt;/b&gt;?")
+    assert page.index("<h1>") < question < page.index("The sweep varied")
+    layout.specification.write_text("name: [a\n")  # broken: no question
+    assert call("report", layout.root, "--force") == 0
+    assert 'class="question"' not in layout.report.read_text()
