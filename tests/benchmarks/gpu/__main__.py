@@ -173,9 +173,16 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
     ]
     columns = {key: [entry[key] for entry in entries] for key in entries[0]}
     grid = sns.catplot(
-        columns, kind="bar", x="ms", y="contestant", col="case", col_wrap=min(3, len(document["cases"])), height=3, aspect=1.5,
+        columns,
+        kind="bar",
+        x="ms",
+        y="contestant",
+        col="case",
+        col_wrap=min(3, len(document["cases"])),
+        height=3,
+        aspect=1.5,
         sharex=False,
-    )  # fmt: skip
+    )
     grid.set_titles("{col_name}").set_axis_labels("ms a step", "")
     grid.figure.suptitle(f"One training step on {document['facts']['device']}", y=1.02)
     grid.savefig(path, dpi=110)
