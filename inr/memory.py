@@ -6,15 +6,14 @@ of the run; and at the end, when batches are over, the results file in float32, 
 time is computed in float64.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rich.filesize import decimal
 
 from inr.config import RunConfig
 
 MIB = 2**20
-# of one step on a GPU, whatever its batch and its depth: points come in tiles
+# of one step on a GPU in float32, whatever its batch and its depth: points come in tiles
 GPU_TILE_BYTES = 512 * MIB
 TILE_ARRAYS = 14  # [unit, point] of a hidden layer that a step holds at once
 
@@ -32,12 +31,18 @@ class Memory:
     """Bytes that the largest task of a sweep needs at its peak."""
 
     host: int
+    least: int  # of the host, if it trains its runs as one where that is left to it
     gpu: int  # of each of its GPUs; 0 without
 
     def describe(self) -> str:
         """As in ``5.1 GB of memory a task``."""
-        gpu = f", {decimal(self.gpu)} of its GPU" if self.gpu else ""
-        return f"{decimal(self.host)} of memory a task{gpu}"
+        gpu = f", {in_gb(self.gpu)} of its GPU" if self.gpu else ""
+        return f"{in_gb(self.host)} of memory a task{gpu}"
+
+
+def in_gb(size: int) -> str:
+    """Rounded up; a GB is 1,024 MB here, as in Slurm."""
+    return f"{math.ceil(size / 2**30 * 10) / 10:.1f} GB"
 
 
 def expected_memory(
@@ -45,13 +50,20 @@ def expected_memory(
 ) -> Memory:
     """Of tasks with so many GPUs and cores each, trained as `jobs.worker.train` does."""
     fused = pack_mode == "fused" or (pack_mode == "auto" and gpus > 0)
-    hosts, devices = [], []
+    needs = []
     for task in tasks:
         processes = [task] if fused else [[run] for run in task]
         at_once = len(processes) if gpus else min(cpus, len(processes))
-        hosts.append(sum(sorted(host_memory(each, gpus > 0) for each in processes)[-at_once:]))
-        devices.append(sum(map(gpu_memory, processes)) // gpus if gpus else 0)
-    return Memory(max(hosts), max(devices))
+        host = _largest(at_once, [host_memory(each, gpus > 0) for each in processes])
+        least = min(host, host_memory(task, gpus > 0)) if pack_mode == "auto" else host
+        on_each = math.ceil(len(processes) / max(1, gpus))
+        gpu = _largest(on_each, list(map(gpu_memory, processes))) if gpus else 0
+        needs.append((host, least, gpu))
+    return Memory(*map(max, zip(*needs, strict=True)))
+
+
+def _largest(count: int, numbers: list[int]) -> int:
+    return sum(sorted(numbers)[-count:])
 
 
 def host_memory(configs: Sequence[RunConfig], on_gpu: bool) -> int:
@@ -64,7 +76,9 @@ def host_memory(configs: Sequence[RunConfig], on_gpu: bool) -> int:
 def gpu_memory(configs: Sequence[RunConfig]) -> int:
     """Bytes of a GPU that such a process needs; nothing of it was measured."""
     samples = sum(8 * _number(config) * _points(config) for config in configs)
-    return _GPU_CONTEXT + GPU_TILE_BYTES + samples + sum(map(_parameters, configs))
+    # a CUDA graph keeps its tile, and the plain step it is compared with has another
+    tiles = 2 * GPU_TILE_BYTES * max(map(_number, configs)) // 4
+    return _GPU_CONTEXT + tiles + samples + sum(map(_parameters, configs))
 
 
 def _cpu_step(config: RunConfig) -> int:

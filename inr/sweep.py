@@ -21,7 +21,7 @@ from inr.results import (
     read_series,
 )
 from inr.storage.paths import SweepLayout, find_sweep
-from inr.storage.sweep_index import read_index
+from inr.storage.sweep_index import IndexEntry, read_index
 
 OVERALL = "overall"  # the geometric mean of the four errors
 PIXELS = "pixels"  # where the run was trained
@@ -86,7 +86,9 @@ class Sweep:
 
 
 def open_sweep(path: str | Path) -> Sweep:
-    """Read what the runs of a sweep measured; those that have not ended are left out.
+    """Read what the runs of a sweep measured.
+
+    Those that have not ended, and broken files, are left out.
 
     Example:
         >>> sweep = inr.open_sweep("outputs/quickstart")
@@ -97,20 +99,20 @@ def open_sweep(path: str | Path) -> Sweep:
     Raises `UserError` if ``path`` is no sweep, or a run cannot be read now.
     """
     layout = find_sweep(path)
-    found = (_read(layout, entry.name) for entry in read_index(layout))
+    found = (_read(layout, entry) for entry in read_index(layout))
     return Sweep(layout.root, tuple(run for run in found if run))
 
 
-def _read(layout: SweepLayout, name: str) -> TrainedRun | None:
-    files = layout.run(name)
+def _read(layout: SweepLayout, entry: IndexEntry) -> TrainedRun | None:
+    files = layout.run(entry.name)
 
     def ended(file: h5py.File) -> TrainedRun | None:
-        if not read_attribute(file, "complete"):
+        if not read_attribute(file, "complete") or read_attribute(file, "run_id") != entry.run_id:
             return None
         series = read_series(file)
         metrics = {PIXELS: {metric: float(series[metric][-1]) for metric in METRICS}}
         metrics |= {points: read_heldout(file, points) for points in HELDOUT}
         config = RunConfig.model_validate(read_attributes(file)["config"])
-        return TrainedRun(name, config, files.model, metrics)
+        return TrainedRun(entry.name, config, files.model, metrics)
 
     return read_if_sound(files.results, ended)

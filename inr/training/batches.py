@@ -25,15 +25,16 @@ class Batches:
     replacement, from all pixels of all frames.
 
     A batch is `at` the `numbers` of a step. Numbers are drawn on the host and sent to the device,
-    which then waits: `prepare` does so for many steps at once.
+    which then waits: `prepare` does so for many steps at once, of large batches for fewer.
     """
 
     def __init__(self, training: TrainingConfig, samples: Float[Tensor, "frame pixel 8"]) -> None:
         count = training.batch
         self._pool = samples if count == "frame" else samples.flatten(0, 1)
-        self._block = len(samples)  # steps whose numbers are drawn together
+        # steps whose numbers are drawn together, and most that are sent together
+        self._block, self._most = len(samples), _BLOCK_STEPS
         if count != "frame":
-            self._block = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+            self._block = self._most = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
         drawn = partial(_draw, training.seed, self._block, count, len(self._pool))
         self._drawn = lru_cache(maxsize=1)(drawn)
         self._first, self._ready = 0, torch.empty(0)
@@ -49,11 +50,12 @@ class Batches:
     def numbers(self, step: int) -> Tensor:
         """Which points, or which frame, on the device; without waiting if prepared."""
         if not self._first <= step < self._first + len(self._ready):
-            self.prepare(step)
+            self.prepare(step, self._most)
         return self._ready[step - self._first]
 
     def prepare(self, step: int, count: int = 1) -> None:
-        """Have the numbers of ``count`` steps from ``step`` on the device."""
+        """Have the numbers of ``count`` steps from ``step`` on the device, if they are not many."""
+        count = min(count, self._most)
         places = (divmod(each, self._block) for each in range(step, step + count))
         rows = np.stack([self._drawn(block)[position] for block, position in places])
         self._first, self._ready = step, torch.from_numpy(rows).to(self._pool.device)

@@ -7,6 +7,7 @@ import numpy as np
 
 from inr.config import RunConfig
 from inr.metrics import evaluate, target_variances
+from inr.network.model import spectral_centroid
 from inr.quantities import QUANTITIES, Fields, stack_frames
 from inr.targets.sequences import SEQUENCES
 
@@ -46,6 +47,12 @@ class Evaluator:
         pairs = zip(prediction.frames(), self.target.frames(), strict=True)
         sequence = self.sequence
         return prediction, evaluate(pairs, sequence.kappa, sequence.similarity)
+
+    @property
+    def spectral_centroid(self) -> float:
+        """That of the first frame, in float64 whatever the precision."""
+        first = next(self.sequence.pixel_frames(self.times))
+        return spectral_centroid(first.value[0])
 
     @property
     def value_known(self) -> np.ndarray:

@@ -68,7 +68,8 @@ def fit_together(
                 del left[place]
                 outcomes[place] = trainer.outcome
                 trainer.run.on_end(trainer.outcome)
-        if len(left) < together:
+        if left and len(left) < together:
+            del take  # the memory of its graph
             # not compiled: that was for the shapes of all, and with fewer would be done again
             take = _choose_step(list(left.values()), EAGER)
     return outcomes

@@ -57,15 +57,15 @@ class StaticStep:
 
     def capture(self) -> None:
         """Record the step as a graph. Raises `RuntimeError` if something in it cannot be."""
-        with _left_as_they_are(self._trainers), torch.cuda.device(self._trainers[0].device):
-            current, side = torch.cuda.current_stream(), torch.cuda.Stream()
-            side.wait_stream(current)
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UP):
-                    self._run()
-            current.wait_stream(side)
+        with (
+            _left_as_they_are(self._trainers),
+            torch.cuda.device(self._trainers[0].device),
+            _on_side_stream() as side,
+        ):
+            for _ in range(_WARM_UP):
+                self._run()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=side):
                 self._found = self._run()
             self._replay = graph.replay
 
@@ -96,12 +96,16 @@ def prepare_graph(
     # soap decides on the host what a step does
     if first.device.type != "cuda" or any(t.config.training.optimizer == "soap" for t in trainers):
         return None, None
-    step = StaticStep(trainers, passes)
     try:
+        step = StaticStep(trainers, passes)
         step.capture()
         differs = differs_from_plain(step, trainers, passes)
     except RuntimeError as error:  # all that torch raises
-        return None, _note(str(error).splitlines()[0])
+        first_error: BaseException = error
+        while first_error.__context__:  # the last one says only that the capture had failed before
+            first_error = first_error.__context__
+        lines = str(first_error).splitlines()
+        return None, _note(lines[0] if lines else type(first_error).__name__)
     return (None, _note("its updates are others than one by one")) if differs else (step, None)
 
 
@@ -128,6 +132,22 @@ def differs_from_plain(
 
 def _parameters(trainers: Sequence[Trainer]) -> list[Tensor]:
     return [each.detach().clone() for trainer in trainers for each in trainer.network.parameters]
+
+
+@contextmanager
+def _on_side_stream() -> Iterator[torch.cuda.Stream]:
+    """A stream of its own, as capturing wants it; afterwards, also if that failed, the one before.
+
+    A capture that fails leaves its own stream behind.
+    """
+    current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(current)
+    torch.cuda.set_stream(side)
+    try:
+        yield side
+    finally:
+        torch.cuda.set_stream(current)
+        torch.cuda.synchronize()
 
 
 @contextmanager

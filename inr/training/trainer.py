@@ -12,7 +12,7 @@ from torch import Tensor
 from inr.config import RunConfig
 from inr.files import remove
 from inr.network.matmul import parameter_type
-from inr.network.model import initialize, spectral_centroid
+from inr.network.model import initialize
 from inr.network.trained_network import TrainedNetwork, predict, save
 from inr.progress import Progress
 from inr.quantities import QUANTITIES, Fields
@@ -66,7 +66,7 @@ class Trainer:
             config.training.seed,
             dtype,
             config.input_scales,
-            spectral_centroid(evaluator.target.value[0]),
+            evaluator.spectral_centroid,
         )
         self.network = network.to(device)
         self.optimizers = make_optimizers(config.training, self.network)

@@ -54,7 +54,7 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
     else:
         if packing.size > 1:
             print(f"\n{packing.describe(len(plan.pending), len(tasks))}")
-        gpus, cpus = len(cuda_devices()), core_count()
+        gpus, cpus = min(1, len(cuda_devices())), core_count()
     if tasks:
         configs = [[RunConfig.model_validate(run.config) for run in task] for task in tasks]
         print(f"\nexpected: {expected_memory(configs, packing.mode, gpus, cpus).describe()}")

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from inr.config import RunConfig
 from inr.cpus import core_count
 from inr.errors import UserError
-from inr.memory import expected_memory
+from inr.memory import expected_memory, in_gb
 from inr.storage.paths import SweepLayout
 from jobs.launching.cost_model import (
     Cost,
@@ -149,10 +149,10 @@ def _check_memory(
     profile = arrays.scripts.profile
     memory = expected_memory(tasks, arrays.mode, profile.gpu_count, profile.cpus)
     given, notes = profile.memory_bytes, []
-    if given is not None and given < memory.host:
+    if given is not None and given < memory.least:
         text = (
             f"the profile asks for memory: {profile.memory}, but the largest task needs about "
-            f"{memory.host / 2**30:.1f} GB. Ask for more, or lower data.size, data.frames or --pack"
+            f"{in_gb(memory.least)}. Ask for more, or lower data.size, data.frames or --pack"
         )
         if not profile.gpu_count:
             raise UserError(f"{text}. --no-preflight queues it as it is")

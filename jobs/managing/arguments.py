@@ -102,7 +102,7 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
     flag("--all", help="everything that is neither finished nor under way (the default)")
     add("--memory", metavar="SIZE", help="such as 32GB (for runs out of memory: twice as much)")
     flag("--all-nodes", help="also those on which runs failed for the node's sake")
-    flag("--local", help="train here, not on the cluster")
+    flag("--local", help="train here, not on the cluster (default if nothing was ever submitted)")
     gone = "when Slurm is gone for good, also what was submitted to it and does not run"
     flag("--without-slurm", help=f"--local: {gone}")
     add_start_options(command)

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from inr.errors import UsageError
 from inr.storage.lock import LockHeldError, RunLock
 from inr.storage.paths import SweepLayout
-from inr.storage.sweep_index import IndexEntry, read_submissions
+from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import launching
 from jobs.managing.run_state import ACTIVE, UNFINISHED, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
 from jobs.sweeps.grouping import count_of
 from slurm.commands import SlurmUnavailable, ask_slurm
+from slurm.journal import list_submissions
 from slurm.profile import Profile, load_profile
 
 # Runs that are submitted together, because they ask for the same.
@@ -39,9 +40,9 @@ def retry(layout: SweepLayout, options: Namespace) -> int:
     Raises `UsageError` for a profile or an amount of memory that is wrong or missing, `UserError`
     if the sweep is being launched, or Slurm refuses or does not answer.
     """
-    # of a sweep that was only ever trained here no cluster knows
-    here = not (options.profile or options.memory or read_submissions(layout))
-    options = Namespace(**vars(options) | {"local": options.local or here})
+    if not (options.local or options.profile or options.memory or list_submissions(layout)):
+        print("nothing of it was ever submitted: trained here (--profile NAME submits it)")
+        options = Namespace(**vars(options) | {"local": True})
     status = read_status(layout)
     if options.dry_run or not _choose(status, options):
         return _start(status, options, dry_run=True)

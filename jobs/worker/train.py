@@ -100,7 +100,7 @@ def train_together(
     """Train one run in this process, or several as one. Returns how each ended, by name.
 
     ``share`` is what they have of a task that they share with others; for ``steps_in_all`` see
-    `inr.training.fit.fit`, for the others `train_runs`.
+    `inr.training.fit.fit_together`, for the others `train_runs`.
     """
     share = share or Share(given_cpus(), members=len(runs), in_process=len(runs))
     for name, config in runs:  # `manage.py logs` knows a run's log by this line

@@ -30,6 +30,8 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
     if factor is None:
         return {}
     runs = add_scores(merged.readable)
+    if not compare(runs[OVERALL.column], factor):
+        return {}
     whats = {"improvement": (OVERALL, "mean of the four log errors")} | {
         f"improvement_{quantity}": (error, f"{error.label} error")
         for quantity, error in zip(QUANTITIES, ERRORS, strict=True)

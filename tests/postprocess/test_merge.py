@@ -18,6 +18,7 @@ from tests.helpers.synthetic import (
     quickstart,
     truncate,
     write_index,
+    write_run,
     write_sweep,
 )
 
@@ -46,6 +47,18 @@ def test_command_merges_the_newest_sweep_and_then_keeps_it(tmp_path, capsys):
     assert "kept 3 up-to-date files" in capsys.readouterr().out
     assert call("merge", new.root, "--force") == 0
     assert "wrote 3 files" in capsys.readouterr().out
+
+
+def test_settings_follow_what_another_command_has_merged(tmp_path, capsys):
+    layout = write_sweep(tmp_path / "sweep", quickstart()[:2], shape=(12, 12))
+    truncate(first_results(layout))
+    assert call("merge", layout.root) == 0
+    before = layout.settings.read_text()
+    write_run(first_results(layout), quickstart()[0], shape=(12, 12))
+    assert call("report", layout.root) == 0  # merges
+    assert layout.settings.read_text() == before
+    assert call("merge", layout.root) == 0
+    assert len(layout.settings.read_text()) > len(before)
 
 
 def test_summary_keeps_the_runs_of_each_image_together(tmp_path: Path) -> None:

@@ -220,8 +220,8 @@ def test_memory_that_a_task_would_exceed(layout, slurm):
     many = entries(*(tiny(training={"seed": seed}) for seed in range(8)))
     small = with_fields(memory="2500MB", gpus=0, cpus=8)
     with pytest.raises(UserError, match=r"lower data\.size"):
-        check(layout, many, small, code, post=False, packing=Packing(8))
-    check(layout, many, small, code, post=False, packing=Packing(8, "fused"))
+        check(layout, many, small, code, post=False, packing=Packing(8, "processes"))
+    check(layout, many, small, code, post=False, packing=Packing(8))  # trains them as one
 
 
 @pytest.mark.usefixtures("without_smoke_test")

@@ -275,5 +275,6 @@ def test_a_sweep_that_no_cluster_knows_is_trained_here(
     said = capsys.readouterr().out
     assert "1 run to start again" in said
     assert "training 1 runs here" in said
-    assert "profile" not in said
+    assert "nothing of it was ever submitted" in said
+    assert "profile default" not in said
     assert slurm.submitted() == []
