@@ -13,7 +13,7 @@ from inr.network.matmul import arithmetic
 from inr.training.allocator import keep_freed_memory
 from inr.training.compilation import prepare_passes, saved_seconds, should_compile
 from inr.training.step import Step, gradients, take_step
-from inr.training.step_graph import prepare_graph
+from inr.training.step_graph import StaticStep, prepare_graph
 from inr.training.trainer import Outcome, Run, Trainer
 
 __all__ = ["Outcome", "Run", "fit_together", "pick_device"]
@@ -69,9 +69,10 @@ def fit_together(
                 outcomes[place] = trainer.outcome
                 trainer.run.on_end(trainer.outcome)
         if left and len(left) < together:
+            had_graph = isinstance(take, StaticStep)
             del take  # the memory of its graph
             # not compiled: that was for the shapes of all, and with fewer would be done again
-            take = _choose_step(list(left.values()), EAGER)
+            take = _choose_step(list(left.values()), EAGER, try_graph=had_graph)
     return outcomes
 
 
@@ -144,10 +145,12 @@ def _choose_passes(trainers: Sequence[Trainer], steps_in_all: int | None) -> Pas
     return passes
 
 
-def _choose_step(trainers: list[Trainer], passes: Passes) -> Callable[[], Step]:
+def _choose_step(
+    trainers: list[Trainer], passes: Passes, *, try_graph: bool = True
+) -> Callable[[], Step]:
     """What takes the next step of all: one CUDA graph, if that can be had."""
     graph = note = None
-    if trainers:
+    if trainers and try_graph:
         with arithmetic(trainers[0].config.training.precision):
             graph, note = prepare_graph(trainers, passes)
     if note:

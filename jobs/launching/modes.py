@@ -57,7 +57,10 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
         gpus, cpus = min(1, len(cuda_devices())), core_count()
     if tasks:
         configs = [[RunConfig.model_validate(run.config) for run in task] for task in tasks]
-        print(f"\nexpected: {expected_memory(configs, packing.mode, gpus, cpus).describe()}")
+        steps = [config.training.steps for task in configs for config in task]
+        span = " to ".join(f"{count:,}" for count in dict.fromkeys((min(steps), max(steps))))
+        memory = expected_memory(configs, packing.mode, gpus, cpus).describe()
+        print(f"\nexpected: {memory}, {span} steps a run")
 
 
 def _debug(plan: Plan) -> None:

@@ -49,6 +49,7 @@ def test_dry_run_shows_what_varies_and_writes_nothing(tmp_path, capsys):
     header = next(line for line in out.splitlines() if line.startswith("#"))
     together = ["time_scale", "optimizer", "learning_rate"]
     assert header.split() == ["#", "activation", *together, "loss_weights", "run"]
+    assert out.endswith(" GB of memory a task, 1,000 steps a run\n")
     assert list(tmp_path.iterdir()) == []
 
 
