@@ -16,6 +16,7 @@ from inr.config import TrainingConfig
 from inr.quantities import Fields
 
 _BLOCK_STEPS, _BLOCK_POINTS = 64, 2**20  # most that is drawn at once
+_SENT_POINTS = 2**22  # most that is sent at once: 32 MiB
 
 
 class Batches:
@@ -34,7 +35,8 @@ class Batches:
         # steps whose numbers are drawn together, and most that are sent together
         self._block, self._most = len(samples), _BLOCK_STEPS
         if count != "frame":
-            self._block = self._most = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+            self._block = max(1, min(_BLOCK_STEPS, _BLOCK_POINTS // count))
+            self._most = max(1, min(_BLOCK_STEPS, _SENT_POINTS // count))
         drawn = partial(_draw, training.seed, self._block, count, len(self._pool))
         self._drawn = lru_cache(maxsize=1)(drawn)
         self._first, self._ready = 0, torch.empty(0)
@@ -50,7 +52,7 @@ class Batches:
     def numbers(self, step: int) -> Tensor:
         """Which points, or which frame, on the device; without waiting if prepared."""
         if not self._first <= step < self._first + len(self._ready):
-            self.prepare(step, self._most)
+            self.prepare(step, self._block)
         return self._ready[step - self._first]
 
     def prepare(self, step: int, count: int = 1) -> None:

@@ -24,7 +24,7 @@ from inr.storage.run_writer import RunWriter
 from inr.training.fit import Run, fit_together
 from inr.training.step import take_step
 from inr.training.step_graph import StaticStep
-from inr.training.trainer import Trainer
+from inr.training.trainer import DIVERGENCE_CHECK, Trainer
 from tests.helpers.tiny_run import CHOICES, make_config
 
 META = torch.device("meta")
@@ -109,6 +109,15 @@ def test_steps_in_static_buffers_need_nothing_of_the_host(
     configs = [make_config(seed=seed, **CHOICES[choice]) for seed in range(count)]
     trainers = [trainer_of(config, tmp_path / config.run_id) for config in configs]
     assert traffic(StaticStep(trainers, EAGER), trainers) == []
+
+
+def test_a_large_batch_is_sent_for_all_steps_up_to_the_next_look(tmp_path: Path) -> None:
+    trainer = trainer_of(make_config(batch=65_536), tmp_path)
+    trainer.batches.prepare(0, DIVERGENCE_CHECK)
+    with host_traffic() as found:
+        for step in range(DIVERGENCE_CHECK):
+            trainer.batches(step)
+    assert found == []
 
 
 @pytest.mark.parametrize("choice", CHOICES)
