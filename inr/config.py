@@ -7,6 +7,7 @@ Sweep files and ``--set`` address the fields by the dotted paths ``data.*``, ``m
 
 import hashlib
 import json
+import math
 from collections.abc import Hashable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from inr.added_fields import without_added
 from inr.config_groups import BalancingOptions, Count, Group, OptimizerOptions, ScheduleOptions
 from inr.config_groups import LossWeights as LossWeights
+from inr.config_groups import RecordConfig as RecordConfig
 from inr.network.activations import ACTIVATIONS
 from inr.training.optimizers import OPTIMIZERS
 from inr.training.schedules import CYCLIC_FLOOR, ORIGINAL_SCHEDULES, SCHEDULES
@@ -198,16 +200,6 @@ class TrainingConfig(Group):
         return self.loss_weights.model_copy(update={"laplacian": 0.0})
 
 
-class RecordConfig(Group):
-    """What is measured while training, and how often."""
-
-    # steps between metric evaluations: one of ten frames costs about four steps
-    metrics_every: Count = 200
-    images_every: Count = 1000  # steps between TensorBoard images (at metric evaluations)
-    checkpoint_seconds: PositiveFloat = 60.0  # of training between checkpoints
-    tensorboard: bool = True
-
-
 class RunConfig(Group):
     """Everything that determines one run."""
 
@@ -245,6 +237,20 @@ class RunConfig(Group):
             blur = 0.0 if self.training.protocol == "original" else self.data.sigma_start
             space = self.data.size / 64 * 0.7 / max(blur, 0.5)
         return (space, space, self.model.time_scale)
+
+    @property
+    def metrics_every(self) -> int:
+        """Steps between measurements of all frames.
+
+        ``auto``: 40 in a run. Fewer, but at least 10, where these would measure more than half as
+        many points as are trained: a measured point costs about 0.4 of a trained one.
+        """
+        data, training = self.data, self.training
+        if self.record.metrics_every != "auto":
+            return self.record.metrics_every
+        frames = 1 if training.batch == "frame" else training.batch / data.size**2  # of a step
+        affordable = frames * training.steps / (2 * data.frames)
+        return math.ceil(training.steps / min(40, max(10, affordable)))
 
     def canonical_json(self) -> str:
         """The configuration as JSON with sorted keys and no white space.

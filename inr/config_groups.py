@@ -1,6 +1,6 @@
-"""Loss weights, details of schedules, optimisers and balancing: groups inside `inr.config`."""
+"""Loss weights, details of training, and recording: groups of fields inside `inr.config`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
@@ -95,3 +95,12 @@ class BalancingOptions(Group):
     # probability that a step keeps the balance so far; otherwise it starts anew from the progress
     # since the first step
     lookback: float = Field(0.999, ge=0, le=1)
+
+
+class RecordConfig(Group):
+    """What is measured while training, and how often."""
+
+    metrics_every: Literal["auto"] | Count = "auto"  # steps; see `inr.config.RunConfig`
+    images_every: Count = 1000  # steps between TensorBoard images (at the next measurement)
+    checkpoint_seconds: PositiveFloat = 60.0  # of training between checkpoints
+    tensorboard: bool = True

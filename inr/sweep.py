@@ -88,7 +88,7 @@ class Sweep:
 def open_sweep(path: str | Path) -> Sweep:
     """Read what the runs of a sweep measured.
 
-    Those that have not ended, and broken files, are left out.
+    Those that have not ended or were dropped, and broken files, are left out.
 
     Example:
         >>> sweep = inr.open_sweep("outputs/quickstart")
@@ -99,7 +99,7 @@ def open_sweep(path: str | Path) -> Sweep:
     Raises `UserError` if ``path`` is no sweep, or a run cannot be read now.
     """
     layout = find_sweep(path)
-    found = (_read(layout, entry) for entry in read_index(layout))
+    found = (_read(layout, entry) for entry in read_index(layout) if not entry.dropped)
     return Sweep(layout.root, tuple(run for run in found if run))
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Watch and mend a sweep: status, logs, cancel, retry."""
+"""Watch and mend a sweep: status, logs, cancel, retry, drop, restore."""
 
 import sys
 from os.path import dirname, realpath
@@ -32,11 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case "logs":
             from jobs.managing.logs import show_logs
 
-            return show_logs(layout, options.run, options.lines, options.follow)
+            (run,) = options.runs
+            return show_logs(layout, run, options.lines, options.follow)
         case "cancel":
             from jobs.managing.cancel import cancel
 
             return cancel(layout, options.run, options.yes, options.whole_tasks)
+        case "drop" | "restore":
+            from jobs.managing.drop import drop, restore
+
+            return (drop if options.command == "drop" else restore)(layout, options)
     from jobs.managing.retry import retry
 
     return retry(layout, options)

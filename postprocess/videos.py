@@ -23,6 +23,7 @@ from postprocess.video.selection import (
     plan_comparisons,
     plan_runs,
     plan_selection,
+    remove_dropped,
 )
 
 
@@ -32,6 +33,7 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout)
     print_problems(merged.problems, len(merged.runs))
+    remove_dropped(layout, merged)
     plans, formats = _plan(layout, merged, arguments), arguments.format or FORMATS
     written, kept, failed = write_videos(
         plans, formats=formats, fps=arguments.fps, force=arguments.force

@@ -42,7 +42,7 @@ class SweepLayout:
 
     root: Path  # usually ``outputs/<sweep>``
 
-    specification = _Below("sweep.yaml")  # the sweep file as it was resolved at launch
+    specification = _Below("sweep.yaml")  # the sweep file as it was resolved at the last launch
     index = _Below("index.json")  # every run of the sweep: id, name, task, configuration
     submitit = _Below("submitit")  # logs and task files of submitit
     submissions = _Below("submissions")  # parent of the files that say what each job trains
@@ -64,6 +64,16 @@ class SweepLayout:
     def name(self) -> str:
         """Name of the sweep."""
         return self.root.resolve().name
+
+    def earlier_specification(self, number: int) -> Path:
+        """A sweep file that was launched before another one; 1 is the first."""
+        return self.root / f"sweep_{number}.yaml"
+
+    def earlier_specifications(self) -> list[Path]:
+        """Those that are there, the last one first."""
+        numbers = (path.stem.rpartition("_")[2] for path in self.root.glob("sweep_*.yaml"))
+        there = sorted((int(text) for text in numbers if text.isdecimal()), reverse=True)
+        return [self.earlier_specification(number) for number in there]
 
     def submission(self, token: str) -> Path:
         """What one job array trains: its runs, in the order of its tasks."""

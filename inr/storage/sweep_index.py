@@ -21,6 +21,7 @@ class IndexEntry:
     name: str  # directory below runs/
     task: int  # position in the sweep, from 0
     config: dict[str, Any]  # the complete configuration
+    dropped: str = ""  # when it was taken out of the sweep, ISO 8601, UTC; "" if it was not
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def index_json(
     """The text of ``index.json``, one line a run and a submission."""
 
     def lines(rows: Iterable[IndexEntry | Submission]) -> str:
-        return "[" + ",".join(f"\n {json.dumps(vars(row))}" for row in rows) + "\n]"
+        kept = ({k: v for k, v in vars(row).items() if (k, v) != ("dropped", "")} for row in rows)
+        return "[" + ",".join(f"\n {json.dumps(row)}" for row in kept) + "\n]"
 
     head = f'"schema": {json.dumps(SCHEMA)}, "sweep": {json.dumps(sweep)}'
     return f'{{{head},\n"runs": {lines(entries)},\n"submissions": {lines(submissions)}}}\n'

@@ -96,7 +96,7 @@ class Trainer:
 
         Multiples of fixed numbers, so that a resumed run is checked where one in one piece was.
         """
-        intervals = (self.config.record.metrics_every, DIVERGENCE_CHECK)
+        intervals = (self.config.metrics_every, DIVERGENCE_CHECK)
         checks = [(self.step // interval + 1) * interval for interval in intervals]
         return min(*checks, self.config.training.steps)
 
@@ -124,7 +124,7 @@ class Trainer:
         if ends:
             self._finish("complete" if finite else "diverged", self._measure())
             return
-        if self.step % record.metrics_every == 0:
+        if self.step % self.config.metrics_every == 0:
             self._measure()
         if time.monotonic() - self._saved >= record.checkpoint_seconds:
             self._save()
@@ -153,7 +153,8 @@ class Trainer:
             **metrics,
         }
         self.recorder.row(self.step, row)
-        if self.step == training.steps or self.step % self.config.record.images_every == 0:
+        since = self.step % self.config.record.images_every
+        if self.step == training.steps or since < self.config.metrics_every:
             self.recorder.pictures(self.step, prediction, self.evaluator.target)
         self._errors = {name: metrics[name] for name in SHOWN_ERRORS}
         return prediction

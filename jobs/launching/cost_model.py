@@ -97,4 +97,4 @@ def describe_time(seconds: Sequence[float], gpus: int) -> str:
 
 def _rows(config: RunConfig) -> int:
     """Evaluations of a run: before the first step, on the cadence, and after the last step."""
-    return config.training.steps // config.record.metrics_every + 2
+    return config.training.steps // config.metrics_every + 2

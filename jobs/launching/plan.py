@@ -1,10 +1,11 @@
 """What a launch is about to do: the runs of a sweep, where they go, which are left to train."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from inr.config import DataConfig, RunConfig
@@ -30,8 +31,8 @@ class Plan:
 
     @cached_property
     def pending(self) -> list[IndexEntry]:
-        """The runs that are not finished yet."""
-        return [run for run in self.runs if not self._is_finished(run)]
+        """The runs that are not finished yet, without those that were dropped."""
+        return [run for run in self.runs if not run.dropped and not self._is_finished(run)]
 
     def _is_finished(self, run: IndexEntry) -> bool:
         results = self.layout.run(run.name).results
@@ -43,10 +44,13 @@ class Plan:
 
     def describe(self) -> str:
         """How many runs, how many of them are left to train, and where they go."""
-        total, pending = len(self.runs), len(self.pending)
+        dropped = sum(bool(run.dropped) for run in self.runs)
+        total, pending = len(self.runs) - dropped, len(self.pending)
         done = (
             f"{total - pending} of {total} complete" if pending < total else count_of(total, "run")
         )
+        if dropped:
+            done += f", {dropped} dropped (`manage.py restore` takes them back)"
         todo = f"{pending} to train" if pending else "nothing to train"
         note = ""
         if duplicates := self.sweep.combinations - len(self.sweep.configs):
@@ -59,8 +63,12 @@ class Plan:
         return f"{done}: {todo}, in {self.layout.root}{note}"
 
     def write(self) -> None:
-        """Write ``sweep.yaml`` and ``index.json``, each atomically, the index last."""
+        """Write ``sweep.yaml`` and ``index.json``, each atomically, the index last.
+
+        A sweep file that was launched before, and reads otherwise, is kept beside it.
+        """
         retried(lambda: self.layout.root.mkdir(parents=True, exist_ok=True))
+        self._keep_specification()
         entries = {entry.run_id: entry for entry in [*self.listed, *self.runs]}
         in_order = sorted(entries.values(), key=lambda entry: entry.task)
         submissions = list_submissions(self.layout)
@@ -68,6 +76,19 @@ class Plan:
             remove_leftovers(path)
         write_text(self.layout.specification, self.sweep.text)
         write_text(self.layout.index, index_json(self.layout.name, in_order, submissions))
+
+    def _keep_specification(self) -> None:
+        if not exists(self.layout.specification):
+            return
+        earlier = self.layout.earlier_specifications()
+        old, *others = (
+            retried(partial(path.read_text, encoding="utf-8", errors="replace"))
+            for path in (self.layout.specification, *earlier)
+        )
+        if old not in (self.sweep.text, *others):
+            numbers = itertools.count(1 + len(earlier))
+            free = (self.layout.earlier_specification(number) for number in numbers)
+            write_text(next(path for path in free if not exists(path)), old)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def combinations_table(runs: Sequence[IndexEntry], pending: Mapping[str, str]) -
             if number == hidden.start:
                 table.add_row("…", *["…"] * len(columns), f"… {len(hidden)} more …", "")
             continue
-        status = pending.get(run.run_id, "complete")
+        status = pending.get(run.run_id, "dropped" if run.dropped else "complete")
         values = [_cell(column, fields) for column in columns]
         table.add_row(str(number), *values, run.name, status)
     return table

@@ -1,6 +1,7 @@
 """The command line of `jobs/manage.py`, and the run that is meant on it."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,9 +19,11 @@ examples:
   python jobs/manage.py logs outputs/study 17 --follow
   python jobs/manage.py cancel outputs/study --yes
   python jobs/manage.py retry outputs/study --out-of-memory --memory 32GB
+  python jobs/manage.py drop outputs/study 17
 """
 _DIRECTORY = f"directory of a sweep (default: the newest below {OUTPUTS}/)"
 _SHOWN = 5  # names of runs in a message
+_OF_RUNS = {"logs": "RUN", "drop": "RUN [RUN ...]", "restore": "[RUN ...]"}  # and their usage
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,8 +32,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     The result has ``command``, ``output`` (a path or None) and the options of that command.
     """
     options = _parser().parse_args(arguments)
+    if options.command in _OF_RUNS:
+        options.output, options.runs = _sort_out(options.command, options.words)
     if options.command == "logs":
-        options.output, options.run = _sort_out(options.output)
         check_counts(options, "lines")
     if options.command == "retry":
         _check_retry(options)
@@ -53,10 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         ("logs", "what a run, and Slurm, wrote to its log", _add_logs),
         ("cancel", "stop what runs and take back what waits", _add_cancel),
         ("retry", again, _add_retry),
+        ("drop", "take runs out of the sweep; their files and their cost stay", _add_drop),
+        ("restore", "take back runs that were dropped", _add_restore),
     ):
         about = f"{name}: {text}."
         command = commands.add_parser(name, help=text, description=about, allow_abbrev=False)
-        if name != "logs":
+        if name in _OF_RUNS:
+            _add_runs(command, name)
+        else:
             command.add_argument("output", metavar="OUTPUT_DIR", nargs="?", help=_DIRECTORY)
         add_options(command)
     return parser
@@ -72,11 +80,18 @@ def _add_status(command: argparse.ArgumentParser) -> None:
     flag("--verify", help=f"{deep} (once a file; this reads all of a sweep)")
 
 
+def _add_runs(command: argparse.ArgumentParser, name: str) -> None:
+    """Runs, and before or after them the directory of their sweep."""
+    run = "a run: its name, a unique part of it, or its task number"
+    all_of_them = "; without one, all that were dropped" if name == "restore" else ""
+    some = "*" if name == "restore" else "+"
+    about = f"{run}{all_of_them}; and the {_DIRECTORY}"
+    command.add_argument("words", metavar="RUN", nargs=some, help=about)
+    command.usage = f"%(prog)s [options] [OUTPUT_DIR] {_OF_RUNS[name]}"
+
+
 def _add_logs(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    run = "a run: its name, a unique part of it, or its task number"
-    add("output", metavar="RUN", nargs="+", help=f"{run}; and the {_DIRECTORY}")
-    command.usage = "%(prog)s [-h] [--lines N] [--follow] [OUTPUT_DIR] RUN"
     add("--lines", metavar="N", type=int, default=20, help="of each file (default: 20)")
     add("--follow", action="store_true", help="go on printing what is written")
 
@@ -108,15 +123,36 @@ def _add_retry(command: argparse.ArgumentParser) -> None:
     add_start_options(command)
 
 
-def _sort_out(words: Sequence[str]) -> tuple[str | None, str]:
-    """The directory and the run that ``logs`` is given, in either order."""
-    if len(words) > 2:
-        raise UsageError(f"logs {' '.join(words)}: give one RUN, and the OUTPUT_DIR of its sweep")
-    if len(words) == 1:
-        return None, words[0]
-    first, second = words
-    is_sweep = [SweepLayout(user_path(word)).index.is_file() for word in words]
-    return (second, first) if is_sweep == [False, True] else (first, second)
+def _add_drop(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="do not ask")
+    _add_restore(command)
+
+
+def _add_restore(command: argparse.ArgumentParser) -> None:
+    undrawn = "do not merge and draw figures, videos and the report anew"
+    command.add_argument("--no-post", dest="post", action="store_false", help=undrawn)
+
+
+def _sort_out(command: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The directory of a sweep, wherever it stands among ``words``, and the runs."""
+    found = [n for n, word in enumerate(words) if SweepLayout(user_path(word)).index.is_file()]
+    place = found[0] if found else 0 if command == "logs" and len(words) == 2 else None
+    runs = [word for n, word in enumerate(words) if n != place]
+    if (command == "logs" and len(runs) != 1) or (command == "drop" and not runs):
+        raise UsageError(
+            f"{command} {' '.join(words)}: give {_OF_RUNS[command]}, and the OUTPUT_DIR of a sweep"
+        )
+    return None if place is None else words[place], runs
+
+
+def confirmed(command: str) -> bool:
+    """Whether the user agrees. Raises `UsageError` if nobody is there to be asked."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{command} asks first, and there is no terminal to ask on: add --yes")
+    try:
+        return input(f"{command}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _check_retry(options: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from filelock import OwnerRecord
 from inr.errors import UsageError, UserError
 from inr.storage.lock import host_of, is_alive, is_here, read_owner
 from inr.storage.paths import SweepLayout
-from jobs.managing.arguments import find_run
+from jobs.managing.arguments import confirmed, find_run
 from jobs.managing.observation import Observation
 from jobs.managing.run_state import ACTIVE, State
 from jobs.managing.sweep_status import RunStatus, SweepStatus, read_status
@@ -60,7 +59,7 @@ def cancel(layout: SweepLayout, wanted: Sequence[str], yes: bool, whole_tasks: b
         print(f"{layout.root}: nothing runs or waits" + (" of these runs" if wanted else ""))
         return 0
     print(f"to cancel in {layout.root}: {targets.describe()}")
-    if not yes and not _confirmed():
+    if not yes and not confirmed("cancel"):
         print("nothing was cancelled")
         return 1
     _scancel([*targets.jobs, *targets.post])  # merging last
@@ -134,15 +133,6 @@ def _out_of_reach(status: SweepStatus, run: RunStatus, owner: OwnerRecord, what:
         note = f"{where} can be stopped only there: kill -INT {owner.pid}"
     print(f"note: {run.name}: {note}")
     return True
-
-
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise UsageError("cancel asks first, and there is no terminal to ask on: add --yes")
-    try:
-        return input("cancel? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def _scancel(jobs: Sequence[str]) -> None:

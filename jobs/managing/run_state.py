@@ -37,6 +37,7 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"  # ended without a word
     NOT_SUBMITTED = "not_submitted"
+    DROPPED = "dropped"  # taken out of the sweep
 
     @property
     def words(self) -> str:
@@ -47,7 +48,7 @@ class State(StrEnum):
 FINISHED = (State.DONE, State.DIVERGED)
 ACTIVE = (State.RUNNING, State.HUNG, State.WAITING, State.REQUEUED)
 # What has to be started again to be finished.
-UNFINISHED = tuple(state for state in State if state not in (*FINISHED, *ACTIVE))
+UNFINISHED = tuple(s for s in State if s not in (*FINISHED, *ACTIVE, State.DROPPED))
 
 # Slurm's word for the end of a task -> state and reason.
 _WORDS = {

@@ -40,6 +40,7 @@ _WHAT_TO_DO = {
     State.CANCELLED: "retry: goes on from its checkpoint, if it has one",
     State.LOST: "retry --lost: goes on from its checkpoint, if it has one",
     State.NOT_SUBMITTED: "retry, or launch the sweep again",
+    State.DROPPED: "restore RUN takes it back",
 }
 
 
@@ -80,7 +81,8 @@ def render(status: SweepStatus, all_runs: bool = False) -> RenderableType:
 
 
 def _headline(status: SweepStatus) -> str:
-    total, done = len(status.runs), len(status.in_states(FINISHED))
+    dropped = len(status.in_states([State.DROPPED]))
+    total, done = len(status.runs) - dropped, len(status.in_states(FINISHED))
     percent = f" ({100 * done // total} %)" if total else ""
     text = f"[bold]{escape(status.layout.name)}[/]: {done:,} of {total:,} runs finished{percent}"
     left = status.remaining_seconds()

@@ -15,8 +15,8 @@
     /sources            what a later merge needs to copy a run from here, see `sweep_tables`
 
 A run is `complete` or `diverged`, or it has a problem: `missing`, `unfinished`, `unreadable` (the
-file system failed: it is read again the next time) or `broken`. A run with a problem keeps its row
-in /runs (numbers NaN, texts empty) and has no series.
+file system failed: it is read again the next time) or `broken`; or it is `dropped`. A run with a
+problem or dropped keeps its row in /runs (numbers NaN, texts empty) and has no series.
 
 Several processes read the runs; those that have not changed are copied from the previous merged
 file.
@@ -46,6 +46,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry, flatten_config, read_index
 from postprocess.dataset.run_reader import (
+    DROPPED,
     PROBLEMS,
     READABLE,
     UNREADABLE,
@@ -74,7 +75,7 @@ def find_inputs(layout: SweepLayout) -> dict[str, IndexEntry]:
     for entry in read_index(layout):
         run = layout.run(entry.name)
         states = map(state, (run.results, run.error, run.attempts))
-        inputs[" ".join([entry.run_id, entry.name, *states])] = entry
+        inputs[" ".join([entry.run_id, entry.name, *states, entry.dropped])] = entry
     return inputs
 
 
@@ -146,7 +147,8 @@ def _copy_or_read(
     """The row and the series of every run: from the previous merged file, else from the run."""
     with Archive(layout.merged) as old:
         known = {key for key in inputs if reuse and key in old}
-        due = [(layout.run(e.name), e.run_id) for key, e in inputs.items() if key not in known]
+        unknown = [entry for key, entry in inputs.items() if key not in known]
+        due = [(layout.run(each.name), each.run_id, each.dropped) for each in unknown]
         with closing(run_isolated(read_run, due)) as replies:
             fresh = iter(track(replies, "merging runs", total=len(due)))
             for key in inputs:
@@ -202,7 +204,8 @@ class MergedSweep:
 
     path: Path
     sweep: str
-    runs: pd.DataFrame  # every run of the index; row number = `run` in the series
+    runs: pd.DataFrame  # every run that was not dropped; row label = `run` in the series
+    dropped: pd.DataFrame  # rows of the others
     problems: pd.DataFrame  # name, run_id, status, reason
 
     @property
@@ -233,10 +236,13 @@ def read_merged(layout: SweepLayout) -> MergedSweep:
     """Read ``merged.h5`` as it is. Raises `UserError` when it is damaged."""
     try:
         with h5py.File(layout.merged, "r", locking=False) as file:
+            rows = _read_frame(file["runs"])
+            dropped = rows["status"] == DROPPED
             return MergedSweep(
                 path=layout.merged,
                 sweep=str(file.attrs["sweep"]),
-                runs=_read_frame(file["runs"]),
+                runs=rows[~dropped],
+                dropped=rows[dropped],
                 problems=_read_frame(file["problems"]),
             )
     except (OSError, KeyError, ValueError, RuntimeError) as error:

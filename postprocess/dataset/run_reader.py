@@ -33,8 +33,9 @@ SERIES = (*BASE_SERIES, *METRICS)
 READABLE = ("complete", "diverged")
 UNREADABLE = "unreadable"  # now: the file may be sound
 PROBLEMS = ("missing", "unfinished", UNREADABLE, "broken")
+DROPPED = "dropped"  # taken out of the sweep: its row tells only what it cost
 # columns of the summary that `account` fills
-USAGE = ("attempts", "hosts", "wall_seconds", "gpu_hours", "cpu_efficiency")
+USAGE = ("attempts", "hosts", "wall_seconds", "cpu_hours", "gpu_hours", "cpu_efficiency")
 _SAYS = {"run_id": str, "status": str, "host": str, "slurm_job_id": str, "attempts": int}
 
 Row = dict[str, Any]
@@ -47,16 +48,21 @@ _EARLIER = h5t.py_create(np.dtype([(n, "<f8") for n in METRICS if n not in ADDED
 _FLOAT, _INTEGER = h5t.py_create(np.dtype("<f8")), h5t.py_create(np.dtype("<i8"))
 
 
-def read_run(asked: tuple[RunLayout, str]) -> Record:
-    """The summary row of a run, given with its id, and its series; None if it has none.
+def read_run(asked: tuple[RunLayout, str, str]) -> Record:
+    """The summary row of a run, and its series; None if it has none.
+
+    ``asked``: its files, its id, and when it was dropped, or "".
 
     The row holds ``status``, what the attempts at the run used, and ``reason`` if there is a
     problem; or else what was recorded: attributes, last row of the series, held-out metrics. The
     series are [column of `SERIES`, row].
     """
-    run, run_id = asked
-    record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
-    row, series = record or (problem, None)
+    run, run_id, dropped = asked
+    if dropped:
+        row, series = {"status": DROPPED, "reason": dropped}, None
+    else:
+        record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
+        row, series = record or (problem, None)
     if row["status"] in ("missing", "unfinished"):
         error = read_error(run.error)[:500]
         row["reason"] += f"; last attempt failed: {error}" if error else ""
@@ -183,6 +189,7 @@ def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
     """What a run cost, by the names in `USAGE`: the sum over all attempts at it.
 
         wall_seconds   = sum(wall)
+        cpu_hours      = sum(wall x cpus / members) / 3600
         gpu_hours      = sum(wall x gpus / members) / 3600
         cpu_efficiency = sum(cpu) / sum(wall x cpus / members)
 
@@ -203,6 +210,7 @@ def account(attempts: Sequence[Attempt]) -> dict[str, float | str]:
         "attempts": len(attempts),
         "hosts": " ".join(dict.fromkeys(attempt.host for attempt in attempts)),
         "wall_seconds": sum(attempt.wall_seconds for attempt in attempts),
+        "cpu_hours": sum(a.wall_seconds * a.cpus / a.members for a in attempts) / 3600,
         "gpu_hours": sum(a.wall_seconds * a.gpus / a.members for a in attempts) / 3600,
         "cpu_efficiency": used / given if given > 0 else math.nan,
     }

@@ -22,7 +22,7 @@ from inr import __version__
 from inr.errors import UserError
 from postprocess.dataset.run_reader import SERIES, Record
 
-VERSION = f"inr-archive/3 {__version__}"
+VERSION = f"inr-archive/4 {__version__}"
 
 _BUFFER = 65_536  # rows held in memory: 13 MiB
 _ROW_BYTES = 8 * (1 + len(SERIES))

@@ -1,6 +1,6 @@
 """Which figures a sweep gets; draw those that are due, in as many processes as there are cores."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -109,6 +109,8 @@ def write_figures(
         raise UsageError(
             f"--only {only}: no figure has that in its name. Allowed: {', '.join(every)}"
         )
+    if not only:
+        _remove_others(layout.figures, every)
     due = [name for name in plans if force or not is_current(name)]
     workers = min(usable_cores(), len(due) // _WORTHWHILE)
     drawn: Iterable[list[Path] | ChildLostError]
@@ -124,6 +126,18 @@ def write_figures(
             raise UserError(f"{layout.figures / name}: cannot be drawn: {paths}")
         written += paths
     return written, (len(plans) - len(due)) * len(formats)
+
+
+def _remove_others(folder: Path, planned: Collection[str]) -> None:
+    """Remove figures drawn here earlier that the sweep no longer gets, since runs were dropped.
+
+    Or added: of several targets, many figures are drawn for each.
+    """
+    for path in sorted(folder.rglob("*.png")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name not in planned and style.is_ours(path):
+            for suffix in style.FORMATS:
+                path.with_suffix(f".{suffix}").unlink(missing_ok=True)
 
 
 def draw_figure(job: tuple[Path, str, Sequence[str]]) -> list[Path]:

@@ -1,6 +1,7 @@
 """The look of every figure: sizes for print, colour-blind-safe colours, saving."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from PIL import Image
 
 from inr.files import replace_atomically
 from postprocess.stats.factors import Axis, Variation
@@ -18,6 +20,7 @@ T = TypeVar("T")
 COLUMN_WIDTH = 3.5  # inches, one column of a two-column page
 PAGE_WIDTH = 7.16  # inches, both columns
 FORMATS = ("png", "pdf")
+_DRAWN_BY = "INR diffusion sweeps"  # in every PNG, so that only our own are ever removed
 
 NEUTRAL = "#444444"
 PALE = "#999999"
@@ -119,6 +122,13 @@ def each_level(axis: Axis | None, looks: Sequence[T]) -> dict[str, T]:
     return dict(zip(axis.levels if axis else ("",), cycle(looks), strict=False))
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a PNG was written by `save`."""
+    with suppress(OSError), Image.open(path) as image:
+        return image.info.get("Software") == _DRAWN_BY
+    return False
+
+
 def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write ``stem.png`` and so on, each completely or not at all; returns the paths."""
     engine = figure.get_layout_engine()
@@ -130,7 +140,7 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> list[P
     for suffix in formats:
         path = stem.with_name(f"{stem.name}.{suffix}")
         # no dates: the same data give the same bytes
-        metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
+        metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": _DRAWN_BY}
         with replace_atomically(path) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)
         paths.append(path)

@@ -12,7 +12,7 @@ from inr.storage.paths import RunLayout, SweepLayout, user_path
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.stats.factors import find_variation, name_targets, target_folder
 from postprocess.stats.ranking import OVERALL, add_scores
-from postprocess.video.encoder import Format
+from postprocess.video.encoder import FORMATS, Format
 
 ROLES = ("best", "median", "worst")
 RANKED_BY = "mean log error"  # over the four quantities; errors are MSE / variance
@@ -212,6 +212,14 @@ def plan_comparison(
         target=layout.videos / folder / "compare" / name,
         inputs=(first.results, second.results, *ranked),
     )
+
+
+def remove_dropped(layout: SweepLayout, merged: MergedSweep) -> None:
+    """Remove the videos of runs that were dropped; they are made again if the runs are restored."""
+    for name in merged.dropped["name"]:
+        for target in (layout.videos / name, layout.videos / "zoom" / name):
+            for kind in FORMATS:
+                target.with_name(f"{target.name}.{kind}").unlink(missing_ok=True)
 
 
 def plan_zoom(layout: SweepLayout, merged: MergedSweep, text: str) -> Plan:

@@ -70,10 +70,8 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
     drawn_at = [picture.path.stat().st_mtime_ns for group in figures.values() for picture in group]
     videos = find_videos(layout, ranking)
     clips = choose_clips(ranking, videos, find_highlights(layout, merged))
-    try:
-        sweep_file = layout.specification.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        sweep_file = ""
+    paths = [layout.specification, *layout.earlier_specifications()]
+    sweep_files = {p: p.read_text(encoding="utf-8", errors="replace") for p in paths if p.is_file()}
     template = _environment(layout.root, embed).get_template("report.html")
     return template.render(
         inputs=inputs,
@@ -82,9 +80,9 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         policy=_content_policy(style, script),
         embed=embed,
         sweep=merged.sweep,
-        question=_question(sweep_file),
+        question=_question(sweep_files.get(layout.specification, "")),
         varied=wording.what_varied(ranking),
-        ended=wording.how_it_went(runs),
+        ended=wording.how_it_went(runs, len(merged.dropped)),
         scale=wording.same_in_all(runs),
         awards=wording.awards(ranking),
         on_each=wording.best_on_each(ranking),
@@ -97,10 +95,11 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         clips=clips,
         videos=videos,
         more_videos=set(videos) - {clip.name for clip in clips},
-        problems=find_problems(runs),
-        cost=find_cost(layout, runs),
+        problems=[*find_problems(runs), *find_problems(merged.dropped)],
+        dropped=len(merged.dropped),
+        cost=find_cost(layout, runs, merged.dropped["name"]),
         provenance=find_provenance(layout, runs),
-        sweep_file=sweep_file,
+        sweep_files={path.name: text for path, text in sweep_files.items() if text},
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=str(source()),
     )
@@ -151,7 +150,8 @@ def _fingerprint(layout: SweepLayout, merged: MergedSweep, embed: bool) -> str:
     """Identify everything that a report is made from."""
     figures = [*layout.figures.rglob("*.png"), *layout.figures.rglob("*.pdf")]
     shown = sorted([*figures, *layout.videos.rglob("*.mp4")])
-    sources = [merged.path, layout.specification, *shown, *sorted(_TEMPLATES.iterdir())]
+    launched = [layout.specification, *layout.earlier_specifications()]
+    sources = [merged.path, *launched, *shown, *sorted(_TEMPLATES.iterdir())]
     stats = [(path.name, path.stat()) for path in sources if path.is_file()]
     states = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in stats]
     text = "\n".join([f"embed={embed}", str(source()), *states])
@@ -174,12 +174,13 @@ def find_problems(runs: pd.DataFrame) -> list[tuple[str, str, str]]:
     ]
 
 
-def find_cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
-    """What all attempts at all runs used.
+def find_cost(layout: SweepLayout, runs: pd.DataFrame, dropped: Iterable[str] = ()) -> Facts:
+    """What all attempts at all runs used, also at those that were ``dropped``.
 
     CPU hours are those that the tasks were given: wall time x cores, shared by the runs of a task.
     """
-    attempts = [a for name in runs["name"] for a in read_attempts(layout.run(name).attempts)]
+    names = [*runs["name"], *dropped]
+    attempts = [a for name in names for a in read_attempts(layout.run(name).attempts)]
     facts = [("runs", str(len(runs)))]
     training = runs["seconds"].dropna()
     if len(training):
@@ -193,7 +194,7 @@ def find_cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
     gpu_hours, efficiency = float(used["gpu_hours"]), float(used["cpu_efficiency"])
     facts += [
         ("attempts", f"{len(attempts)} ({statuses})"),
-        ("CPU hours", number(sum(a.wall_seconds * a.cpus / a.members for a in attempts) / 3600)),
+        ("CPU hours", number(float(used["cpu_hours"]))),
         ("GPU hours", number(gpu_hours) if gpu_hours else ""),
         ("CPU efficiency", f"{efficiency:.0%}" if math.isfinite(efficiency) else "not known"),
     ]

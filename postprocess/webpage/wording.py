@@ -106,15 +106,16 @@ def what_varied(ranking: Ranking) -> str:
     return f"The sweep varied {'; '.join(parts)}." if parts else "The sweep has one setting."
 
 
-def how_it_went(runs: pd.DataFrame) -> str:
-    """One sentence on how many runs there are, and how they ended."""
+def how_it_went(runs: pd.DataFrame, dropped: int = 0) -> str:
+    """One sentence on how many runs there are, and how they ended; one on the ``dropped``."""
+    also = f" {dropped} more {'was' if dropped == 1 else 'were'} dropped." if dropped else ""
     total = len(runs)
     counts = runs["status"].value_counts(sort=False)
     complete = int(counts.get("complete", 0))
     if complete == total:
-        return f"All {total} runs are complete." if total > 1 else "The one run is complete."
+        return f"{f'All {total} runs are' if total > 1 else 'The one run is'} complete.{also}"
     rest = [f"{count} {status}" for status, count in counts.items() if status != "complete"]
-    return f"{complete} of {total} runs are complete; {_join(rest)}."
+    return f"{complete} of {total} runs are complete; {_join(rest)}.{also}"
 
 
 def same_in_all(runs: pd.DataFrame) -> str:

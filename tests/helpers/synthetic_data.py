@@ -75,7 +75,7 @@ def final_errors(config: RunConfig, rng: np.random.Generator) -> dict[str, float
 
 def series(config: RunConfig, final: Mapping[str, float], rng: np.random.Generator) -> Frames:
     """Every series of the contract, one row per metric evaluation, first row at step 0."""
-    steps = np.arange(0, config.training.steps + 1, config.record.metrics_every)
+    steps = np.arange(0, config.training.steps + 1, config.metrics_every)
     progress = steps / config.training.steps
     decay = np.exp(-6 * progress)
     columns: Frames = {

@@ -1,6 +1,7 @@
 """Configuration: limits, identity and names."""
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -71,7 +72,7 @@ def test_identity_covers_every_field_and_survives_a_round_trip() -> None:
 
 
 def test_added_fields_leave_the_identity_of_older_runs() -> None:
-    config = RunConfig()
+    config = RunConfig.model_validate({"record": {"metrics_every": 200}})  # the default then
     assert config.run_id == "f2201862f25e"  # as it was before any was added
     for group, fields in ADDED_FIELDS.items():
         assert {name: getattr(getattr(config, group), name) for name in fields} == fields
@@ -122,3 +123,24 @@ def test_compile_takes_what_yaml_makes_of_on_and_off(given: object, mode: str) -
     assert RunConfig.model_validate({"training": {"compile": given}}).training.compile == mode
     settings = parse_settings("training.compile", Part("sweep.yaml", given))
     assert make_config(settings).training.compile == mode
+
+
+CADENCES = {
+    "40 in a run": ({"training": {"steps": 4000}}, 100),
+    "a short run": ({"training": {"steps": 600}}, 20),
+    "ten at least, though they cost more than training": (
+        {"data": {"size": 2048}, "training": {"steps": 1000, "batch": 1024}},
+        100,
+    ),
+    "as many points as half of those trained": (
+        {"data": {"size": 64, "frames": 8}, "training": {"steps": 1024, "batch": 1024}},
+        64,
+    ),
+    "shorter than ten steps": ({"training": {"steps": 3}}, 1),
+    "as given": ({"record": {"metrics_every": 7}}, 7),
+}
+
+
+@pytest.mark.parametrize(("given", "every"), CADENCES.values(), ids=CADENCES.keys())
+def test_runs_are_measured_by_their_length(given: dict[str, Any], every: int) -> None:
+    assert RunConfig.model_validate(given).metrics_every == every

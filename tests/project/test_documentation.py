@@ -128,6 +128,8 @@ def test_command_runs(line: str, inside: Path, monkeypatch: pytest.MonkeyPatch) 
         words.append("--dry-run")
     if words[0] == "postprocess/figures.py":  # all others are drawn in tests of their own
         words += ["--only", "overview"]
+    if words[1] == "drop":  # there is nobody to be asked
+        words += ["--yes", "--no-post"]
     monkeypatch.setattr("sys.argv", words)
     module = importlib.import_module(words[0].removesuffix(".py").replace("/", "."))
     assert module.main() in (0, None)

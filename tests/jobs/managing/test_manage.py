@@ -30,7 +30,8 @@ WRONG = {
     "directory after --watch": (["status", "--watch", "out"], "Write OUTPUT_DIR before --watch"),
     "too eager": (["status", "--watch", "0"], "between 0.1 and 86400"),
     "no lines": (["logs", "1", "--lines", "0"], "--lines 0: at least 1 is needed"),
-    "three words": (["logs", "a", "b", "c"], "give one RUN"),
+    "three words": (["logs", "a", "b", "c"], "logs a b c: give RUN, and"),
+    "no run to drop": (["drop"], "arguments are required: RUN"),
     "all and failed": (["retry", "--all", "--timed-out"], "--all and --timed-out"),
     "memory here": (["retry", "--local", "--memory", "1GB"], "--memory 1GB: is for Slurm"),
     "workers there": (["retry", "--workers", "2"], "--workers 2: goes with --local only"),
@@ -49,7 +50,7 @@ def test_wrong_command_line(
 def test_logs_takes_run_and_directory_in_either_order(layout: SweepLayout) -> None:
     for words in (["out", "1"], ["1", "out"]):
         options = parse_options(["logs", *words])
-        assert (options.output, options.run) == ("out", "1")
+        assert (options.output, options.runs) == ("out", ["1"])
     assert parse_options(["logs", "1"]).output is None
 
 

@@ -155,8 +155,8 @@ def attempt(**fields: float | str) -> Attempt:
 
 
 CASES = {
-    "no attempt": ([], (0, "", 0.0, 0.0, None)),
-    "one": ([attempt(wall_seconds=10.0, cpu_seconds=5.0)], (1, "n1", 10.0, 0.0, 0.5)),
+    "no attempt": ([], (0, "", 0.0, 0.0, 0.0, None)),
+    "one": ([attempt(wall_seconds=9.0, cpu_seconds=4.5)], (1, "n1", 9.0, 0.0025, 0.0, 0.5)),
     "several GPUs and hosts": (
         [
             attempt(host="n2", gpus=2, cpus=4, wall_seconds=3600.0, cpu_seconds=7200.0),
@@ -164,20 +164,20 @@ CASES = {
             attempt(host="n2", wall_seconds=900.0, cpu_seconds=900.0),
         ],
         # 9000 s of CPU in 4 x 3600 + 1800 + 900 s given
-        (3, "n2 n1", 6300.0, 2.5, 9000 / 17100),
+        (3, "n2 n1", 6300.0, 4.75, 2.5, 9000 / 17100),
     ),
     "killed: its time counts, its efficiency is not known": (
         [
             attempt(gpus=1, wall_seconds=3600.0, status="killed"),
             attempt(gpus=1, wall_seconds=3600.0, cpu_seconds=1800.0),
         ],
-        (2, "n1", 7200.0, 2.0, 0.5),
+        (2, "n1", 7200.0, 2.0, 2.0, 0.5),
     ),
     "trained as one of four: a quarter of what the task was given": (
         [attempt(gpus=2, cpus=8, members=4, wall_seconds=3600.0, cpu_seconds=3600.0)],
-        (1, "n1", 3600.0, 0.5, 0.5),
+        (1, "n1", 3600.0, 2.0, 0.5, 0.5),
     ),
-    "still running": ([attempt()], (1, "n1", 0.0, 0.0, None)),
+    "still running": ([attempt()], (1, "n1", 0.0, 0.0, 0.0, None)),
 }
 
 

@@ -1,5 +1,6 @@
 """Every sweep gets all of its figures, whatever its runs look like."""
 
+import matplotlib.figure
 import matplotlib.image
 import numpy as np
 import pytest
@@ -190,3 +191,16 @@ def test_errors_with_the_mean_removed_are_drawn_of_runs_without_the_value(
     assert names & plans.keys() == (names if shown else set())
     assert call("report", layout.root) == 0
     assert ("value PSNR, mean removed (dB)</th>" in layout.report.read_text()) == shown
+
+
+def test_figures_that_are_drawn_no_more_are_removed_but_never_the_users(eight):
+    old, own = eight.figures / "targets" / "v1.5" / "old", eight.figures / "own.png"
+    figure = matplotlib.figure.Figure(layout="constrained")
+    figure.add_subplot()
+    style.save(figure, old)
+    matplotlib.image.imsave(own, np.zeros((8, 8)))
+    write_figures(eight, ensure_merged(eight), only="tradeoff")
+    assert sorted(path.name for path in old.parent.iterdir()) == ["old.pdf", "old.png"]
+    write_figures(eight, ensure_merged(eight), formats=["png"])
+    assert list(old.parent.iterdir()) == []
+    assert own.is_file()
