@@ -184,7 +184,7 @@ def find_cost(layout: SweepLayout, runs: pd.DataFrame) -> Facts:
     training = runs["seconds"].dropna()
     if len(training):
         facts.append(("training of a run, median", duration(training.median())))
-        facts.append(("training of all runs", duration(training.sum())))
+        facts.append((f"training, sum of {len(training)} runs", duration(training.sum())))
     if not attempts:
         return facts  # results that were copied without their attempts
     counts = Counter(a.status.replace("_", " ") or "not ended" for a in attempts).most_common()
