@@ -80,6 +80,8 @@ def test_nothing_is_cut_or_blank(name: str, width: int, sweeps: Sweeps, browser:
         assert max(gaps)[0] <= BLANK, f"blank below {max(gaps)[1]:.0f} px"
         rows = "[...document.querySelectorAll('tr')].filter(row => row.checkVisibility())"
         assert browser.run(f"return {rows}.every(row => row.innerText.trim())")
+        empty = "[...document.querySelectorAll('td')].filter(cell => !cell.textContent.trim())"
+        assert browser.run(f"return {empty}.map(cell => cell.parentElement.innerText)") == []
 
 
 @pytest.mark.parametrize("width", [400, 800, 1280])
