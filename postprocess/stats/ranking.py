@@ -60,6 +60,15 @@ HELDOUT = Score(
     "over all, held out",
     "geometric mean of the four errors between pixels and frames, where nothing was trained",
 )
+HELDOUT_ERRORS = tuple(
+    replace(
+        error,
+        column=f"heldout_{error.column}",
+        label=f"{error.label}, held out",
+        explanation=f"{error.explanation}, between pixels and frames, where nothing was trained",
+    )
+    for error in ERRORS
+)
 PSNR = Score("psnr_value", "value PSNR (dB)", METRICS["psnr_value"].label, True)
 PSNR_MEAN_REMOVED = Score(
     "psnr_value_mean_removed",
@@ -69,7 +78,7 @@ PSNR_MEAN_REMOVED = Score(
     True,
 )
 AWARDS = (OVERALL, *ERRORS)  # for each of them the report names a best setting
-SCORES = (*AWARDS, HELDOUT, PSNR, PSNR_MEAN_REMOVED)
+SCORES = (*AWARDS, HELDOUT, *HELDOUT_ERRORS, PSNR, PSNR_MEAN_REMOVED)
 
 
 def score_of(column: str) -> Score:
@@ -88,8 +97,11 @@ def score_of(column: str) -> Score:
 def suits(column: str, runs: pd.DataFrame) -> bool:
     """Whether a metric has something to say of ``runs``.
 
-    Errors with the mean removed do where some runs have weight 0 on the value, if they have them.
+    Errors with the mean removed do where some runs have weight 0 on the value, if they have them;
+    held-out ones if they were measured.
     """
+    if column.startswith("heldout_"):
+        return bool(runs[column].notna().any())
     if not column.endswith("_mean_removed"):
         return True
     return bool((runs[WEIGHT_COLUMNS[0]] == 0).any() and runs[column].notna().any())

@@ -26,7 +26,7 @@ from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
 from postprocess.stats.factors import name_targets
-from postprocess.stats.ranking import SCORES, rank, suits
+from postprocess.stats.ranking import SCORES, add_scores, rank, suits
 from postprocess.webpage import wording
 from postprocess.webpage.figures import find_figures
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
@@ -64,7 +64,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         _TEMPLATES.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
     runs = merged.runs
-    ranking = rank(runs)
+    ranking, scored = rank(runs), add_scores(runs)
     merged_at = merged.path.stat().st_mtime_ns
     figures = find_figures(layout, ranking.variation.target)
     drawn_at = [picture.path.stat().st_mtime_ns for group in figures.values() for picture in group]
@@ -89,7 +89,7 @@ def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) 
         over=name_targets(ranking.variation.target),
         caveats=wording.caveats(ranking),
         ranking=ranking,
-        scores=[score for score in SCORES if suits(score.column, runs)],
+        scores=[score for score in SCORES if suits(score.column, scored)],
         figures=figures,
         outdated=any(time < merged_at for time in drawn_at),
         clips=clips,
@@ -185,7 +185,7 @@ def find_cost(layout: SweepLayout, runs: pd.DataFrame, dropped: Iterable[str] = 
     training = runs["seconds"].dropna()
     if len(training):
         facts.append(("training of a run, median", duration(training.median())))
-        facts.append(("training of all runs", duration(training.sum())))
+        facts.append((f"training, sum of {len(training)} runs", duration(training.sum())))
     if not attempts:
         return facts  # results that were copied without their attempts
     counts = Counter(a.status.replace("_", " ") or "not ended" for a in attempts).most_common()

@@ -11,6 +11,7 @@ from postprocess.stats.ranking import (
     AWARDS,
     ERRORS,
     HELDOUT,
+    HELDOUT_ERRORS,
     OVERALL,
     Estimate,
     Ranking,
@@ -215,12 +216,14 @@ def caveats(ranking: Ranking) -> list[str]:
 
 def _failing_between(best: Setting) -> list[str]:
     """Quantities with their held-out errors, where these are 1 or more and those on grid less."""
-    # NaN where no run of the sweep was measured
-    medians = best.runs.reindex(columns=[f"heldout_{score.column}" for score in ERRORS]).median()
+    pairs = [
+        (score, best.estimates[score.column].estimate, best.estimates[heldout.column].estimate)
+        for score, heldout in zip(ERRORS, HELDOUT_ERRORS, strict=True)
+    ]
     return [
         f"the {score.label} (error {number(between)})"
-        for score, between in zip(ERRORS, medians, strict=True)
-        if between >= 1 > best.estimates[score.column].estimate
+        for score, on, between in pairs
+        if between >= 1 > on
     ]
 
 

@@ -63,6 +63,22 @@ def write_one(root: Path, video: Path) -> SweepLayout:
     return report(layout)
 
 
+def write_seeds(root: Path, video: Path) -> SweepLayout:
+    """Sixteen settings of four axes and three seeds: as wide as a ranking is made for."""
+    configs = grid(
+        model__activation=["sine", "softplus"],
+        training__loss_weights=[(1, 0, 0, 0), (1, 0.1, 0.01, 0.1)],
+        training__schedule=["cosine", "exponential"],
+        training__learning_rate=[1e-4, 1e-3],
+        training__seed=[0, 1, 2],
+        **SMALL,
+    )
+    layout = write_sweep(root, configs, shape=None)
+    draw(layout, "overview", "nmse_value")
+    add_videos(layout, video)
+    return report(layout)
+
+
 def write_failed(root: Path, video: Path) -> SweepLayout:
     """Six settings of three seeds: one run missing, one cut off, five diverged."""
     layout = SweepLayout(root)
@@ -172,6 +188,7 @@ def write_embedded(root: Path, video: Path) -> SweepLayout:
 SWEEPS: dict[str, Callable[[Path, Path], SweepLayout]] = {
     "quick": write_quick,
     "one": write_one,
+    "seeds": write_seeds,
     "failed": write_failed,
     "many": write_many,
     "images": write_images,

@@ -200,7 +200,7 @@ def write_index(layout: SweepLayout, configs: Iterable[RunConfig]) -> list[Index
 
 
 def write_sweep(
-    root: Path, configs: Iterable[RunConfig], *, shape: tuple[int, int] = (32, 32)
+    root: Path, configs: Iterable[RunConfig], *, shape: tuple[int, int] | None = (32, 32)
 ) -> SweepLayout:
     """Write a whole sweep directory in which every run is complete."""
     layout = SweepLayout(root)

@@ -44,7 +44,8 @@
 
   const form = document.getElementById("filters");
   const search = document.getElementById("search");
-  const selects = [...form.querySelectorAll("select")];
+  const selects = [...form.querySelectorAll("select[data-axis]")];
+  const points = document.getElementById("points"); // absent with runs of earlier versions
   const count = document.getElementById("count");
   const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
 
@@ -57,6 +58,7 @@
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/);
     let shown = 0;
+    if (points) tables.forEach((table) => { table.dataset.points = points.value; });
     for (const row of rows) {
       const text = texts.get(row);
       row.hidden = !(words.every((word) => text.includes(word)) && selects.every((s) => matches(row, s)));

@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
 from inr.config import RunConfig
-from tests.helpers.browser import Browser, load_figures
+from tests.helpers.browser import Browser, column, load_figures
 from tests.helpers.reports import EVIL, SWEEPS, Sweeps, report, write_hostile
 from tests.helpers.synthetic import (
     write_run,
@@ -121,6 +121,8 @@ def test_cost_and_provenance_are_told(sweeps: Sweeps, browser: Browser) -> None:
             "pair => [...pair.children].map(part => part.textContent))"
         )
     )
+    assert facts["training, sum of 16 runs"] == "0:03:20"
+    assert column(browser, "time, sum of runs")[0] == "3600.0"
     assert facts["attempts"] == "17 (17 complete)"
     assert facts["GPU hours"] == "8.50"
     assert facts["CPU hours"] == "34.0"

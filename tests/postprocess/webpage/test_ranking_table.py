@@ -5,11 +5,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from inr.quantities import QUANTITIES
+from postprocess.dataset.merged_sweep import ensure_merged
 from tests.helpers.browser import Browser, column
 from tests.helpers.reports import Sweeps
 from tests.helpers.targets import IMAGES
 
 pytestmark = pytest.mark.browser
+
+QUANTITY_NAMES = ("value", "gradient", "Laplacian", "time derivative")
 
 
 def finite(values: list[str]) -> list[float]:
@@ -74,6 +78,30 @@ def test_ranking_is_filtered(sweeps: Sweeps, browser: Browser) -> None:
     browser.wait_for("document.getElementById('count').textContent.startsWith('8 of 8')")
     choose(browser, "[data-axis='status']", "missing")
     assert count.text == "0 of 8 settings shown"
+
+
+def test_errors_of_each_quantity_are_shown_where_nothing_was_trained(
+    sweeps: Sweeps, browser: Browser
+) -> None:
+    layout = sweeps("quick")
+    browser.open(layout.report)
+    shown = (
+        "return [...document.querySelectorAll('#table thead th')]"
+        ".filter(cell => cell.checkVisibility()).map(cell => cell.textContent.trim())"
+    )
+    assert set(QUANTITY_NAMES) <= {*browser.run(shown)}
+    choose(browser, "#points", "held out")
+    between = [f"{name}, held out" for name in QUANTITY_NAMES]
+    assert not set(QUANTITY_NAMES) & {*browser.run(shown)}
+    assert {"over all", "over all, held out", *between} <= {*browser.run(shown)}
+    runs = ensure_merged(layout).runs
+    for heading, quantity in zip(between, QUANTITIES, strict=True):
+        press(browser, heading)
+        expected = sorted(runs[f"heldout_nmse_{quantity}"])
+        assert finite(column(browser, heading)) == pytest.approx(expected)
+    browser.driver.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+    browser.wait_for("document.getElementById('table').dataset.points === 'trained'")
+    assert not set(between) & {*browser.run(shown)}
 
 
 def test_settings_are_ranked_on_each_image_and_over_all(sweeps: Sweeps, browser: Browser) -> None:

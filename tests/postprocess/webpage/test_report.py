@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
+from inr.results import HELDOUT
 from tests.helpers.reports import add_videos, report
 from tests.helpers.synthetic import (
     call,
+    first_results,
     grid,
     make_config,
     write_sweep,
@@ -45,6 +48,17 @@ def test_bad_input_gets_one_clear_message(
     layout.report.mkdir()
     assert call("report", layout.root) == 1
     assert "report.html: cannot be written" in capsys.readouterr().err
+
+
+def test_runs_of_which_nothing_was_held_out_have_no_such_columns(tmp_path: Path) -> None:
+    layout = report(write_sweep(tmp_path, [make_config()], shape=None))
+    assert "Laplacian, held out" in layout.report.read_text()
+    with h5py.File(first_results(layout), "r+") as file:
+        for points in HELDOUT:
+            del file[points]
+    page = report(layout, "--force").report.read_text()
+    assert "held out" not in page.lower()
+    assert 'id="points"' not in page
 
 
 def test_command_imports_nothing_heavy() -> None:
