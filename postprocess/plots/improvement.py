@@ -1,6 +1,5 @@
 """Probability of improvement: how often one level of an axis beats another, all else equal."""
 
-import textwrap
 from functools import partial
 from itertools import combinations
 
@@ -20,8 +19,8 @@ _FEWEST_RUNS = 3  # a side: of fewer, 1 of 1 would look like a certainty
 _MOST = 13  # levels that a matrix can show
 _MOST_ACTIVATIONS = 40  # to compare; of more than a matrix can show, the best are shown
 _CELL = 0.55, 0.34  # inches
-_MARGIN = 1.3
-_LETTERS_PER_INCH = 16
+_MARGIN = 1.3, 0.9
+_LEAST_HEIGHT = 1.6  # of all rows
 
 
 def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
@@ -116,8 +115,8 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
         place = shown.index(first), shown.index(second)
         values[place] = cell.estimate
         texts[place] = f"{cell.estimate:.2f}\n{cell.low:.2f}–{cell.high:.2f}"
-    width = float(np.clip(_MARGIN + _CELL[0] * size, style.COLUMN_WIDTH, style.PAGE_WIDTH))
-    figure = Figure(figsize=(width, _MARGIN + _CELL[1] * size))
+    width = float(np.clip(_MARGIN[0] + _CELL[0] * size, style.COLUMN_WIDTH, style.PAGE_WIDTH))
+    figure = Figure(figsize=(width, _MARGIN[1] + max(_CELL[1] * size, _LEAST_HEIGHT)))
     panel = figure.subplots()
     layout.draw_table(panel, values, texts, rows=shown, columns=shown, colors="RdBu")
     if size > 3:
@@ -126,7 +125,6 @@ def draw_improvement(scores: pd.Series, what: str, factor: Variation) -> Figure:
     panel.set_xlabel("... has a smaller error than this one")
     title += "\nwith 95 % bootstrap interval over seeds"
     if others:
-        alike = f"compared at the same {', '.join(other.label for other in others)}"
-        title += "\n" + textwrap.fill(alike, int(width * _LETTERS_PER_INCH))
-    figure.suptitle(title, x=0.01, ha="left")
+        title += f"\ncompared at the same {', '.join(other.label for other in others)}"
+    layout.add_heading(figure, title)
     return figure

@@ -3,7 +3,8 @@
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import cycle
+from functools import partial
+from itertools import cycle, islice
 from pathlib import PurePath
 from typing import Any
 
@@ -13,8 +14,9 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.offsetbox import HPacker
 from numpy.typing import ArrayLike
 
 from postprocess.intervals import FEW
@@ -28,11 +30,21 @@ Entries = list[tuple[Artist, str]]
 Section = tuple[str, Sequence[tuple[Artist, str]]]  # a titled column of a legend: its entries
 
 _LABEL = 24  # letters in a line beside a panel
-_SMALL = 6.0  # pt, of texts in cells and of the caption
+_SMALL = 6.0  # pt, of texts in cells
 _LIGHT = 0.45  # luminance from which on black text reads better than white
-_CAPTION_LINE = 0.115  # inches that a line of it takes
-_CAPTION_GAP = 0.05  # inches
-_LETTERS_PER_INCH = 22
+_LETTERS_PER_INCH = 19  # of a legend
+_HEADING_LETTERS = 16  # an inch
+_HANDLE = 5  # letters, the room that it takes
+_LEGEND_GAP = 7.0  # pt, between its entries
+_BELOW: dict[str, Any] = {  # where a legend lies
+    "loc": "outside lower center",
+    "alignment": "left",
+    "borderpad": 0,
+    "borderaxespad": 0.3,
+    "handlelength": 1.6,
+    "handletextpad": 0.5,
+    "labelspacing": 0.25,
+}
 
 
 def wrap(label: str) -> str:
@@ -56,9 +68,7 @@ def make_panels(
     return figure, list(axes[:count])
 
 
-def make_role_panels(
-    roles: Roles, *, height: float = 2.1, crowded: bool = False
-) -> tuple[Figure, Panels]:
+def make_role_panels(roles: Roles, *, crowded: bool = False) -> tuple[Figure, Panels]:
     """Panels for every level of ``roles.row`` and every one of ``roles.columns``, with titles.
 
     Axes are shared, but along y not between targets. Columns wrap when there are no rows. A
@@ -71,7 +81,7 @@ def make_role_panels(
     alone = len(columns) == 1 and not crowded
     figure, axes = make_panels(
         len(rows) * len(columns),
-        height=height,
+        height=2.1 if roles.row else 2.5,
         width=style.COLUMN_WIDTH if alone else max(style.PAGE_WIDTH, 1.7 * wide),
         wide=wide,
         sharex=True,
@@ -90,15 +100,17 @@ def make_role_panels(
 
 
 def name_axes(panels: Iterable[Axes], x: str, y: str) -> None:
-    """Name shared axes, once for each column and each row of panels, with the numbers along x."""
+    """Name axes, once for each column and each row of panels; so are ticks of shared axes."""
     panels = list(panels)
     for place, panel in enumerate(panels):
         spec = panel.get_subplotspec()
         assert spec is not None
-        lowest = place + spec.get_gridspec().ncols >= len(panels)
+        lowest, first = place + spec.get_gridspec().ncols >= len(panels), spec.is_first_col()
         panel.set_xlabel(x if lowest else "")
-        panel.set_ylabel(wrap(y) if spec.is_first_col() else "")
-        panel.tick_params(labelbottom=lowest)
+        panel.set_ylabel(wrap(y) if first else "")
+        lowest |= len(panel.get_shared_x_axes().get_siblings(panel)) == 1
+        first |= len(panel.get_shared_y_axes().get_siblings(panel)) == 1
+        panel.tick_params(labelbottom=lowest, bottom=lowest, left=first)
 
 
 def draw_table(
@@ -152,23 +164,59 @@ def handle(**look: Any) -> Line2D:
 
 
 def add_legend(figure: Figure, sections: Iterable[Section]) -> None:
-    """Put one legend below the panels, a column for each section; it never covers data.
+    """Put one legend below the panels, in as few lines as it needs; it never covers data.
 
-    A section without title goes on with the one before.
+    A section begins a new line unless all of it fits into the one before.
     """
     sections = [(title, entries) for title, entries in sections if entries]
     if not sections:
         return
-    height = max(len(entries) for _, entries in sections)
-    shown: Entries = []
-    for title, entries in sections:
-        blanks = [(handle(), "")] * (height - len(entries))
-        shown += [(handle(), f"{title}:" if title else ""), *entries, *blanks]
-    place = {"loc": "outside lower center", "ncols": len(sections), "columnspacing": 1.5}
-    figure.legend(*zip(*shown, strict=True), **place)
-    # the panels keep their height: the legend gets its own
+    letters = int(figure.get_figwidth() * _LETTERS_PER_INCH)
+    shown = [entry for title, own in sections for entry in ((handle(), f"{title}:"), *own)]
+    texts = [textwrap.fill(text, letters - _HANDLE) for _, text in shown]
+    legend = figure.legend([look for look, _ in shown], texts, **_BELOW)
+    _set_in_lines(legend, [1 + len(own) for _, own in sections])
+    _make_room(figure, legend.get_window_extent().height)
+
+
+def _set_in_lines(legend: Legend, lengths: Iterable[int]) -> None:
+    """Arrange a legend of one column, of sections of some ``lengths`` with their titles, in lines.
+
+    A table, which matplotlib makes of it, has columns as wide as their longest text.
+    """
+    (table,) = legend.get_children()[0].get_children()[1].get_children()
+    items = iter(table.get_children()[:])
+    gap, width = _LEGEND_GAP * legend.figure.dpi / 72, legend.figure.bbox.width
+    lines: list[list[Artist]] = []
+    left = 0.0  # of a line
+    for length in lengths:
+        section = list(islice(items, length))
+        widths = [each.get_window_extent().width + gap for each in section]
+        if sum(widths) > left:
+            left = 0.0
+            section[0] = section[0].get_children()[1]  # the text, without the room of a handle
+        for item, taken in zip(section, widths, strict=True):
+            if taken > left:
+                lines.append([])
+                left = width - gap
+            lines[-1].append(item)
+            left -= taken
+    pack = partial(HPacker, pad=0, sep=_LEGEND_GAP, align="baseline")
+    table.get_children()[:] = [pack(children=line) for line in lines]
+
+
+def add_heading(figure: Figure, text: str) -> None:
+    """Put a text above the panels, broken into lines where it is wider than the figure."""
+    letters = int(figure.get_figwidth() * _HEADING_LETTERS)
+    lines = [textwrap.fill(line, letters) for line in text.splitlines()]
+    heading = figure.suptitle("\n".join(lines), x=0.01, ha="left")
+    _make_room(figure, heading.get_window_extent().height)
+
+
+def _make_room(figure: Figure, height: float) -> None:
+    """Make a figure higher by that of a text (pixels): the panels keep theirs."""
     width, panels = figure.get_size_inches()
-    figure.set_size_inches(width, panels + 0.16 * (height + 1))
+    figure.set_size_inches(width, panels + height / figure.dpi)
 
 
 def role_sections(
@@ -230,10 +278,10 @@ def state_scale(figure: Figure, scale: str) -> Figure:
     """Add the line to a finished figure, as the title of its legend; returns the figure."""
     if not scale:
         return figure
-    width, height = figure.get_size_inches()
-    lines = textwrap.wrap(scale, int(width * _LETTERS_PER_INCH))
-    (legend,) = figure.legends or [figure.legend([], [], loc="outside lower center")]
-    legend.set_title("\n".join(lines), prop=FontProperties(size=_SMALL))
-    legend.get_title().set(color=style.NEUTRAL, multialignment="center")
-    figure.set_size_inches(width, height + _CAPTION_LINE * len(lines) + _CAPTION_GAP)
+    (legend,) = figure.legends or [figure.legend([], [], **_BELOW)]
+    before = legend.get_window_extent().height
+    text = textwrap.fill(scale, int(figure.get_figwidth() * _LETTERS_PER_INCH))
+    legend.set_title(text, prop=legend.prop)
+    legend.get_title().set_color(style.NEUTRAL)
+    _make_room(figure, legend.get_window_extent().height - before)
     return figure

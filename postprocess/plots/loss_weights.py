@@ -28,7 +28,6 @@ _OTHER: dict[str, Any] = {
     "color": style.PALE,
     "alpha": 0.7,
 }
-_KEY_COLUMNS = 3
 _CLOSE = (0.13, 0.06)  # parts of a panel within which numbers would touch
 
 
@@ -104,14 +103,9 @@ def draw_pareto(weightings: Weightings) -> Figure:
         panel.set(xlabel=layout.wrap(ERRORS[_VALUE].label), ylabel=layout.wrap(ERRORS[error].label))
         _number(panel, errors, front, numbers)
     keys = [(layout.handle(), f"{number}  {weightings.names[i]}") for i, number in numbers.items()]
-    height = -(-len(keys) // _KEY_COLUMNS) or 1  # columns of equal length
     line = layout.handle(linestyle="-", linewidth=0.8, **_FRONT)
     marks = [(line, "Pareto front"), (layout.handle(**_OTHER), "other weightings")]
-    sections: list[layout.Section] = [("marks", marks)]
-    for start in range(0, len(keys), height):
-        title = "" if start else "value, gradient, Laplacian, time"
-        sections.append((title, keys[start : start + height]))
-    layout.add_legend(figure, sections)
+    layout.add_legend(figure, [("marks", marks), (f"weights: {_ORDER}", keys)])
     return figure
 
 

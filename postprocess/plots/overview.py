@@ -11,6 +11,9 @@ from postprocess.stats.factors import Axis, Roles, Variation
 from postprocess.stats.ranking import OVERALL, add_scores
 
 _MOST_HEIGHT = 8.7  # inches, of all rows
+_LEAST_HEIGHT = 1.25  # of a panel
+_FEW_ROWS = 2.0  # inches
+_PANELS_WIDTH, _LETTER = 3.3, 0.055  # inches, of two panels, and of a letter beside them
 _MOST_ROWS = 25
 _RANKED = 25  # combinations in the ranking by one metric
 _ROW, _COLOR = 0.24, 0.05  # inches: a row of one colour, and each further colour
@@ -40,8 +43,14 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     lines = pd.MultiIndex.from_product([shown, palette])
     shifts = (np.arange(len(palette)) - (len(palette) - 1) / 2) * _COLOR / row
     places = np.add.outer(np.arange(len(shown)), shifts).ravel()
-    figure = Figure(figsize=(style.PAGE_WIDTH, 1.0 + row * len(shown)))
-    panels = figure.subplots(1, len(ERRORS), sharey=True)
+    rows, wide, width = row * len(shown), len(ERRORS), style.PAGE_WIDTH
+    if rows <= _FEW_ROWS:  # two beside two, which are legible on a small screen
+        needed = _PANELS_WIDTH + _LETTER * max(map(len, shown))
+        wide, width = 2, min(max(needed, style.COLUMN_WIDTH), style.PAGE_WIDTH)
+    height = 0.45 + max(rows, _LEAST_HEIGHT)
+    figure, panels = layout.make_panels(
+        len(ERRORS), height=height, width=width, wide=wide, sharey=True
+    )
     for panel, (measure, table) in zip(panels, errors.items(), strict=True):
         fenced = measure.fenced(runs[measure.column].to_numpy(float))
         drawn = table.reindex(lines).apply(fenced.drawable).set_axis(places)
@@ -50,14 +59,14 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
         panel.axvline(1, **style.REFERENCE)
         fenced.finish(panel, "x")
         panel.set_title(measure.label.partition(" MSE")[0])
-        panel.set_xlabel("final MSE / variance")
-    panels[0].set_yticks(range(len(shown)), shown)
+    layout.name_axes(panels, "final MSE / variance", "")
+    panels[0].set_yticks(range(len(shown)) if named else [], shown if named else [])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
     heading = "rows: " + ", ".join(axis.label for axis in named) if named else ""
     if len(shown) > 1:
         which = "" if len(order) == len(shown) else f"; {len(shown)} of {len(order)}"
         heading += f"\nbest first, by the mean of the four logarithms{which}"
-    figure.suptitle(heading, x=0.01, ha="left")
+    layout.add_heading(figure, heading.strip())
     reference = layout.handle(**style.REFERENCE)
     sections = layout.role_sections(roles, points=True)
     sections.append(("line", [(reference, "predicting the mean")]))

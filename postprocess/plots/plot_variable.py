@@ -7,12 +7,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis, XAxis
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from inr.metrics import METRICS
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
+from postprocess.plots.ticks import set_log_ticks
 from postprocess.stats.ranking import Score, suits
 
 _FAR_OUT = 3.0  # interquartile ranges
@@ -82,55 +81,22 @@ class Measure(Score):
     def finish(self, panel: Axes, axis: Literal["x", "y"] = "y") -> None:
         """Set the scale of one axis of a panel that already holds its lines.
 
-        A panel without a finite value says so.
+        A panel without a finite value says so, and has ticks only if it shares them with others.
         """
+
+        def is_empty(panel: Axes) -> bool:
+            return not np.isfinite(getattr(panel.dataLim, f"interval{axis}")).all()
+
         target = getattr(panel, f"{axis}axis")
-        if not np.isfinite(getattr(panel.dataLim, f"interval{axis}")).all():
+        if is_empty(panel):
             panel.text(
                 0.5, 0.5, "no finite values", ha="center", va="center", transform=panel.transAxes
             )
+        if all(map(is_empty, getattr(panel, f"get_shared_{axis}_axes")().get_siblings(panel))):
             target.set_ticks([])
         elif self.log_scale:
             panel.set(**{f"{axis}scale": "log"})
-            self._set_log_ticks(target)
-
-    def _set_log_ticks(self, axis: Axis) -> None:
-        """Plain numbers at ticks that also suit a range of less than two powers of ten."""
-        low, high = sorted(axis.get_view_interval())
-        decades = np.log10(high / low)
-        across = isinstance(axis, XAxis)  # numbers stand beside each other
-        if low <= self.floor or high >= self.ceiling:
-            axis.set_major_locator(FixedLocator(self._bounded_ticks(axis, low, high)))
-        elif decades < 0.7:  # fewer than two of the ticks below
-            axis.set_major_locator(MaxNLocator(nbins=3 if across else 4, steps=[1, 2, 5, 10]))
-        elif decades < 2:  # else matplotlib's own choice of whole powers of ten
-            crowded = across and decades > 1.2
-            axis.set_major_locator(LogLocator(subs=(1.0, 3.0) if crowded else (1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(self._tick))
-        axis.set_minor_formatter(NullFormatter())
-
-    def _bounded_ticks(self, axis: Axis, low: float, high: float) -> list[float]:
-        """Powers of ten, and the floor and the ceiling that the view reaches, none too close."""
-        locator = LogLocator()
-        locator.set_axis(axis)
-        ticks = np.asarray(locator.tick_values(low, high), float)
-        stride = ticks[1] / ticks[0] if len(ticks) > 1 else 10.0
-        inside = (ticks >= 0.99 * stride * self.floor) & (stride * ticks <= 1.01 * self.ceiling)
-        ends = (end for end in (self.floor, self.ceiling) if low <= end <= high)
-        return sorted([*ticks[inside], *ends])
-
-    def _tick(self, value: float, _position: int) -> str:
-        """The number at a tick; an end at which other values are drawn too says so."""
-        end = "≥" if value == self.ceiling else "≤" if value == self.floor else ""
-        return end + _plain(value)
-
-
-def _plain(value: float) -> str:
-    """``0.01``, but ``1e-3``: the way that learning rates are written everywhere else."""
-    if value == 0 or 1e-2 <= abs(value) < 1e4:
-        return f"{value:.5g}"
-    mantissa, exponent = f"{value:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+            set_log_ticks(target, self.floor, self.ceiling)
 
 
 def metric(name: str) -> Measure:

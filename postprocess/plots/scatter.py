@@ -77,7 +77,7 @@ def draw_pairs(
     mark_by = "column" if both else "style"
     if both:
         markers = dict(zip(roles.columns, style.MARKERS, strict=False))
-    figure, panels = layout.make_panels(len(pairs), height=2.3)
+    figure, panels = layout.make_panels(len(pairs), height=2.4)
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06)
     for panel, pair in zip(panels, pairs, strict=True):
         finals = [runs[measure.column].to_numpy(float) for measure in pair]
@@ -87,18 +87,20 @@ def draw_pairs(
         points = variation.places(roles)
         points["x"] = x.drawable(runs[x.column].to_numpy())
         points["y"] = y.drawable(runs[y.column].to_numpy())
-        for (level, mark), group in points.dropna().groupby(["hue", mark_by], sort=False):
+        points = points.dropna()
+        for (level, mark), group in points.groupby(["hue", mark_by], sort=False):
             look = style.POINT | {"marker": markers[mark], "markersize": 4.5}
             panel.plot(group["x"], group["y"], **look, color=palette[level])
         panel.margins(0.12)
+        if diagonal and len(points):  # both axes have the limits of both
+            drawn = points[["x", "y"]].to_numpy()
+            panel.update_datalim([(drawn.min(),) * 2, (drawn.max(),) * 2])
         x.finish(panel, "x")
         y.finish(panel, "y")
-        if diagonal:  # from corner to corner: both axes get the limits of both
-            limits = (*panel.get_xlim(), *panel.get_ylim())
-            ends = min(limits), max(limits)
+        if diagonal:  # from corner to corner
+            ends = panel.get_xlim()
+            panel.set_yticks(panel.get_xticks())
             panel.set(xlim=ends, ylim=ends)
-            x.finish(panel, "x")  # the ticks that suit these limits
-            y.finish(panel, "y")
             panel.plot(ends, ends, **style.REFERENCE)
         panel.set(xlabel=layout.wrap(x.label), ylabel=layout.wrap(y.label))
     sections = layout.role_sections(roles, points=True, markers=style.MARKERS if both else "o")

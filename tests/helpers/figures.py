@@ -44,6 +44,14 @@ ROLES = {
         [make_config(model__depth=d, model__width=64 * d) for d in (1, 2, 3)],
         {"hue": "model.width+model.depth"},
     ),
+    "many-settings": (  # two recipes
+        [
+            config.model_copy(update={"model": config.model.model_copy(update=recipe)})
+            for recipe in ({}, {"depth": 1, "omega_first": 20, "time_scale": 0.2})
+            for config in grid(model__activation=["sine", "elu", "tanh"], training__seed=[0, 1])
+        ],
+        {"hue": ACTIVATION, "style": "model.depth+model.omega_first+model.time_scale"},
+    ),
 }
 
 
@@ -67,3 +75,28 @@ def overlaps(figure) -> bool:
     inside = all(whole.containsx(b.x0) and whole.containsx(b.x1) for b in boxes + legends)
     inside &= all(whole.containsy(b.y0) and whole.containsy(b.y1) for b in boxes + legends)
     return not inside or any(a.overlaps(b) for a in boxes for b in legends)
+
+
+def text_share(figure) -> float:
+    """The part of a figure's height beside its panels: heading, legend and caption."""
+    figure.draw_without_rendering()
+    boxes = [panel.get_tightbbox() for panel in figure.axes]
+    return 1 - (max(b.y1 for b in boxes) - min(b.y0 for b in boxes)) / figure.bbox.height
+
+
+def unlabelled(figure) -> list[str]:
+    """Ticks that are drawn without a label, and axes of values with fewer than two ticks."""
+    figure.draw_without_rendering()
+    found = []
+    for panel in figure.axes:
+        for name, axis in (("x", panel.xaxis), ("y", panel.yaxis)):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [t for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
+            label = "label2" if axis.get_ticks_position() in ("top", "right") else "label1"
+            drawn = [t for t in ticks if t.tick1line.get_visible() or t.tick2line.get_visible()]
+            bare = [t for t in drawn if not getattr(t, label).get_text()]
+            if bare or len(axis.get_minorticklocs()):
+                found.append(f"{panel.get_title()} {name}: ticks without a label")
+            if axis.get_scale() == "log" and len(ticks) < 2:
+                found.append(f"{panel.get_title()} {name}: {len(ticks)} ticks")
+    return found

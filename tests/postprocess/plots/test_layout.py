@@ -2,12 +2,14 @@
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots.batch import plan_figures
-from postprocess.plots.layout import study_scale
-from tests.helpers.figures import ROLES, overlaps, write_quickly
+from postprocess.plots.layout import add_legend, handle, study_scale
+from tests.helpers.figures import ROLES, overlaps, text_share, unlabelled, write_quickly
 from tests.helpers.synthetic import make_config
+from tests.helpers.targets import IMAGES, write_targets
 
 SCALES = {
     "all": ({}, "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 2 seeds"),
@@ -49,6 +51,45 @@ def test_scale_says_what_all_runs_share(changes, expected):
 
 def test_a_sweep_that_shares_nothing_has_no_scale():
     assert study_scale(pd.DataFrame({"model.depth": [1, 2]})) == ""
+
+
+@pytest.fixture(
+    scope="module", params=["one", "quickstart", "rates", "seeds", "coupled", "many-settings"]
+)
+def plans(request, tmp_path_factory):
+    own = {"data": make_config(data__size=12, data__frames=2).data}
+    configs = [config.model_copy(update=own) for config in ROLES[request.param][0]]
+    return plan_figures(ensure_merged(write_quickly(tmp_path_factory.mktemp("sweep"), configs)))
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    ["overview", "curve_nmse_value", "curve_lr", "final_pde_residual", "heldout", "tradeoff"],
+)
+def test_a_figure_is_mostly_panels_and_every_tick_has_a_number(plans, drawn):
+    figure = plans[drawn]()
+    assert text_share(figure) < 0.29
+    assert not unlabelled(figure)
+    assert not overlaps(figure)
+
+
+def test_a_matrix_of_three_is_mostly_matrix(tmp_path):
+    layout = write_targets(tmp_path / "images", IMAGES, ["sine", "elu", "tanh"], (0, 1, 2))
+    figure = plan_figures(ensure_merged(layout))["improvement"]()
+    assert text_share(figure) < 0.29
+    assert not overlaps(figure)
+
+
+def test_a_legend_begins_no_line_that_the_one_before_has_room_for():
+    figure = Figure(figsize=(4, 2))
+    entries = [(handle(marker="o"), name) for name in ("sine", "elu", "gaussian")]
+    add_legend(figure, [("activation", entries), ("a", entries[:1]), ("long " * 20, entries[:1])])
+    figure.draw_without_rendering()
+    texts = figure.legends[0].get_texts()
+    first, *_, wrapped, last = lines = [text.get_window_extent().y0 for text in texts]
+    assert lines.count(first) == 6
+    assert first > wrapped > last
+    assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in texts)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "study", "many-weights"])

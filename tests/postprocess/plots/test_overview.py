@@ -6,7 +6,7 @@ import pytest
 
 from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import ensure_merged
-from postprocess.plots import final_values
+from postprocess.plots import final_values, style
 from postprocess.plots.overview import draw_overview
 from postprocess.plots.plot_variable import metric
 from postprocess.stats.factors import find_variation
@@ -42,7 +42,20 @@ def test_best_combination_comes_first_and_diverged_ones_last() -> None:
     assert shown(runs) == ["1e-4", "1e-5", "1e-3"]
 
 
-@pytest.mark.parametrize("count", [1, 16, 40])
+def test_a_line_without_a_name_has_no_tick() -> None:
+    assert shown(table({("sine", 1e-4): 0.5})) == []
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 40])
+def test_an_overview_of_few_lines_is_narrow(count: int) -> None:
+    runs = table({("sine", (i + 1) * 1e-5): 1 / (i + 1) for i in range(count)})
+    figure = draw_overview(runs, find_variation(runs))
+    assert (figure.get_figwidth() > 0.7 * style.PAGE_WIDTH) == (count >= 9)
+    first, second = figure.axes[0].get_subplotspec(), figure.axes[-1].get_subplotspec()
+    assert (first.rowspan == second.rowspan) == (count >= 9)
+
+
+@pytest.mark.parametrize("count", [16, 40])
 def test_only_the_best_of_many_are_shown(count: int) -> None:
     runs = table({("sine", (i + 1) * 1e-5): 1 / (i + 1) for i in range(count)})
     figure = draw_overview(runs, find_variation(runs))

@@ -63,3 +63,12 @@ def test_rates_that_move_nothing_are_drawn_at_the_lower_edge():
     labels = ticks(RATE, [1e-4, 1e-20, 1e-52])
     assert labels[0] == "≤1e-12"
     assert labels[-1] == "1e-4"
+
+
+def test_a_panel_without_values_leaves_the_ticks_to_those_beside_it():
+    left, right = Figure().subplots(1, 2, sharey=True)
+    left.plot([1, 2], [0.1, 1.0])
+    for panel in (left, right):
+        ERROR.finish(panel)
+    assert [text.get_text() for text in right.texts] == ["no finite values"]
+    assert {0.1, 1.0} <= set(left.get_yticks())

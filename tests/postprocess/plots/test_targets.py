@@ -47,6 +47,8 @@ def test_every_image_has_a_panel_with_its_own_scale(images: Drawings, name: str)
     figure.draw_without_rendering()
     limits = {panel.get_ylim() for panel in figure.axes}
     assert len(limits) == len(figure.axes)  # errors rise tenfold from image to image
+    ticks = [panel.yaxis.get_major_ticks()[0] for panel in figure.axes]
+    assert all(tick.tick1line.get_visible() and tick.label1.get_visible() for tick in ticks)
     assert not overlaps(figure)
 
 
