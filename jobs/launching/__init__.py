@@ -1,3 +1,3 @@
 """What a launch does: checks, code snapshot, tasks in Slurm or on this machine."""
 
-__all__ = ["arguments", "modes", "plan", "terminal"]
+__all__ = ["arguments", "modes", "plan", "run_labels", "terminal"]

@@ -15,7 +15,7 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import Plan
-from jobs.launching.terminal import Display, combinations_table, describe_report, make_console, say
+from jobs.launching.terminal import Display, describe_report, make_console, print_combinations, say
 from jobs.sweeps.grouping import SINGLE, Packing, count_of
 from jobs.worker.devices import cuda_devices
 from slurm.profile import Profile, load_profile
@@ -43,7 +43,7 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
     tasks = packing.groups(plan.pending)
     numbers = {run.run_id: str(number) for number, task in enumerate(tasks) for run in task}
     pending = numbers if packing.size > 1 else dict.fromkeys(numbers, "")
-    make_console().print(combinations_table(plan.runs, pending))
+    print_combinations(make_console(), plan.runs, pending)
     if options.mode == "array":
         from slurm.submit import preview
 
