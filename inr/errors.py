@@ -32,7 +32,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def run_main(main: Callable[[], int | None]) -> int:
-    """Call ``main`` and turn expected errors into one line on stderr and an exit code.
+    """Call ``main`` and turn expected errors into a message on stderr and an exit code.
 
     Returns 0 or ``main``'s own code on success, 1 for a failure, 2 for wrong usage, 130 after
     Ctrl-C. SIGTERM, SIGUSR2 and SIGHUP of a closed terminal are as Ctrl-C, unless whoever started

@@ -15,9 +15,9 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import IndexEntry
 from jobs.launching.plan import Plan
-from jobs.launching.terminal import Display, combinations_table, describe_report, make_console, say
+from jobs.launching.terminal import Display, describe_report, make_console, print_combinations, say
 from jobs.sweeps.grouping import SINGLE, Packing, count_of
-from jobs.worker.devices import cuda_devices
+from jobs.worker.devices import cuda_devices, default_workers
 from slurm.profile import Profile, load_profile
 
 
@@ -43,7 +43,7 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
     tasks = packing.groups(plan.pending)
     numbers = {run.run_id: str(number) for number, task in enumerate(tasks) for run in task}
     pending = numbers if packing.size > 1 else dict.fromkeys(numbers, "")
-    make_console().print(combinations_table(plan.runs, pending))
+    print_combinations(make_console(), plan.runs, pending)
     if options.mode == "array":
         from slurm.submit import preview
 
@@ -59,8 +59,21 @@ def _preview(options: Namespace, plan: Plan, packing: Packing) -> None:
         configs = [[RunConfig.model_validate(run.config) for run in task] for task in tasks]
         steps = [config.training.steps for task in configs for config in task]
         span = " to ".join(f"{count:,}" for count in dict.fromkeys((min(steps), max(steps))))
-        memory = expected_memory(configs, packing.mode, gpus, cpus).describe()
-        print(f"\nexpected: {memory}, {span} steps a run")
+        expected = [expected_memory(configs, packing.mode, gpus, cpus).describe()]
+        if options.mode == "local" and not gpus:
+            expected.insert(0, _duration(configs, options, packing))
+        print("\nexpected:", ", ".join([*expected, f"{span} steps a run"]))
+
+
+def _duration(configs: list[list[RunConfig]], options: Namespace, packing: Packing) -> str:
+    from jobs.launching.duration import describe_duration
+
+    with make_console().status("timing some steps of training"):
+        return describe_duration(configs, _workers(options, packing, len(configs)), packing.mode)
+
+
+def _workers(options: Namespace, packing: Packing, tasks: int) -> int:
+    return min(options.workers or default_workers(packing.size), tasks)
 
 
 def _debug(plan: Plan) -> None:
@@ -110,13 +123,12 @@ def train_here(
     from inr.storage.provenance import take_snapshot
     from jobs.launching.local_pool import LocalPool
     from jobs.launching.postprocessing import describe_results, run_postprocessing
-    from jobs.worker.devices import default_workers
 
     failures = []
     code = take_snapshot(layout)
     if pending:
         tasks = packing.groups(pending)
-        workers = min(options.workers or default_workers(packing.size), len(tasks))
+        workers = _workers(options, packing, len(tasks))
         alone = packing.size == 1
         what = f"{len(pending)} runs" if alone else packing.describe(len(pending), len(tasks))
         at_once = count_of(workers, "run" if alone else "task")

@@ -32,6 +32,7 @@ from slurm.submit import JobArrays
 
 FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
 SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
+SAMPLING_SECONDS = 10.0  # to start, and to try each shape once, where someone waits for an estimate
 # Networks of more parameters are not tried: a login node may not have the memory.
 SMOKE_TEST_PARAMETERS = 20_000_000
 
@@ -73,13 +74,14 @@ def check(arrays: JobArrays, post: bool) -> list[str]:
 
 
 def run_smoke_test(
-    configs: Mapping[str, RunConfig], code: Path, profile: Profile
+    configs: Mapping[str, RunConfig], code: Path, profile: Profile, seconds: float = 0
 ) -> tuple[Costs, int, str]:
     """Train every distinct shape of network of the runs (by name) for a step, as a task would.
 
     A step has few points, and happens in a process that is started as a task's is: after the
     profile's setup, in its container, without what concerns only this shell. Shapes that are too
-    large, and those that are not reached in time, are left out.
+    large, and those that are not reached in time, are left out. ``seconds``: instead of a step with
+    few points, time steps as they will be for so long, all shapes together.
 
     Returns:
         The measured costs, how many shapes were left out, and what kept all from being tried, or
@@ -94,7 +96,7 @@ def run_smoke_test(
     small = [each for each in shapes if parameter_count(each) <= SMOKE_TEST_PARAMETERS]
     small.sort(key=parameter_count)
     questions = [configs[shapes[shape]].canonical_json() for shape in small]
-    answers, reason = _ask(questions, code, profile)
+    answers, reason = _ask(questions, code, profile, seconds)
     costs: Costs = {}
     for shape, answer in zip(small, answers, strict=False):
         if "error" in answer:
@@ -104,11 +106,13 @@ def run_smoke_test(
 
 
 def _ask(
-    questions: Sequence[str], code: Path, profile: Profile
+    questions: Sequence[str], code: Path, profile: Profile, seconds: float
 ) -> tuple[list[dict[str, float]], str]:
     """The answers of `smoke_test`, as many as come in time; why it did not start, or ""."""
     threads = min(profile.cpus, core_count())
-    command = f"{python_command(code, profile)} -m jobs.launching.smoke_test {threads}"
+    module = f"jobs.launching.smoke_test {threads} {seconds / max(1, len(questions)):g}"
+    command = f"{python_command(code, profile)} -m {module}"
+    limit = seconds + SAMPLING_SECONDS if seconds else SMOKE_TEST_SECONDS
     # the setup neither reads the questions nor writes among the answers
     before, after = "exec 3<&0 4>&1 </dev/null >&2", "exec <&3 >&4 3<&- 4>&-"
     script = [before, *guarded(profile.setup), after, f"exec {command}"]
@@ -123,7 +127,7 @@ def _ask(
         start_new_session=True,  # so that what the setup starts ends too
     ) as process:
         try:
-            out, said = process.communicate("\n".join(questions) + "\n", SMOKE_TEST_SECONDS)
+            out, said = process.communicate("\n".join(questions) + "\n", limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             out, said = process.communicate()

@@ -11,9 +11,11 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from inr.progress import describe_errors, describe_rate, describe_seconds
 from inr.storage.paths import SweepLayout
+from jobs.launching.run_labels import RunLabel, run_labels
 from jobs.launching.terminal import make_console
 from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import ACTIVE, FINISHED, UNFINISHED, State
@@ -24,7 +26,7 @@ _MOST_ROWS = 20  # of each table, unless all are asked for
 _table = partial(Table, box=None, header_style="bold", pad_edge=False)
 _word = partial(Column, no_wrap=True)
 _number = partial(Column, no_wrap=True, justify="right")
-_folded = partial(Column, overflow="fold", ratio=1)
+_folded = partial(Column, overflow="fold")
 
 _WRONG = (State.HUNG, State.FAILED, State.OUT_OF_MEMORY, State.TIMED_OUT, State.LOST)
 _STYLES = {State.DONE: "green", State.DIVERGED: "yellow", State.RUNNING: "cyan"}
@@ -110,11 +112,13 @@ def _remark(state: State, status: SweepStatus) -> str:
 
 def _running_table(runs: Sequence[RunStatus]) -> Table:
     host = Column("host", overflow="fold", max_width=12)
-    columns = [_folded("running"), *map(_number, ("step", "rate", "left")), host]
+    columns = [_number("#"), _folded("running"), *map(_number, ("step", "rate", "left")), host]
     table = _table(*columns, _number("attempt"))
+    labels = run_labels([run.name for run in runs])
     for run in runs:
         table.add_row(
-            _with_second_line(run.name, describe_errors(run.errors)),
+            str(run.task),
+            _with_second_line(labels[run.name], describe_errors(run.errors)),
             f"{run.step}/{run.steps}",
             describe_rate(run.steps_per_second),
             describe_seconds(run.remaining_seconds),
@@ -125,23 +129,26 @@ def _running_table(runs: Sequence[RunStatus]) -> Table:
 
 
 def _trouble_table(runs: Sequence[RunStatus]) -> Table:
-    table = _table(_word("state"), _folded("run, reason"))
+    table = _table(_number("#"), _word("state"), _folded("run, reason"))
+    labels = run_labels([run.name for run in runs])
     for run in runs:
-        table.add_row(_styled(run.state), _with_second_line(run.name, run.reason))
+        name = _with_second_line(labels[run.name], run.reason)
+        table.add_row(str(run.task), _styled(run.state), name)
     return table
 
 
 def _all_table(runs: Sequence[RunStatus]) -> Table:
     columns = [_number("#"), _word("state"), _folded("run, reason")]
     table = _table(*columns, _number("step"), _number("attempts"))
+    labels = run_labels([run.name for run in runs])
     for run in runs:
-        name, step = _with_second_line(run.name, run.reason), f"{run.step}/{run.steps}"
+        name, step = _with_second_line(labels[run.name], run.reason), f"{run.step}/{run.steps}"
         table.add_row(str(run.task), _styled(run.state), name, step, str(run.attempts))
     return table
 
 
-def _with_second_line(name: str, second: str) -> str:
-    return escape(name) + (f"\n[dim]{escape(second)}[/]" if second else "")
+def _with_second_line(name: RunLabel, second: str) -> Group:
+    return Group(name, *([Text(second, "dim", overflow="fold")] if second else []))
 
 
 def _styled(state: State) -> str:

@@ -6,7 +6,8 @@ Each parser takes a place of a YAML text, and reads what stands there.
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
+from itertools import chain
 from typing import Annotated, Any, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -15,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from inr.config import RunConfig
 from inr.errors import UsageError
-from jobs.sweeps.yaml_document import Part, as_text, show, suggest
+from jobs.sweeps.yaml_document import Part, as_text, read_each, show, suggest
 
 WEIGHTS = "training.loss_weights"
 SEED = "training.seed"
@@ -56,7 +57,7 @@ def _walk(kind: Any, prefix: str = "") -> Iterator[tuple[str, FieldInfo, list[st
 
 def parse_fields(at: Part) -> Settings:
     """Read a mapping of fields, or groups of them, to values. Raises `UsageError`."""
-    return merge(parse_settings(part.name, part) for part in at)
+    return merge(read_each(lambda part: parse_settings(part.name, part), at))
 
 
 def parse_choices(at: Part, prefix: str = "") -> list[Axis]:
@@ -64,20 +65,23 @@ def parse_choices(at: Part, prefix: str = "") -> list[Axis]:
 
     ``prefix``: path of the group that all of it belongs to, with a final dot. Raises `UsageError`.
     """
-    axes = []
-    for part in at:
-        path = f"{prefix}{part.name}"
-        require_field(path, part)
-        if isinstance(part.value, Mapping) and part.value:
-            axes += parse_choices(part, f"{path}.")
-        elif isinstance(part.value, list) and part.value:
-            axes.append([parse_settings(path, choice) for choice in part])
-        else:
-            raise UsageError(
-                f"{part}: must be a list of values, got {show(part.value)}. "
-                "Fields that do not vary belong in base"
-            )
-    return axes
+    return list(chain.from_iterable(read_each(partial(_parse_choice, prefix), at)))
+
+
+def _parse_choice(prefix: str, part: Part) -> list[Axis]:
+    path = f"{prefix}{part.name}"
+    require_field(path, part)
+    if isinstance(part.value, Mapping) and part.value:
+        return parse_choices(part, f"{path}.")
+    if not isinstance(part.value, list) or not part.value:
+        raise UsageError(
+            f"{part}: must be a list of values, got {show(part.value)}. "
+            "Fields that do not vary belong in base"
+        )
+    choices = list(part)
+    if path in all_groups() and not any(isinstance(each, list | Mapping) for each in part.value):
+        del choices[1:]  # one mistake: a list where lists are wanted
+    return [read_each(partial(parse_settings, path), choices)]
 
 
 def parse_settings(path: str, at: Part) -> Settings:
@@ -104,7 +108,7 @@ def parse_settings(path: str, at: Part) -> Settings:
             f"[{', '.join(names)}]"
         )
     pairs = zip(names, at, strict=True)
-    return merge(parse_settings(f"{path}.{name}", part) for name, part in pairs)
+    return merge(read_each(lambda pair: parse_settings(f"{path}.{pair[0]}", pair[1]), pairs))
 
 
 def merge(parts: Iterable[Settings]) -> Settings:

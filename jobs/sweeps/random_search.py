@@ -21,7 +21,7 @@ from jobs.sweeps.fields import (
     require_apart,
     require_field,
 )
-from jobs.sweeps.yaml_document import Block, Part, show
+from jobs.sweeps.yaml_document import Block, Part, read_each, show
 
 _MAX_TRIES = 200_000  # combinations looked at before the constraint counts as impossible
 # A number, infinite ones included; not a truth value, and not NaN.
@@ -106,7 +106,7 @@ def draw_axis(block: Random, at: Part) -> Axis:
 
 def _parse_include(count: int, axes: list[Axis], at: Part) -> dict[Hashable, Settings]:
     """The combinations that are wanted whatever is drawn."""
-    parsed = [parse_fields(entry) for entry in at]
+    parsed = read_each(parse_fields, at)
     drawn = {path for axis in axes for choice in axis for path in choice}
     for settings, part in zip(parsed, at, strict=True):
         if settings.keys() != drawn:

@@ -9,9 +9,9 @@ import itertools
 import math
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ from jobs.sweeps.fields import (
     require_apart,
 )
 from jobs.sweeps.random_search import Random, draw_axis
-from jobs.sweeps.yaml_document import Block, Part, as_text, one_line
+from jobs.sweeps.yaml_document import Block, Mistakes, Part, as_text, one_line, read_each
 from jobs.sweeps.yaml_file import find_document, parse, read_document, write
 
 SHIPPED = Path(__file__).parent
@@ -101,12 +101,10 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     document = read_document(path)
     kept = _with_absolute_images({"name": path.stem} | document.value)
     document = replace(document, value=kept)
-    given = document.check(SweepFile)
-    fixed = parse_fields(document / "set")
-    for text in overrides:
-        fixed |= _parse_override(text)
-    base = parse_fields(document / "base")
-    axes = _axes(given, document)
+    sections, fixed = _read_all(document, overrides)
+    given = SweepFile.model_validate(kept)
+    base: Settings = sections.get("base", {})
+    axes = _axes(sections)
     combinations = math.prod(len(axis) for axis in axes)
     if combinations > MAX_RUNS:
         raise UsageError(
@@ -122,18 +120,42 @@ def load_sweep(path: Path, overrides: Sequence[str] = ()) -> Sweep:
     return Sweep(given.name, given.description, list(configs.values()), combinations, write(kept))
 
 
-def _axes(given: SweepFile, document: Part) -> list[Axis]:
-    """What varies. Raises `UsageError` also for a field that two axes set."""
-    axes = parse_choices(document / "grid") if given.grid else []
-    if given.list:
-        axes.append([parse_fields(entry) for entry in document / "list"])
-    if given.random:
-        axes.append(draw_axis(given.random, document / "random"))
-    seeds = document / "seeds"
-    if isinstance(given.seeds, int):
-        axes.append([{SEED: replace(seeds, value=seed)} for seed in range(given.seeds)])
-    elif given.seeds:
-        axes.append([parse_settings(SEED, seed) for seed in seeds])
+def _read_all(document: Part, overrides: Sequence[str]) -> tuple[dict[str, Any], Settings]:
+    """The blocks of fields by name, and what is fixed. Raises one `UsageError` for all mistakes."""
+    mistakes, faults = Mistakes(), document.faults(SweepFile)
+    sections: dict[str, Any] = {}
+    for part in document:
+        with mistakes:
+            Mistakes(faults.get(part.name, ())).tell()
+            if part.name in _READERS and part.value is not None:
+                sections[part.name] = _READERS[part.name](part)
+    fixed: Settings = sections.get("set", {})
+    for text in overrides:
+        with mistakes:
+            fixed |= _parse_override(text)
+    mistakes.tell()
+    return sections, fixed
+
+
+def _parse_seeds(at: Part) -> list[Axis]:
+    if isinstance(at.value, int):
+        return [[{SEED: replace(at, value=seed)} for seed in range(at.value)]]
+    return [read_each(partial(parse_settings, SEED), at)]
+
+
+# Blocks that set fields -> what reads them; those that vary fields, in the order of the product.
+_AXES: dict[str, Callable[[Part], list[Axis]]] = {
+    "grid": parse_choices,
+    "list": lambda at: [read_each(parse_fields, at)],
+    "random": lambda at: [draw_axis(Random.model_validate(at.value), at)],
+    "seeds": _parse_seeds,
+}
+_READERS: dict[str, Callable[[Part], Any]] = {"set": parse_fields, "base": parse_fields, **_AXES}
+
+
+def _axes(sections: Mapping[str, Any]) -> list[Axis]:
+    """What varies. Raises `UsageError` for a field that two axes set."""
+    axes = [axis for name in _AXES for axis in sections.get(name, [])]
     require_apart(axes)
     return axes
 

@@ -1,10 +1,12 @@
 """What a sweep file, a profile or ``--set`` holds, where it stands, and how faults are told."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import truediv
+from types import TracebackType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +15,55 @@ from inr.errors import UsageError
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
+Given = TypeVar("Given")
+Read = TypeVar("Read")
+
+_MOST_MISTAKES = 10  # that are shown
+
+
+class _SeveralError(UsageError):
+    """Several mistakes, a line each."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.messages = messages
+        lines = [f"{len(messages):,} mistakes:", *messages[:_MOST_MISTAKES]]
+        if len(messages) > _MOST_MISTAKES:
+            lines.append(f"and {len(messages) - _MOST_MISTAKES:,} more")
+        super().__init__("\n".join(lines))
+
+
+class Mistakes:
+    """Collects every `UsageError` that ends a ``with`` block of it."""
+
+    def __init__(self, messages: Iterable[str] = ()) -> None:
+        self._messages = list(messages)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, UsageError):
+            self._messages += error.messages if isinstance(error, _SeveralError) else [str(error)]
+            return True
+        return False
+
+    def tell(self) -> None:
+        """Raise one `UsageError` for all there were, if any."""
+        if self._messages:
+            several = len(self._messages) > 1
+            raise _SeveralError(self._messages) if several else UsageError(self._messages[0])
+
+
+def read_each(read: Callable[[Given], Read], parts: Iterable[Given]) -> list[Read]:
+    """``read`` of each of ``parts``. Raises one `UsageError` for all mistakes in them."""
+    mistakes, found = Mistakes(), []
+    for part in parts:
+        with mistakes:
+            found.append(read(part))
+    mistakes.tell()
+    return found
 
 
 class _Written:
@@ -80,13 +131,30 @@ class Part:
         return ": ".join(filter(None, (source, "".join(parts).removeprefix("."))))
 
     def check(self, model: type[Model]) -> Model:
-        """The content as ``model``. Raises `UsageError` for the first fault: place, value, cure."""
+        """The content as ``model``. Raises `UsageError` for all faults: place, value, cure."""
+        Mistakes(message for told in self.faults(model).values() for message in told).tell()
+        return model.model_validate(self.value)
+
+    def faults(self, model: type[BaseModel]) -> dict[str | int, list[str]]:
+        """What keeps the content from being ``model``: messages by key, in the order of lines."""
         try:
-            return model.model_validate(self.value)
+            model.model_validate(self.value)
         except ValidationError as error:
-            # a misspelt key first: another may only be missing for it
-            first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-            raise UsageError(self._explain(model, first)) from None
+            details = error.errors()
+        else:
+            return {}
+        # where a key is misspelt, another may only be missing for it
+        misspelt = {each["loc"][:-1] for each in details if each["type"] == "extra_forbidden"}
+        told: dict[str | int, dict[str, None]] = {}  # once: pydantic tells of each alternative
+        for each in sorted(details, key=lambda each: self._line(each["loc"])):
+            if each["type"] != "missing" or each["loc"][:-1] not in misspelt:
+                told.setdefault(each["loc"][0], {})[self._explain(model, each)] = None
+        return {key: list(messages) for key, messages in told.items()}
+
+    def _line(self, path: Path_) -> int:
+        """Where a part of it stands; of one that does not, where the part around it does."""
+        lines = (self.lines.get(path[:end]) for end in range(len(path), 0, -1))
+        return next(filter(None, lines), sys.maxsize)
 
     def _explain(self, model: type[BaseModel], details: Any) -> str:
         known, allowed, path = model.model_fields, "", details["loc"]

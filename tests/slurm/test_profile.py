@@ -69,6 +69,17 @@ def test_profile_is_frozen() -> None:
         load_profile("testbed").cpus = 3  # type: ignore[misc]
 
 
+def test_all_mistakes_are_told_by_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.yaml", gpus="-1", memory="lots", cpus="-", time="soon")
+    with pytest.raises(UsageError) as error:
+        load_profile(path)
+    first, *lines = str(error.value).splitlines()
+    assert first == "4 mistakes:"
+    starts = [":1: time: 'soon'", ":2: gpus: -1 is not", ":3: memory: 'lots'", ": cpus is missing"]
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(f"{path}{start}")
+
+
 MISTAKES = [
     pytest.param({"partitoin": "gpu"}, ["partitoin", "Did you mean partition?"], id="unknown"),
     pytest.param({"gpus": "-1"}, ["gpus: -1", "a whole number from 0"], id="gpus-negative"),

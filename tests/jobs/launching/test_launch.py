@@ -1,6 +1,7 @@
 """The launcher from the command line, with everything but the training itself."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -41,15 +42,17 @@ def write_sweep(tmp_path, text: str, name: str = "mine"):
     return str(path)
 
 
-def test_dry_run_shows_what_varies_and_writes_nothing(tmp_path, capsys):
-    assert main(["--local", "--dry-run"]) == 0
+def test_dry_run_shows_what_varies_and_writes_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert main(["--local", "--dry-run", "--workers", "2"]) == 0
     out = capsys.readouterr().out
     assert "8 runs: 8 to train" in out
     assert "outputs/quickstart" in out
     header = next(line for line in out.splitlines() if line.startswith("#"))
     together = ["time_scale", "optimizer", "learning_rate"]
     assert header.split() == ["#", "activation", *together, "loss_weights", "run"]
-    assert out.endswith(" GB of memory a task, 1,000 steps a run\n")
+    time = r"about [\d:]+ of training on this machine, as busy as it is now \(8 runs, 2 at a time\)"
+    assert re.search(rf"\nexpected: {time}, 0\.\d GB of memory a task, 1,000 steps a run\n$", out)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,13 +72,21 @@ def test_array_takes_the_study_and_the_default_profile(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--local", "--dry-run"]], ids=["help", "dry"])
-def test_nothing_heavy_is_loaded_to_look(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        pytest.param(["--help"], HEAVY, id="help"),
+        pytest.param(["--debug", "--dry-run"], HEAVY, id="dry"),
+        # steps are timed in other processes
+        pytest.param(["--local", "--dry-run"], ("torch", "skimage"), id="timed"),
+    ],
+)
+def test_nothing_heavy_is_loaded_to_look(arguments, heavy):
     code = (
         "import sys; from jobs.launch import main\n"
         f"try: main({arguments!r})\n"
         "except SystemExit: pass\n"
-        f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
+        f"print('loaded:', [name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("loaded: []\n")

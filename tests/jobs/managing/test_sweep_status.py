@@ -1,6 +1,5 @@
 """The status of a sweep, as the files of its runs tell it. Without a cluster."""
 
-import io
 import json
 import os
 import re
@@ -13,7 +12,6 @@ from typing import Any
 
 import h5py
 import pytest
-from rich.console import Console
 
 from inr.errors import UserError
 from inr.progress import Progress, write_progress
@@ -25,7 +23,6 @@ from jobs.managing import results_cache
 from jobs.managing.observation import read_files
 from jobs.managing.results_cache import ResultsCache
 from jobs.managing.run_state import State
-from jobs.managing.status_table import render
 from jobs.managing.sweep_status import read_status, status_document
 from tests.helpers.synthetic import grid, make_config, write_index, write_run, write_sweep
 
@@ -236,32 +233,6 @@ def test_document_has_the_promised_fields(layout: SweepLayout) -> None:
         "remaining_seconds", "errors", "host", "job", "attempts", "heartbeat_seconds",
     }  # fmt: skip
     assert document["runs"][0]["errors"] == {"psnr_value": None}
-
-
-@pytest.mark.parametrize("width", [80, 100, 160])
-@pytest.mark.parametrize("all_runs", [False, True], ids=["short", "all"])
-def test_tables_cut_nothing_off(layout: SweepLayout, width: int, all_runs: bool) -> None:
-    entries = write_index(layout, seeds(30))
-    for entry in entries[:25]:
-        run = layout.run(entry.name)
-        run.root.mkdir(parents=True)
-        log = AttemptLog(run.attempts, "", 1, 0)
-        log.start()
-        log.end("failed", f"ValueError: [red] {'why ' * 20}end", [])
-    run = layout.run(entries[-1].name)
-    with RunLock(run.lock):
-        errors = {"psnr_value": 27.1, "nmse_value": 1e-3, "nmse_time_derivative": 2e-2}
-        write_progress(run.progress, Progress(123456, 200000, 1000.0, errors))
-        console = Console(width=width, record=True, file=io.StringIO())
-        console.print(render(read_status(layout), all_runs))
-    text = console.export_text()
-    assert "…" not in text or "… and 5 more" in text
-    flat = "".join(text.split())
-    shown = entries if all_runs else [*entries[:20], entries[-1]]
-    assert all(entry.name in flat for entry in shown)
-    for words in ("failed25", "running1", "notsubmitted4", "123456/", "[red]", "whyend"):
-        assert words in flat
-    assert all_runs or all(words in flat for words in ("123/s", "27.1dB", "dt2.0e-02"))
 
 
 def test_status_needs_no_torch(layout: SweepLayout) -> None:

@@ -52,7 +52,8 @@ def expand_or_refuse(path: Path, text: str) -> str:
     try:
         sweep = load_sweep(path)
     except UsageError as error:
-        check_refusal(str(error), path, text)
+        for message in mistakes_in(str(error)):
+            check_refusal(message, path, text)
         return "refused"
     assert 1 <= len(sweep.configs) <= sweep.combinations
     assert len({config.run_id for config in sweep.configs}) == len(sweep.configs)
@@ -105,6 +106,17 @@ def test_the_same_examples_are_drawn_everywhere(tmp_path, loaded, environment):
 
 def test_a_file_that_broke_the_checks_below(tmp_path):
     assert expand_or_refuse(tmp_path / "fuzz.yaml", 'name: "\\e\\r"') == "refused"
+
+
+def mistakes_in(message: str) -> list[str]:
+    """The only line, or those between the number of mistakes and what says how many more."""
+    first, *others = message.split("\n")
+    if not others:
+        return [first]
+    count = int(first.removesuffix(" mistakes:").replace(",", ""))
+    assert others[10:] == ([f"and {count - 10:,} more"] if count > 10 else [])
+    assert len(others[:10]) == min(count, 10)
+    return others[:10]
 
 
 def check_refusal(message: str, path: Path, text: str) -> None:

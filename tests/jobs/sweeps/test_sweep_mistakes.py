@@ -1,8 +1,13 @@
-"""Mistakes in sweep files: each is named in one line."""
+"""Mistakes in sweep files: each is named in one line, all of them together."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from inr.errors import UsageError
+from inr.storage.provenance import ROOT
 from jobs.sweeps.sweep_file import load_sweep
 
 MISTAKES = {
@@ -97,3 +102,76 @@ def test_mistake_is_named(tmp_path, text, fragments):
     assert str(path) in message or text.startswith("grid: {model.width: [1, 2, 3")
     for fragment in fragments:
         assert fragment in message
+
+
+SEVERAL = """\
+description: mistakes in every block
+base: {model: {widht: 8, depth: none}}
+seeds: [0, -1]
+grid:
+  model.activation: [sine, sien]
+  training.steps: 100
+list:
+- {training.schedule: cosin}
+- {training.batch: 0}
+set: {data.size: 3}
+"""
+
+
+def refusal(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(UsageError) as error:
+        load_sweep(path, overrides)
+    return str(error.value).splitlines()
+
+
+def test_all_mistakes_are_told_in_the_order_of_the_file(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(SEVERAL)
+    first, *lines = refusal(path, "training.steps=no", "data.size=64", "model.dept=3")
+    assert first == "10 mistakes:"
+    starts = [
+        f"{path}:2: base.model.widht: no field 'model.widht'. Did you mean model.width?",
+        f"{path}:2: base.model.depth: 'none' is not allowed for model.depth",
+        f"{path}:3: seeds[1]: -1 is not allowed for training.seed",
+        f"{path}:5: grid.model.activation[1]: 'sien' is not allowed",
+        f"{path}:6: grid.training.steps: must be a list of values, got 100",
+        f"{path}:8: list[0].training.schedule: 'cosin' is not allowed",
+        f"{path}:9: list[1].training.batch: 0 is not allowed",
+        f"{path}:10: set.data.size: 3 is not allowed",
+        "--set training.steps=no: 'no' is not allowed",
+        "--set model.dept=3: no field 'model.dept'. Did you mean model.depth?",
+    ]
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start)
+
+
+def test_a_wrong_block_hides_no_mistake_in_another(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("grids: {}\nbase: {model.width: 0}\nrandom: {cuont: 2, choices: 3}\n")
+    first, *lines = refusal(path)
+    assert first == "4 mistakes:"
+    starts = ["1: grids: unknown", "2: base.model.width: 0", "3: random.", "3: random."]
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(f"{path}:{start}")
+
+
+def test_ten_mistakes_are_shown(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"seeds: {[-1] * 1234}")
+    lines = refusal(path)
+    assert lines[0] == "1,234 mistakes:"
+    assert lines[10].startswith(f"{path}:1: seeds[9]: -1")
+    assert lines[11:] == ["and 1,224 more"]
+
+
+def test_several_mistakes_end_the_command_with_code_2(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("base: {model.width: 0}")
+    command = [sys.executable, str(ROOT / "jobs" / "launch.py"), "--local", "--dry-run"]
+    command += ["--sweep", str(path), "--set", "training.steps=0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    first, *lines = done.stderr.splitlines()
+    assert first == "error: 2 mistakes:"
+    assert lines[0].startswith(f"{path}:1: base.model.width: 0 is not allowed for model.width: ")
+    assert lines[1].startswith("--set training.steps=0: 0 is not allowed for training.steps: ")
