@@ -33,9 +33,11 @@ def main() -> int:
     layout = find_sweep(arguments.sweep)
     merged = ensure_merged(layout, empty=True)
     print_problems(merged.problems, len(merged.runs))
-    written = write_report(layout, merged, embed=arguments.embed, force=arguments.force)
+    ranking = rank(merged.runs)
+    options = {"embed": arguments.embed, "force": arguments.force}
+    written = write_report(layout, merged, ranking, **options)
     print_written([layout.report] if written else [], int(not written), layout.root)
-    for line in headline(rank(merged.runs)):
+    for line in headline(ranking):
         print(line)
     return 0
 

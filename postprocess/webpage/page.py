@@ -26,7 +26,7 @@ from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
 from postprocess.stats.factors import name_targets
-from postprocess.stats.ranking import SCORES, add_scores, rank, suits
+from postprocess.stats.ranking import SCORES, Ranking, add_scores, suits
 from postprocess.webpage import wording
 from postprocess.webpage.figures import find_figures
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
@@ -39,7 +39,9 @@ _HEAD = 4096  # bytes of the page in which it says what it was made from
 Facts = list[tuple[str, str]]  # what, and its value
 
 
-def write_report(layout: SweepLayout, merged: MergedSweep, *, embed: bool, force: bool) -> bool:
+def write_report(
+    layout: SweepLayout, merged: MergedSweep, ranking: Ranking, *, embed: bool, force: bool
+) -> bool:
     """Write ``report.html`` of a sweep if it was made from anything else than what is there now.
 
     Returns whether it was written; if not, it was up to date. With ``force`` it is written anyway;
@@ -51,20 +53,22 @@ def write_report(layout: SweepLayout, merged: MergedSweep, *, embed: bool, force
     if not force and _is_current(layout.report, inputs):
         return False
     try:
-        page = _render(layout, merged, embed, inputs)
+        page = _render(layout, merged, ranking, embed, inputs)
     except OSError as error:
         raise UserError(f"the report cannot be made: {describe_os_error(error)}") from error
     write_text(layout.report, page)
     return True
 
 
-def _render(layout: SweepLayout, merged: MergedSweep, embed: bool, inputs: str) -> str:
+def _render(
+    layout: SweepLayout, merged: MergedSweep, ranking: Ranking, embed: bool, inputs: str
+) -> str:
     """The report as HTML, marked with what it is made from."""
     style, script = (
         _TEMPLATES.joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js")
     )
     runs = merged.runs
-    ranking, scored = rank(runs), add_scores(runs)
+    scored = add_scores(runs)
     merged_at = merged.path.stat().st_mtime_ns
     figures = find_figures(layout, ranking.variation.target)
     drawn_at = [picture.path.stat().st_mtime_ns for group in figures.values() for picture in group]
