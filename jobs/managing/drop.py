@@ -1,4 +1,4 @@
-"""Take runs out of a sweep, and back. Their files stay where they are."""
+"""Take runs out of a sweep, and back. Their directories stay as they are."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def drop(layout: SweepLayout, options: Namespace) -> int:
     with launching(layout.root):
         names = _find_still(layout, names)  # anew: now nobody else can start them
         _mark(layout, names, datetime.now(UTC).isoformat(timespec="seconds"))
-    print(f"{count_of(len(names), 'run')} dropped; all files stay, and restore takes them back")
+    print(f"{count_of(len(names), 'run')} dropped; results stay, and restore takes them back")
     return _update(layout, options)
 
 

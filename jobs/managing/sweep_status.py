@@ -80,7 +80,7 @@ def read_status(layout: SweepLayout, results: ResultsCache | None = None) -> Swe
 
 def _run_status(entry: IndexEntry, seen: Observation) -> RunStatus:
     """The state of a run, from what was observed."""
-    state, reason = (State.DROPPED, entry.dropped) if entry.dropped else classify(seen)
+    state, reason = (State.DROPPED, f"on {entry.dropped}") if entry.dropped else classify(seen)
     steps = int(entry.config["training"]["steps"])
     run = RunStatus(entry.run_id, entry.name, entry.task, state, reason, steps, steps)
     if done := seen.finished:

@@ -158,11 +158,13 @@ def require_field(path: str, at: Part) -> None:
         return
     known = [*fields, *sorted(groups)]
     parent, _, name = path.rpartition(".")
-    same_name = [field for field in known if field.split(".")[-1] == name]
+    last = {field.split(".")[-1]: field for field in reversed(known)}
     # inside a group its name, which they share, makes no field close to another
     inside = [f"{parent}.{n}" for n in difflib.get_close_matches(name, groups.get(parent, []), 1)]
     outside = [] if parent in groups else difflib.get_close_matches(path, known, 1)
-    if closest := same_name or inside or outside:
+    near = [last[each] for each in difflib.get_close_matches(name, last, 1)] if not parent else []
+    same_name = [last[name]] if name in last else []
+    if closest := same_name or inside or outside or near:
         raise UsageError(f"{at}: no field {path!r}. Did you mean {closest[0]}?")
     scope = f"of {parent} " if parent in groups else ""
     allowed = ", ".join(groups.get(parent) or sorted(fields))

@@ -59,7 +59,7 @@ def read_run(asked: tuple[RunLayout, str, str]) -> Record:
     """
     run, run_id, dropped = asked
     if dropped:
-        row, series = {"status": DROPPED, "reason": dropped}, None
+        row, series = {"status": DROPPED, "reason": f"by manage.py drop, {dropped}"}, None
     else:
         record, problem = read_finished(run.results, lambda file: read_complete(file, run_id))
         row, series = record or (problem, None)

@@ -64,7 +64,7 @@ def test_what_is_dropped_is_nowhere_but_in_the_cost(
     assert video.is_file()
 
     assert call("drop", "out", "elu", "--yes") == 0
-    assert "1 run dropped; all files stay" in capsys.readouterr().out
+    assert "1 run dropped; results stay" in capsys.readouterr().out
     assert read_status(sweep).counts()[State.DROPPED] == 1
     assert call("status", "out") == 0
     assert "1 of 1 runs finished (100 %)" in capsys.readouterr().out

@@ -175,3 +175,11 @@ def test_several_mistakes_end_the_command_with_code_2(tmp_path):
     assert first == "error: 2 mistakes:"
     assert lines[0].startswith(f"{path}:1: base.model.width: 0 is not allowed for model.width: ")
     assert lines[1].startswith("--set training.steps=0: 0 is not allowed for training.steps: ")
+
+
+def test_a_field_is_found_by_its_own_name_too(tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text("name: any\n")
+    assert refusal(path, "seeds=2") == [
+        "--set seeds=2: no field 'seeds'. Did you mean training.seed?"
+    ]
