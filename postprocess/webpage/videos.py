@@ -125,4 +125,5 @@ def _chosen(ranking: Ranking) -> Iterator[tuple[Setting, pd.Series, str]]:
     if ordered := ranking.ordered(OVERALL):
         named += [(ordered[len(ordered) // 2], "median over all"), (ordered[-1], "worst over all")]
     for setting in {id(setting): setting for setting, _ in named}.values():
-        yield setting, setting.typical, ", ".join(why for one, why in named if one is setting)
+        which = ", ".join(why for one, why in named if one is setting)
+        yield setting, setting.typical, f"a run of the setting that is {which}"
