@@ -118,6 +118,26 @@ def test_chosen_points_decide_on_the_ranks(sweeps: Sweeps, browser: Browser) -> 
     assert (column(browser, "Rank"), column(browser, "over all")) == before
 
 
+def test_settings_that_change_together_are_read_with_their_values(
+    sweeps: Sweeps, browser: Browser
+) -> None:
+    browser.open(sweeps("coupled").report)
+    recipes = [
+        "scale of the time input 0.2, optimiser muon, largest gradient norm 1",
+        "scale of the time input 1, optimiser adam, largest gradient norm none",
+    ]
+    cells = (
+        "return [...document.querySelectorAll('#table .coupled')].map(c => c.textContent.trim())"
+    )
+    assert {*browser.run(cells)} == {*recipes}
+    choose(browser, "[data-axis='1']", recipes[0])
+    assert browser.run(cells.replace(".coupled", "tr:not([hidden]) .coupled")) == [recipes[0]] * 3
+    names = browser.run(
+        "return [...document.querySelectorAll('#choices tbody th')].map(c => c.textContent.trim())"
+    )
+    assert {*names} == {*recipes, "activation sine", "activation elu", "activation tanh"}
+
+
 def test_settings_are_ranked_on_each_image_and_over_all(sweeps: Sweeps, browser: Browser) -> None:
     """tanh was not run on two images; sine, the best elsewhere, diverged on one."""
     browser.open(sweeps("images").report)
