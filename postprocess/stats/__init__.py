@@ -1,6 +1,7 @@
 """What the numbers say: factors, rankings, weightings. Knows no matplotlib."""
 
 __all__ = [
+    "choices",
     "factors",
     "fields",
     "learning_rates",

@@ -1,7 +1,9 @@
 """Which settings differ between the runs of a sweep, and which visual role each one plays."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from postprocess.stats.fields import (
     WEIGHTS,
     as_text,
     label_of,
+    short,
     weights_text,
 )
 
@@ -43,6 +46,13 @@ class Axis:
     label: str  # for people, with the unit
     levels: tuple[str, ...]  # as text: numbers rising, anything else in task order
     numeric: bool
+    # each level in words, a phrase for each field of the axis: ``activation sine``
+    words: Mapping[str, tuple[str, ...]] = field(compare=False)
+
+    @property
+    def coupled(self) -> bool:
+        """Whether several fields change together."""
+        return any(len(phrases) > 1 for phrases in self.words.values())
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -53,7 +63,7 @@ class Axis:
         count = math.ceil(len(self.levels) / _CAPACITY["hue"])
         if count == 1:
             return {self.label: self.levels}
-        size, name = math.ceil(len(self.levels) / count), self.label.partition(" (")[0]
+        size, name = math.ceil(len(self.levels) / count), short(self.label)
         parts = [self.levels[first : first + size] for first in range(0, len(self.levels), size)]
         return {
             f"{name} {size * i + 1}\N{EN DASH}{size * i + len(part)}": part
@@ -140,7 +150,14 @@ class Variation:
         text = self.levels[names].agg(between.join, axis=1)
         places = {axis.key: self.levels[axis.key].map(axis.levels.index) for axis in joined}
         ordered = dict.fromkeys(text[pd.DataFrame(places).sort_values(names).index])
-        axis = Axis(key, label, tuple(ordered), numeric=joined[0].numeric and len(joined) == 1)
+        words = {
+            between.join(row): tuple(
+                chain.from_iterable(a.words[level] for a, level in zip(joined, row, strict=True))
+            )
+            for row in self.levels[names].itertuples(index=False, name=None)
+        }
+        numeric = joined[0].numeric and len(joined) == 1
+        axis = Axis(key, label, tuple(ordered), numeric, words)
         rest = [axis for axis in self.axes if axis.key not in keys]
         levels = self.levels.drop(columns=names).assign(**{key: text})
         return replace(self, axes=(axis, *rest), levels=levels)
@@ -247,4 +264,6 @@ def target_folder(level: str) -> str:
 def _axis(key: str, values: pd.Series, texts: pd.Series) -> Axis:
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     ordered = texts[values.sort_values().index] if numeric else texts
-    return Axis(key, label_of(key), tuple(dict.fromkeys(ordered)), numeric)
+    label, levels = label_of(key), tuple(dict.fromkeys(ordered))
+    words = {level: (f"{short(label)} {level}",) for level in levels}
+    return Axis(key, label, levels, numeric, words)

@@ -65,6 +65,11 @@ def label_of(key: str) -> str:
     return _LABELS.get(key, key.rpartition(".")[2].replace("_", " "))
 
 
+def short(label: str) -> str:
+    """A label without what stands in parentheses."""
+    return label.partition(" (")[0]
+
+
 def weights_text(weights: Iterable[float]) -> str:
     """A weighting in words: ``(1, 0.01, 0.001, 0)``."""
     return f"({', '.join(f'{weight:g}' for weight in weights)})"
@@ -78,7 +83,9 @@ def as_text(key: str, values: pd.Series) -> pd.Series:
     def text(value: object) -> str:
         if key == RATE:
             return format_rate(float(str(value)))
-        return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+        if isinstance(value, float):
+            return f"{value:g}"
+        return str(value).replace("_", " ").removesuffix(".0")  # text where others say "none"
 
     return values.map(text).astype(str)
 

@@ -26,8 +26,10 @@ from inr.storage.provenance import source
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.dataset.run_reader import READABLE, account
 from postprocess.stats.factors import name_targets
+from postprocess.stats.fields import short
 from postprocess.stats.ranking import SCORES, Ranking, add_scores, suits
 from postprocess.webpage import wording
+from postprocess.webpage.caveats import caveats
 from postprocess.webpage.figures import find_figures
 from postprocess.webpage.videos import choose_clips, find_highlights, find_videos
 from postprocess.webpage.wording import duration, number
@@ -89,9 +91,10 @@ def _render(
         ended=wording.how_it_went(runs, len(merged.dropped)),
         scale=wording.same_in_all(runs),
         awards=wording.awards(ranking),
+        choices=wording.choices(ranking),
         on_each=wording.best_on_each(ranking),
         over=name_targets(ranking.variation.target),
-        caveats=wording.caveats(ranking),
+        caveats=caveats(ranking),
         ranking=ranking,
         scores=[score for score in SCORES if suits(score.column, scored)],
         figures=figures,
@@ -134,7 +137,7 @@ def _environment(root: Path, embed: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (wording.number, wording.interval, wording.duration, wording.short, wording.heading)
+    words = (wording.number, wording.interval, wording.duration, short, wording.heading)
     environment.filters |= {f.__name__: f for f in (*words, wording.capitalize, url)}
     return environment
 

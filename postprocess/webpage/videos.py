@@ -118,11 +118,15 @@ def _all(ranking: Ranking) -> Iterator[tuple[Setting, pd.Series, str]]:
 def _chosen(ranking: Ranking) -> Iterator[tuple[Setting, pd.Series, str]]:
     """A run of each setting that is best at something, in the middle, or last, and why."""
     named = [
-        (ranking.best[score.column], f"best {score.label}")
+        (ranking.best[score.column], f"best {'' if score is OVERALL else 'on '}{score.label}")
         for score in AWARDS
         if score.column in ranking.best
     ]
     if ordered := ranking.ordered(OVERALL):
-        named += [(ordered[len(ordered) // 2], "median over all"), (ordered[-1], "worst over all")]
+        named += [
+            (ordered[len(ordered) // 2], "in the middle over all"),
+            (ordered[-1], "worst over all"),
+        ]
     for setting in {id(setting): setting for setting, _ in named}.values():
-        yield setting, setting.typical, ", ".join(why for one, why in named if one is setting)
+        which = ", ".join(why for one, why in named if one is setting)
+        yield setting, setting.typical, f"a run of the setting that is {which}"

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pandas as pd
 
+from postprocess.stats.choices import Ratio, compare_levels
 from postprocess.stats.factors import Axis, name_targets
+from postprocess.stats.fields import short
 from postprocess.stats.ranking import (
     AWARDS,
-    ERRORS,
     HELDOUT,
-    HELDOUT_ERRORS,
+    HELDOUT_AWARDS,
     OVERALL,
     Estimate,
     Ranking,
@@ -25,12 +26,13 @@ _HEADING = 30  # characters
 
 @dataclass(frozen=True)
 class Award:
-    """The best setting by one score, in words."""
+    """The best setting by one score on the training grid, in words."""
 
     title: str
     setting: list[str]  # in parts, see `describe`
     error: str
     margin: str  # how it compares with the next best
+    heldout: tuple[list[str], str] | None  # the best setting held out, and its error
 
 
 @dataclass(frozen=True)
@@ -72,39 +74,42 @@ def capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def short(label: str) -> str:
-    """A label without what stands in parentheses."""
-    return label.partition(" (")[0]
-
-
 def heading(label: str) -> str:
     """A label short enough to head a narrow column."""
     return label if len(label) <= _HEADING else short(label)
 
 
+def join(parts: list[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
 def describe(setting: Setting, axes: tuple[Axis, ...]) -> list[str]:
-    """A setting as people say it, a phrase for each axis: ``activation sine``, ..."""
+    """A setting as people say it, a phrase for each field: ``activation sine``, ..."""
     pairs = zip(axes, setting.levels, strict=True)
-    return [f"{short(axis.label)} {level}" for axis, level in pairs] or ["the only setting"]
+    return [each for axis, level in pairs for each in axis.words[level]] or ["the only setting"]
 
 
 def what_varied(ranking: Ranking) -> str:
     """One sentence on what the sweep tried."""
-    parts = []
-    for axis in filter(None, (ranking.variation.target, *ranking.variation.axes)):
-        if len(axis.levels) <= _FEW_LEVELS:
-            # levels of coupled fields hold commas
-            levels = (" or " if any(", " in each for each in axis.levels) else ", ").join(
-                axis.levels
-            )
-        elif axis.numeric:
-            levels = f"{len(axis.levels)} from {axis.levels[0]} to {axis.levels[-1]}"
-        else:
-            levels = f"{len(axis.levels)} of them"
-        parts.append(f"{axis.label}: {levels}")
+    axes = filter(None, (ranking.variation.target, *ranking.variation.axes))
+    parts = [_tried(axis) for axis in axes]
     if ranking.variation.seeds > 1:
         parts.append(f"seeds: {ranking.variation.seeds}")
     return f"The sweep varied {'; '.join(parts)}." if parts else "The sweep has one setting."
+
+
+def _tried(axis: Axis) -> str:
+    """The levels of an axis, one by one if they are few."""
+    if len(axis.levels) > _FEW_LEVELS:
+        which = f" from {axis.levels[0]} to {axis.levels[-1]}" if axis.numeric else " of them"
+        return f"{axis.label}: {len(axis.levels)}{which}"
+    if axis.coupled:
+        levels = ", or ".join(", ".join(axis.words[level]) for level in axis.levels)
+        return f"settings that change together: {levels}"
+    # weightings hold commas
+    between = " or " if any(", " in level for level in axis.levels) else ", "
+    return f"{axis.label}: {between.join(axis.levels)}"
 
 
 def how_it_went(runs: pd.DataFrame, dropped: int = 0) -> str:
@@ -116,7 +121,7 @@ def how_it_went(runs: pd.DataFrame, dropped: int = 0) -> str:
     if complete == total:
         return f"{f'All {total} runs are' if total > 1 else 'The one run is'} complete.{also}"
     rest = [f"{count} {status}" for status, count in counts.items() if status != "complete"]
-    return f"{complete} of {total} runs are complete; {_join(rest)}.{also}"
+    return f"{complete} of {total} runs are complete; {join(rest)}.{also}"
 
 
 def same_in_all(runs: pd.DataFrame) -> str:
@@ -139,27 +144,69 @@ def same_in_all(runs: pd.DataFrame) -> str:
 
 def awards(ranking: Ranking) -> list[Award]:
     """The best setting over all and of each quantity; without scores that no run has."""
-    return [
-        Award(
-            title=score.label,
-            setting=describe(ordered[0], ranking.variation.axes),
-            error=_with_range(ordered[0].estimates[score.column]),
-            margin=_margin(score, ordered),
-        )
-        for score in AWARDS
-        if (ordered := ranking.ordered(score))
-    ]
+    axes, found = ranking.variation.axes, []
+    for score, between in zip(AWARDS, HELDOUT_AWARDS, strict=True):
+        if ordered := ranking.ordered(score):
+            best, other = ordered[0], ranking.best.get(between.column)
+            found.append(
+                Award(
+                    title=score.label,
+                    setting=describe(best, axes),
+                    error=_with_range(best.estimates[score.column]),
+                    margin=_margin(score, ordered, axes),
+                    heldout=_between(best, other, between, axes) if other else None,
+                )
+            )
+    return found
+
+
+def choices(ranking: Ranking) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Each level of each axis in words, and its errors on the training grid and held out."""
+    rows = []
+    for axis in ranking.variation.axes:
+        trained, between = (compare_levels(ranking, axis.key, each) for each in (OVERALL, HELDOUT))
+        for level in trained:
+            ratios = [ratios.get(level) for ratios in (trained, between)]
+            rows.append((axis.words[level], [_times(each) for each in ratios]))
+    return rows
+
+
+def _times(ratio: Ratio | None) -> str:
+    """``1.21 times (1.1 to 1.3), n = 3``, or what else a reader should know."""
+    if ratio is None:
+        return "–"
+    low, high = number(ratio.low), number(ratio.high)
+    ends = f" ({low} to {high})" if low != high else ""
+    times = "best" if ratio.low == ratio.high == 1 else f"{number(ratio.estimate)} times{ends}"
+    of = f" of {ratio.comparisons}" if ratio.count < ratio.comparisons else ""
+    count = f"n = {ratio.count}{of}".replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{times if ratio.count else 'no finite error'}, {count}"
+
+
+def _between(
+    best: Setting, other: Setting, score: Score, axes: tuple[Axis, ...]
+) -> tuple[list[str], str]:
+    """The setting that is best held out, ``other``, and its error, beside the best on the grid."""
+    error = _with_range(other.estimates[score.column])
+    if other is best:
+        return ["the same setting"], error
+    former = number(best.estimates[score.column].estimate)
+    return describe(other, axes), f"{error}; the best on the training grid has {former}"
 
 
 def headline(ranking: Ranking) -> list[str]:
     """Which setting is best over all, and by how much; nothing if none is."""
     over = name_targets(ranking.variation.target)
-    return [
-        f"best over all{f', over {over}' if over else ''}: {', '.join(award.setting)}: "
-        f"{'; '.join(filter(None, [award.error, award.margin]))}"
-        for award in awards(ranking)
-        if award.title == OVERALL.label
-    ]
+    lines = []
+    for award in awards(ranking):
+        if award.title == OVERALL.label:
+            where = f"{f', over {over}' if over else ''} on the training grid"
+            parts = [f"{', '.join(award.setting)}: {award.error}", award.margin]
+            if award.heldout:
+                setting, error = award.heldout
+                parts.append(f"held out: {', '.join(setting)}: {error}")
+            lines.append(f"best over all{where}: {'; '.join(filter(None, parts))}")
+    return lines
 
 
 def best_on_each(ranking: Ranking) -> list[Winner]:
@@ -173,76 +220,26 @@ def best_on_each(ranking: Ranking) -> list[Winner]:
             if overall is not None and overall.levels in places:
                 place = f"{places.index(overall.levels) + 1} of {len(places)}"
             words, error = describe(ordered[0], part.variation.axes), ordered[0].estimates
-            margin = _margin(OVERALL, ordered)
+            margin = _margin(OVERALL, ordered, part.variation.axes)
             found.append(Winner(target, words, _with_range(error[OVERALL.column]), margin, place))
     return found
 
 
-def caveats(ranking: Ranking) -> list[str]:
-    """What a reader should know before believing the best setting."""
-    best, said = ranking.best.get(OVERALL.column), []
-    if ranking.targets and (count := ranking.left_out):
-        over = name_targets(ranking.variation.target)
-        settings = "1 setting was" if count == 1 else f"{count} settings were"
-        said.append(f"{settings} not run on all of {over}, and not ranked over all of them.")
-    if best is None:
-        return [*said, "No setting has four finite errors, so none is best over all."]
-    if len(ranking.settings) > 1 and not ranking.replicated:
-        said.append(
-            "Each setting was run with one seed: a small difference between two of them may be "
-            "chance. Repeat the best ones with several seeds."
-        )
-    for label, level, which in ranking.edges(best):
-        said.append(
-            f"The best {short(label)}, {level}, is the {which} that was tried: a better one may "
-            "lie beyond it."
-        )
-    heldout = ranking.best.get(HELDOUT.column)
-    if heldout is not None and heldout is not best:
-        said.append(
-            "Judged by held-out errors, those between pixels and frames where nothing was trained, "
-            f"another setting is best: {', '.join(describe(heldout, ranking.variation.axes))}."
-        )
-    if failing := _failing_between(best):
-        said.append(
-            "Between pixels and frames, where nothing was trained, the setting that is best over "
-            f"all (first line) does no better than predicting the mean for {_join(failing)}; 1 is "
-            "what that gives."
-        )
-    if best.estimates[OVERALL.column].estimate >= 1:
-        said.append("Even the best setting is no better than predicting the mean of its targets.")
-    return said
-
-
-def _failing_between(best: Setting) -> list[str]:
-    """Quantities with their held-out errors, where these are 1 or more and those on grid less."""
-    pairs = [
-        (score, best.estimates[score.column].estimate, best.estimates[heldout.column].estimate)
-        for score, heldout in zip(ERRORS, HELDOUT_ERRORS, strict=True)
-    ]
-    return [
-        f"the {score.label} (error {number(between)})"
-        for score, on, between in pairs
-        if between >= 1 > on
-    ]
-
-
-def _margin(score: Score, ordered: list[Setting]) -> str:
-    """How the best setting compares with those behind it."""
-    first, *others = [setting.estimates[score.column] for setting in ordered]
-    if not others:
+def _margin(score: Score, ordered: list[Setting], axes: tuple[Axis, ...]) -> str:
+    """How the best setting compares with those behind it; of the next what differs from it."""
+    if len(ordered) == 1:
         return ""
-    second = others[0]
-    ratio = f"next best: {number(second.estimate)}"
+    words = [describe(setting, axes) for setting in ordered[:2]]
+    first, second, *rest = [setting.estimates[score.column] for setting in ordered]
+    differs = ", ".join(phrase for phrase in words[1] if phrase not in words[0])
+    ratio = f"next best: {differs}: {number(second.estimate)}"
     if first.estimate > 0:
         ratio += f", {number(second.estimate / first.estimate)} times as much"
     if first.finite < 2 or second.finite < 2:
         return ratio
-    close = sum(first.overlaps(other) for other in others)
-    if close:
-        settings = "another setting" if close == 1 else f"{close} other settings"
-        return f"{ratio}; its range overlaps that of {settings}"
-    return f"{ratio}; the ranges do not overlap"
+    close, more = first.overlaps(second), sum(first.overlaps(other) for other in rest)
+    ratio += f"; the ranges {'overlap' if close else 'do not overlap'}"
+    return ratio + (f", {'and' if close else 'but'} the best overlaps {more} more" if more else "")
 
 
 def _with_range(estimate: Estimate) -> str:
@@ -251,7 +248,3 @@ def _with_range(estimate: Estimate) -> str:
     runs = f"{estimate.finite} of {estimate.runs} runs" if part else ""
     details = ", ".join(filter(None, [interval(estimate), runs]))
     return f"{number(estimate.estimate)} ({details})" if details else number(estimate.estimate)
-
-
-def _join(parts: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -79,6 +79,21 @@ def write_seeds(root: Path, video: Path) -> SweepLayout:
     return report(layout)
 
 
+def write_coupled(root: Path, video: Path) -> SweepLayout:
+    """Three activations by two recipes of three fields, two seeds."""
+    recipes = [
+        {"model__time_scale": [scale], "training__optimizer": [optimizer]}
+        | {"training__clip_norm": [norm]}
+        for scale, optimizer, norm in ((0.2, "muon", 1.0), (1.0, "adam", "none"))
+    ]
+    every = {"model__activation": ["sine", "elu", "tanh"], "training__seed": [0, 1]} | SMALL
+    configs = [config for recipe in recipes for config in grid(**every, **recipe)]
+    layout = write_sweep(root, configs, shape=None)
+    draw(layout, "overview")
+    add_videos(layout, video)
+    return report(layout)
+
+
 def write_failed(root: Path, video: Path) -> SweepLayout:
     """Six settings of three seeds: one run missing, one cut off, five diverged."""
     layout = SweepLayout(root)
@@ -189,6 +204,7 @@ SWEEPS: dict[str, Callable[[Path, Path], SweepLayout]] = {
     "quick": write_quick,
     "one": write_one,
     "seeds": write_seeds,
+    "coupled": write_coupled,
     "failed": write_failed,
     "many": write_many,
     "images": write_images,

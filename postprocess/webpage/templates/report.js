@@ -67,10 +67,28 @@
     count.textContent = `${shown} of ${rows.length} ${tables.length > 1 ? "rows" : "settings"} shown`;
   };
 
+  // Ranks and their order by the errors over all on the chosen points.
+  const rank = () => {
+    for (const table of tables) {
+      const column = [...table.tHead.rows[0].cells].findIndex((c) => c.dataset.ranks === points.value);
+      sort(table, column, "ascending");
+      [...table.tBodies[0].rows].forEach((row, i) => {
+        const ranked = key(row, column) !== null;
+        row.cells[0].dataset.value = ranked ? i + 1 : "";
+        row.cells[0].textContent = ranked ? i + 1 : "–";
+      });
+      sort(table, 0, "ascending");
+    }
+  };
+
+  points?.addEventListener("change", rank);
   search.addEventListener("input", filter);
   form.addEventListener("change", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(filter)); // after the fields are empty
+  form.addEventListener("reset", () => setTimeout(() => { // after the fields are empty
+    if (points) rank();
+    filter();
+  }));
   form.hidden = false;
   filter();
 

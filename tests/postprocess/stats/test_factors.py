@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from postprocess.stats.factors import find_variation
+from postprocess.stats.fields import as_text
 from tests.helpers.figures import ROLES
 from tests.helpers.synthetic import grid
 
@@ -60,6 +61,17 @@ def test_settings_that_change_together_are_one_axis_with_all_their_names():
             "3e-4, 0.2, muon",
         ),
     }
+    coupled = next(axis for axis in variation.axes if axis.coupled)
+    assert coupled.words["3e-4, 0.2, muon"] == (
+        "learning rate 3e-4", "scale of the time input 0.2", "optimiser muon",
+    )  # fmt: skip
+    (activation,) = (axis for axis in variation.axes if not axis.coupled)
+    assert activation.words["elu"] == ("activation elu",)
+
+
+def test_a_number_reads_alike_where_other_runs_have_none():
+    column = pd.Series(["1.0", "none", "0.5"])
+    assert [*as_text("training.clip_norm", column)] == ["1", "none", "0.5"]
 
 
 def test_a_setting_that_another_determines_but_not_the_other_way_round_is_left_out():

@@ -104,6 +104,40 @@ def test_errors_of_each_quantity_are_shown_where_nothing_was_trained(
     assert not set(between) & {*browser.run(shown)}
 
 
+def test_chosen_points_decide_on_the_ranks(sweeps: Sweeps, browser: Browser) -> None:
+    browser.open(sweeps("failed").report)
+    before = column(browser, "Rank"), column(browser, "over all")
+    choose(browser, "#points", "held out")
+    errors = finite(column(browser, "over all, held out"))
+    assert errors == sorted(errors)
+    ranks = column(browser, "Rank")
+    assert finite(ranks) == list(range(1, len(errors) + 1))
+    assert column(browser, "Rank", "textContent") == [rank or "–" for rank in ranks]
+    browser.driver.find_element(By.CSS_SELECTOR, "button[type=reset]").send_keys(Keys.ENTER)
+    browser.wait_for("document.getElementById('table').dataset.points === 'trained'")
+    assert (column(browser, "Rank"), column(browser, "over all")) == before
+
+
+def test_settings_that_change_together_are_read_with_their_values(
+    sweeps: Sweeps, browser: Browser
+) -> None:
+    browser.open(sweeps("coupled").report)
+    recipes = [
+        "scale of the time input 0.2, optimiser muon, largest gradient norm 1",
+        "scale of the time input 1, optimiser adam, largest gradient norm none",
+    ]
+    cells = (
+        "return [...document.querySelectorAll('#table .coupled')].map(c => c.textContent.trim())"
+    )
+    assert {*browser.run(cells)} == {*recipes}
+    choose(browser, "[data-axis='1']", recipes[0])
+    assert browser.run(cells.replace(".coupled", "tr:not([hidden]) .coupled")) == [recipes[0]] * 3
+    names = browser.run(
+        "return [...document.querySelectorAll('#choices tbody th')].map(c => c.textContent.trim())"
+    )
+    assert {*names} == {*recipes, "activation sine", "activation elu", "activation tanh"}
+
+
 def test_settings_are_ranked_on_each_image_and_over_all(sweeps: Sweeps, browser: Browser) -> None:
     """tanh was not run on two images; sine, the best elsewhere, diverged on one."""
     browser.open(sweeps("images").report)
@@ -119,7 +153,7 @@ def test_settings_are_ranked_on_each_image_and_over_all(sweeps: Sweeps, browser:
         ["sine", "elu", "tanh"],
     ]
     answer = browser.driver.find_element(By.ID, "answer").text
-    assert "Best over all, over 4 images: activation elu" in answer
+    assert "Best over all, over 4 images on the training grid: activation elu" in answer
     assert "1 setting was not run on all of 4 images" in answer
     winners = browser.driver.find_elements(By.CSS_SELECTOR, "#on-each tbody tr")
     assert [row.text.split()[0] for row in winners] == [

@@ -77,7 +77,7 @@ def test_the_question_is_on_top_and_the_best_setting_is_told_at_the_end(
     layout.specification.write_text("name: a\ndescription: is 1 < 2 for <b>sine</b>?\n")
     assert call("report", layout.root) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("best over all: activation sine: 0.0")
+    assert last.startswith("best over all on the training grid: activation sine: 0.0")
     page = layout.report.read_text()
     question = page.index("Is 1 &lt; 2 for &lt;b&gt;sine&lt;/b&gt;?")
     assert page.index("<h1>") < question < page.index("The sweep varied")

@@ -51,6 +51,14 @@ def test_the_report_shows_what_tells_of_the_whole_sweep_first(sweep: SweepLayout
     assert clips[-1].title == "Rank 2"
 
 
+def test_with_many_videos_a_run_stands_for_its_setting(sweep: SweepLayout) -> None:
+    runs = ensure_merged(sweep).runs
+    videos = dict.fromkeys([*runs["name"], *map(str, range(9))], sweep.videos / "any.mp4")
+    titles = [clip.title for clip in choose_clips(rank(runs), videos)]
+    assert titles[0].startswith("A run of the setting that is best over all, best on value")
+    assert titles[-1] == "A run of the setting that is worst over all"
+
+
 def outdated(sweep: SweepLayout) -> None:
     call("merge", sweep.root, "--force")
 

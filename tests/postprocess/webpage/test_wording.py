@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from postprocess.stats.ranking import ERRORS, HELDOUT, OVERALL, rank
-from postprocess.webpage.wording import awards, caveats, number
+from postprocess.stats.ranking import ERRORS, HELDOUT, HELDOUT_ERRORS, OVERALL, rank
+from postprocess.webpage.caveats import caveats
+from postprocess.webpage.wording import awards, choices, headline, number, what_varied
 
 
 def table(errors: dict[str, list[float]]) -> pd.DataFrame:
@@ -36,7 +37,9 @@ def test_settings_are_ranked_by_the_interquartile_mean_over_seeds() -> None:
     assert estimate.estimate == pytest.approx(0.2)  # the two in the middle
     assert (estimate.low, estimate.high) == pytest.approx((0.19, 0.22))
     assert ranking.settings[1].estimates[OVERALL.column].estimate == pytest.approx(0.3)
-    assert "its range overlaps that of another setting" in awards(ranking)[0].margin
+    assert awards(ranking)[0].margin == (
+        "next best: activation lucky: 0.300, 1.50 times as much; the ranges overlap"
+    )
     assert "(0.190 to 0.220)" in awards(ranking)[0].error
 
 
@@ -49,6 +52,57 @@ def test_a_diverged_seed_counts_as_worse_than_any() -> None:
     assert middle == pytest.approx(np.sqrt(0.2 * 0.3))  # the two in the middle, by their logarithms
     assert np.isnan(ranking.settings[1].estimates["overall"].estimate)
     assert "3 of 4 runs" in awards(ranking)[0].error
+
+
+def coupled(heldout: dict[str, float]) -> pd.DataFrame:
+    """Three activations by two recipes and two seeds; ``heldout`` is the error by activation."""
+    recipes = {"muon": (0.2, 1.0), "adam": (1.0, 2.0)}  # scale of the time input, error
+    parts = [
+        table({"sine": [0.1 * worse, 0.12 * worse], "elu": [0.3 * worse] * 2}).assign(
+            **{"model.time_scale": scale, "training.optimizer": optimizer}
+        )
+        for optimizer, (scale, worse) in recipes.items()
+    ]
+    runs = pd.concat(parts, ignore_index=True)
+    errors = runs["model.activation"].map(heldout) * (1 + runs["model.time_scale"])
+    return runs.assign(**{score.column: errors for score in HELDOUT_ERRORS})
+
+
+def test_each_sentence_names_the_fields_that_change_together_with_their_values() -> None:
+    ranking = rank(coupled({"sine": 0.2, "elu": 0.1}))
+    recipe = "scale of the time input 0.2, optimiser muon"
+    (line,) = headline(ranking)
+    assert line == (
+        f"best over all on the training grid: activation sine, {recipe}: 0.110 (0.100 to 0.120); "
+        "next best: scale of the time input 1, optimiser adam: 0.219, 2.00 times as much; "
+        f"the ranges do not overlap; held out: activation elu, {recipe}: 0.120 (0.120 to 0.120); "
+        "the best on the training grid has 0.240"
+    )
+    assert f"change together: {recipe}, or scale of the time input 1, opt" in what_varied(ranking)
+    (line,) = headline(rank(coupled({"sine": 0.1, "elu": 0.2})))
+    assert line.endswith("; held out: the same setting: 0.120 (0.120 to 0.120)")
+
+
+def test_of_each_choice_the_report_tells_the_ratio() -> None:
+    words = {
+        ", ".join(choice): [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts]
+        for choice, texts in choices(rank(coupled({"sine": 0.2, "elu": 0.1})))
+    }
+    assert words == {
+        "activation sine": ["best, n = 2", "2.00 times, n = 2"],
+        "activation elu": ["2.74 times, n = 2", "best, n = 2"],
+        "scale of the time input 0.2, optimiser muon": ["best, n = 2"] * 2,
+        "scale of the time input 1, optimiser adam": ["2.00 times, n = 2", "1.67 times, n = 2"],
+    }
+
+
+def test_a_first_rank_that_fails_held_out_is_named() -> None:
+    said = caveats(rank(coupled({"sine": 0.1, "elu": 0.6})))
+    (line,) = [line for line in said if line.startswith("Rank")]
+    assert line == (
+        "Rank 4 on the training grid, activation elu, scale of the time input 1, optimiser adam, "
+        "does no better than predicting the mean between pixels and frames: error over all 1.20."
+    )
 
 
 def test_best_number_at_an_edge_is_pointed_out() -> None:
