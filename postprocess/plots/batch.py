@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 
@@ -73,12 +73,8 @@ def _plan(
     modules: Iterable[ModuleType], merged: MergedSweep, variation: Variation, scale: str = ""
 ) -> dict[str, Callable[[], Figure]]:
     scale = " · ".join(filter(None, [scale, study_scale(merged.readable)]))
-
-    def with_scale(draw: Callable[[], Figure]) -> Callable[[], Figure]:
-        return lambda: state_scale(draw(), scale)
-
     return {
-        name: with_scale(draw)
+        name: partial(lambda draw: state_scale(draw(), scale), draw)
         for module in modules
         for name, draw in module.figures(merged, variation).items()
     }

@@ -47,9 +47,9 @@ _BELOW: dict[str, Any] = {  # where a legend lies
 }
 
 
-def wrap(label: str) -> str:
-    """The label of an axis in lines short enough for a small panel."""
-    return textwrap.fill(label, _LABEL)
+def wrap(text: str, letters: int = _LABEL) -> str:
+    """The lines of a text broken where they are longer: for a small panel, or some ``letters``."""
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
 def make_panels(
@@ -173,7 +173,7 @@ def add_legend(figure: Figure, sections: Iterable[Section]) -> None:
         return
     letters = int(figure.get_figwidth() * _LETTERS_PER_INCH)
     shown = [entry for title, own in sections for entry in ((handle(), f"{title}:"), *own)]
-    texts = [textwrap.fill(text, letters - _HANDLE) for _, text in shown]
+    texts = [wrap(text, letters - _HANDLE) for _, text in shown]
     legend = figure.legend([look for look, _ in shown], texts, **_BELOW)
     _set_in_lines(legend, [1 + len(own) for _, own in sections])
     _make_room(figure, legend.get_window_extent().height)
@@ -207,9 +207,8 @@ def _set_in_lines(legend: Legend, lengths: Iterable[int]) -> None:
 
 def add_heading(figure: Figure, text: str) -> None:
     """Put a text above the panels, broken into lines where it is wider than the figure."""
-    letters = int(figure.get_figwidth() * _HEADING_LETTERS)
-    lines = [textwrap.fill(line, letters) for line in text.splitlines()]
-    heading = figure.suptitle("\n".join(lines), x=0.01, ha="left")
+    lines = wrap(text, int(figure.get_figwidth() * _HEADING_LETTERS))
+    heading = figure.suptitle(lines, x=0.01, ha="left")
     _make_room(figure, heading.get_window_extent().height)
 
 
@@ -268,7 +267,7 @@ def study_scale(runs: pd.DataFrame) -> str:
         f"{seeds} seed{'s' if seeds > 1 else ''}" if seeds else "",
     ]
     if say(PROTOCOL, "{}") == "original":
-        parts.append("original protocol, errors against its own targets")
+        parts.append("original protocol, errors on the training grid against its own targets")
     if say(DERIVATIVES, "{}") == "discrete":
         parts.append("target derivatives by discrete filters")
     return " · ".join(part for part in parts if part)
@@ -280,7 +279,7 @@ def state_scale(figure: Figure, scale: str) -> Figure:
         return figure
     (legend,) = figure.legends or [figure.legend([], [], **_BELOW)]
     before = legend.get_window_extent().height
-    text = textwrap.fill(scale, int(figure.get_figwidth() * _LETTERS_PER_INCH))
+    text = wrap(scale, int(figure.get_figwidth() * _LETTERS_PER_INCH))
     legend.set_title(text, prop=legend.prop)
     legend.get_title().set_color(style.NEUTRAL)
     _make_room(figure, legend.get_window_extent().height - before)

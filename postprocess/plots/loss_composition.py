@@ -1,7 +1,5 @@
 """What losses consist of while they fall."""
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,6 +8,7 @@ from matplotlib.patches import Patch
 from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
+from postprocess.plots.plot_variable import ON_GRID
 from postprocess.stats.factors import Variation
 from postprocess.stats.fields import PROTOCOL, WEIGHT_COLUMNS
 from postprocess.stats.loss_weightings import NAMES
@@ -61,7 +60,7 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
 
     ``runs`` is what `composed` gave; ``series`` has the columns run, step and `loss_columns`.
     """
-    chosen = _choose(runs, variation)
+    chosen, count = _choose(runs, variation)
     width = style.PAGE_WIDTH if len(chosen) > 1 else style.COLUMN_WIDTH
     shared = {"sharex": True, "sharey": True}
     figure, panels = layout.make_panels(len(chosen), height=1.9, width=width, **shared)
@@ -74,6 +73,9 @@ def draw_loss_shares(runs: pd.DataFrame, series: pd.DataFrame, variation: Variat
         panel.margins(x=0)
         panel.grid(visible=False)
     layout.name_axes(panels, "optimiser steps", "share of the loss")
+    if len(chosen) < count:
+        which = f"{len(chosen)} of {count} settings, from the best to the worst {ON_GRID}"
+        layout.add_heading(figure, which)
     names = {**NAMES}
     # the original protocol does not train the Laplacian
     if PROTOCOL in runs and (runs[PROTOCOL] == "original").all():
@@ -98,8 +100,8 @@ def composition(run: pd.Series, rows: pd.DataFrame) -> np.ndarray:
         return np.asarray(terms / np.where(np.isfinite(total) & (total > 0), total, np.nan))
 
 
-def _choose(runs: pd.DataFrame, variation: Variation) -> dict[int, str]:
-    """Runs to show, each with a title: its setting and the place of that in the ranking."""
+def _choose(runs: pd.DataFrame, variation: Variation) -> tuple[dict[int, str], int]:
+    """Runs to show, with titles of setting and place; and how many settings there are."""
     levels = variation.levels.loc[runs.index]
     names = levels.agg(", ".join, axis=1) if variation.axes else pd.Series("", runs.index)
     # failed runs come last
@@ -113,8 +115,8 @@ def _choose(runs: pd.DataFrame, variation: Variation) -> dict[int, str]:
         run, error = ranked.index[place], ranked.iloc[place]
         rank = f"rank {place + 1} of {len(ranked)} over all" if np.isfinite(error) else "diverged"
         name = names[run]
-        chosen[run] = f"{textwrap.fill(name, _TITLE)}\n{rank}" if name else ""
-    return chosen
+        chosen[run] = f"{layout.wrap(name, _TITLE)}\n{rank}" if name else ""
+    return chosen, len(ranked)
 
 
 def _error_kind(run: pd.Series) -> str:

@@ -1,12 +1,14 @@
 """Settings from best to worst, a line each: by all four errors at a glance, or by one metric."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
-from postprocess.plots.plot_variable import ERRORS, Measure
+from postprocess.plots.plot_variable import ERRORS, ON_GRID, Measure, held_out
 from postprocess.stats.factors import Axis, Roles, Variation
 from postprocess.stats.ranking import OVERALL, add_scores
 
@@ -20,12 +22,18 @@ _ROW, _COLOR = 0.24, 0.05  # inches: a row of one colour, and each further colou
 
 
 def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
-    """One figure, for every sweep."""
-    return {"overview": lambda: draw_overview(merged.readable, variation)}
+    """One for every sweep, and the same of held-out errors where they were measured."""
+    runs = merged.readable
+    drawings = {"overview": partial(draw_overview, runs, variation)}
+    if runs.filter(like="heldout_nmse_").notna().any(axis=None):
+        drawings["overview_heldout"] = partial(draw_overview, runs, variation, points="heldout_")
+    return drawings
 
 
-def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
+def draw_overview(runs: pd.DataFrame, variation: Variation, *, points: str = "") -> Figure:
     """Final normalised errors, a panel for each quantity and a line for each combination.
+
+    They are on the training grid, or on the ``points`` that begin the names of columns.
 
     Points are interquartile means over the runs that differ in the seed alone, bars their
     bootstrap intervals (`Measure.summarise`). Combinations are ordered by the geometric mean of
@@ -33,7 +41,8 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     """
     roles, named, keys = _lines(variation)
     palette = style.colors(roles.hue)
-    errors = {measure: measure.summaries(runs[measure.column], keys) for measure in ERRORS}
+    finals = {measure: runs[points + measure.column] for measure in ERRORS}
+    errors = {measure: measure.summaries(own, keys) for measure, own in finals.items()}
     estimates = pd.DataFrame({m.column: table["estimate"] for m, table in errors.items()})
     scores = add_scores(estimates)[OVERALL.column]
     best = scores.groupby(level=0, sort=False).min()  # without finite errors last
@@ -52,7 +61,7 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
         len(ERRORS), height=height, width=width, wide=wide, sharey=True
     )
     for panel, (measure, table) in zip(panels, errors.items(), strict=True):
-        fenced = measure.fenced(runs[measure.column].to_numpy(float))
+        fenced = measure.fenced(finals[measure].to_numpy(float))
         drawn = table.reindex(lines).apply(fenced.drawable).set_axis(places)
         colors = [*palette.values()] * len(shown)
         layout.draw_intervals(panel, drawn, colors, across=True, s=20)
@@ -62,11 +71,13 @@ def draw_overview(runs: pd.DataFrame, variation: Variation) -> Figure:
     layout.name_axes(panels, "final MSE / variance", "")
     panels[0].set_yticks(range(len(shown)) if named else [], shown if named else [])
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    heading = "rows: " + ", ".join(axis.label for axis in named) if named else ""
+    heading = f"errors {held_out(runs) if points else ON_GRID}"
+    if named:
+        heading += "\nrows: " + ", ".join(axis.label for axis in named)
     if len(shown) > 1:
         which = "" if len(order) == len(shown) else f"; {len(shown)} of {len(order)}"
-        heading += f"\nbest first, by the mean of the four logarithms{which}"
-    layout.add_heading(figure, heading.strip())
+        heading += f"; best geometric mean first{which}"
+    layout.add_heading(figure, heading)
     reference = layout.handle(**style.REFERENCE)
     sections = layout.role_sections(roles, points=True)
     sections.append(("line", [(reference, "predicting the mean")]))
@@ -110,7 +121,7 @@ def draw_ranking(measure: Measure, runs: pd.DataFrame, variation: Variation) -> 
         if variation.target:
             title = f"{variation.target.label}: {target}\n{title}"
         panel.set_title(title, loc="right")
-        panel.set_xlabel(f"final\n{layout.wrap(measure.label)}")
+        panel.set_xlabel(layout.wrap(f"final {measure.label}"))
         panel.set_ylabel(layout.wrap(", ".join(axis.label for axis in named)))
     sections = layout.role_sections(roles, points=True)
     if sum(sizes) < len(runs):

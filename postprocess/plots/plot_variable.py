@@ -12,8 +12,10 @@ from inr.metrics import METRICS
 from inr.quantities import QUANTITIES
 from postprocess.intervals import Interval
 from postprocess.plots.ticks import set_log_ticks
+from postprocess.stats.fields import DERIVATIVES, PROTOCOL
 from postprocess.stats.ranking import Score, suits
 
+ON_GRID = "on the training grid"
 _FAR_OUT = 3.0  # interquartile ranges
 _NEVER_FAR_OUT = 2.0  # powers of ten
 
@@ -100,9 +102,17 @@ class Measure(Score):
 
 
 def metric(name: str) -> Measure:
-    """The measure for a metric of the results contract."""
+    """The measure for a metric of the results contract, on the training grid."""
     found = METRICS[name]
-    return Measure(name, found.label, higher_is_better=found.higher_is_better)
+    return Measure(name, f"{found.label}\n{ON_GRID}", higher_is_better=found.higher_is_better)
+
+
+def held_out(runs: pd.DataFrame) -> str:
+    """Where columns ``heldout_*`` of ``runs`` are measured, and against what if that differs."""
+    inexact = {PROTOCOL: "original", DERIVATIVES: "discrete"}  # targets on the training grid
+    differs = any(name in runs and (runs[name] == level).all() for name, level in inexact.items())
+    where = "between pixels and frames (held out)"
+    return f"{where}, against the exact diffusion" if differs else where
 
 
 def measures(runs: pd.DataFrame) -> list[Measure]:

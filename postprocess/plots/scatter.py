@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from postprocess.dataset.merged_sweep import MergedSweep
 from postprocess.plots import layout, style
-from postprocess.plots.plot_variable import ERRORS, Measure, metric
+from postprocess.plots.plot_variable import ERRORS, Measure, held_out, metric
 from postprocess.stats.factors import Roles, Variation
-from postprocess.stats.fields import DERIVATIVES, PROTOCOL
 from postprocess.stats.learning_rates import distinct_schedules, integrated_rates
 
 Pair = tuple[Measure, Measure]  # horizontal, vertical
@@ -38,19 +37,13 @@ def figures(merged: MergedSweep, variation: Variation) -> layout.Drawings:
 
 def draw_heldout(runs: pd.DataFrame, variation: Variation) -> Figure:
     """Errors between the pixels and frames against errors on them."""
-    truth = "held out: between pixels and frames"
-    inexact = {PROTOCOL: "original", DERIVATIVES: "discrete"}  # targets on the training grid
-    if any(name in runs and (runs[name] == level).all() for name, level in inexact.items()):
-        truth += ", against the exact diffusion"
+    where = held_out(runs)
     pairs = [
-        (
-            replace(measure, label=f"{measure.label}, on the training grid"),
-            replace(measure, column=f"heldout_{measure.column}", label=truth),
-        )
+        (measure, replace(measure, column=f"heldout_{measure.column}", label=where))
         for measure in (*ERRORS, metric("psnr_value"), metric("pde_residual"))
     ]
     # a column is missing if no run got as far as measuring it
-    columns = runs.columns.union([held_out.column for _, held_out in pairs], sort=False)
+    columns = runs.columns.union([own.column for _, own in pairs], sort=False)
     return draw_pairs(pairs, runs.reindex(columns=columns), variation, diagonal=True)
 
 

@@ -15,15 +15,19 @@ from postprocess.webpage.wording import capitalize
 _ZOOM = 0.625  # CSS px of the page per px of a figure
 _COLUMN = 480  # CSS px of a column of pictures
 
-_ALL_ELSE = "All else equal; 0.5 says nothing."
+_ALL_ELSE = "On the training grid, all else equal; 0.5 says nothing."
 _CAPTIONS = {
     "overview": (
-        "All four errors at the end of training",
-        "Best setting first. The dashed line is what predicting the mean gives.",
+        "All four errors on the training grid",
+        "At the end of training, best setting first. The dashed line is predicting the mean.",
+    ),
+    "overview_heldout": (
+        "All four errors held out",
+        "The same between pixels and frames, where nothing was trained: the order may differ.",
     ),
     "tradeoff": (
         "Errors of the derivatives against that of the value",
-        "Does a good value mean good derivatives? A point for each run.",
+        "On the training grid. Does a good value mean good derivatives? A point for each run.",
     ),
     "heldout": (
         "Between pixels and frames against on them",
@@ -31,7 +35,7 @@ _CAPTIONS = {
     ),
     "weights_ranking": (
         "Best weightings",
-        "The best on each error, with their ranks on the others.",
+        "The best on each error, with their ranks on the others, on the training grid.",
     ),
     "weights_ranks": (
         "Rank of every weighting on each error",
@@ -50,7 +54,11 @@ _CAPTIONS = {
         f"improvement_{q}": (f"How probably one setting beats another on the {n} error", _ALL_ELSE)
         for q, n in NAMES.items()
     },
-    "loss_shares": ("What the loss consists of", "Share of each term while training."),
+    "loss_shares": (
+        "What the loss consists of",
+        "Share of each term while training. Of more than six settings this is a choice, from the "
+        "best to the worst.",
+    ),
     "integrated_rate": (
         "Errors against the learning rate summed over all steps",
         "In steps at 1e-4: does a schedule do more than train less?",
@@ -61,10 +69,14 @@ _CAPTIONS = {
     ),
     "final_pde_residual": (
         METRICS["pde_residual"].label,
-        "Small also for a network that hardly changes in time: read it beside the errors.",
+        "On the training grid. Small also for a network that hardly changes in time: read it "
+        "beside the errors.",
     ),
     **{
-        f"{kind}_{name}": (METRICS[name].label, "After each frame's mean error is subtracted.")
+        f"{kind}_{name}": (
+            METRICS[name].label,
+            "On the training grid, after each frame's mean error is subtracted.",
+        )
         for kind in ("curve", "final")
         for name in ("nmse_value_mean_removed", "psnr_value_mean_removed")
     },
@@ -72,8 +84,8 @@ _CAPTIONS = {
 }
 _FIRST = "At a glance"
 _KINDS = (  # prefix of the name, heading, caption
-    ("curve_", "During training", "Against optimiser steps."),
-    ("final_", "At the end of training", "Every run, by the settings that vary."),
+    ("curve_", "During training", "On the training grid, against optimiser steps."),
+    ("final_", "At the end of training", "On the training grid, by the settings that vary."),
 )
 
 
@@ -139,6 +151,7 @@ def _describe(stem: str) -> tuple[str, str, str]:
 
 
 def _importance(path: Path) -> tuple[int, str]:
-    """Figures by kind, then as the results contract lists what they show."""
-    known = [*_CAPTIONS, *(f"{prefix}{name}" for prefix, *_ in _KINDS for name in METRICS)]
+    """Of what is drawn of each metric, errors first; other figures as they have captions."""
+    metrics = sorted(METRICS, key=lambda name: not name.startswith("nmse_"))
+    known = [*(f"{prefix}{name}" for prefix, *_ in _KINDS for name in metrics), *_CAPTIONS]
     return known.index(path.stem) if path.stem in known else len(known), path.stem

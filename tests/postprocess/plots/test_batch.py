@@ -26,13 +26,14 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
             assert {f"{kind}_{name}.png" for kind in ("curve", "final")} <= names
     assert {
         "overview.png",
+        "overview_heldout.png",
         "curve_loss.png",
         "curve_lr.png",
         "heldout.png",
         "tradeoff.png",
     } <= names
-    assert len(names) == 26
-    assert "wrote 26 files" in capsys.readouterr().out
+    assert len(names) == 27
+    assert "wrote 27 files" in capsys.readouterr().out
     picture = matplotlib.image.imread(eight.figures / "curve_nmse_value.png")
     assert picture.shape[1] == round(style.PAGE_WIDTH * 200)
     assert np.unique(picture.reshape(-1, picture.shape[-1]), axis=0).shape[0] > 50  # not blank
@@ -41,7 +42,7 @@ def test_quickstart_gets_all_figures_once(eight, capsys):
     assert call("figures", eight.root, "--format", "png") == 0
     said = capsys.readouterr().out
     assert "wrote 1 file in" in said
-    assert "kept 25 up-to-date files" in said
+    assert "kept 26 up-to-date files" in said
 
 
 def test_same_data_give_the_same_bytes(eight):

@@ -24,7 +24,7 @@ SCALES = {
     "original": (
         {"training.protocol": "original", "training.seed": 0},
         "camera 64 px · 4 hidden layers of 128 · 1,000 steps · 1 seed · "
-        "original protocol, errors against its own targets",
+        "original protocol, errors on the training grid against its own targets",
     ),
     "discrete": (
         {"data.derivatives": "discrete"},
@@ -64,7 +64,15 @@ def plans(request, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "drawn",
-    ["overview", "curve_nmse_value", "curve_lr", "final_pde_residual", "heldout", "tradeoff"],
+    [
+        "overview",
+        "overview_heldout",
+        "curve_nmse_value",
+        "curve_lr",
+        "final_pde_residual",
+        "heldout",
+        "tradeoff",
+    ],
 )
 def test_a_figure_is_mostly_panels_and_every_tick_has_a_number(plans, drawn):
     figure = plans[drawn]()

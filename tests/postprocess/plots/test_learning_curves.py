@@ -18,7 +18,7 @@ def test_curves_show_the_recorded_numbers(eight):
     drawn = {tuple(line.get_ydata()) for panel in figure.axes for line in panel.lines}
     assert drawn == {tuple(rows["nmse_value"]) for _, rows in series.groupby("run")}
     assert {panel.get_yscale() for panel in figure.axes} == {"log"}
-    assert figure.axes[0].get_ylabel() == "value MSE / variance"
+    assert figure.axes[0].get_ylabel() == "value MSE / variance\non the training grid"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts() if text.get_text()] == [
         "activation:", "sine", "elu", "learning rate:", "1e-4", "1e-3",

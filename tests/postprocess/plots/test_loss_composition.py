@@ -80,6 +80,11 @@ def test_shown_settings_span_the_ranking():
     assert len(titles) == 6
     assert titles[0] == "(1, 1, 0, 0)\nrank 1 of 20 over all"
     assert titles[-1] == "(1, 8, 0, 0)\ndiverged"
+    assert (
+        figure.get_suptitle() == "6 of 20 settings, from the best to the worst on the training grid"
+    )
+    few = draw_loss_shares(runs[:6], make_series(runs[:6]), find_variation(runs[:6]))
+    assert few.get_suptitle() == ""
 
 
 def test_the_median_of_the_seeds_is_shown():

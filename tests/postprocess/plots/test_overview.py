@@ -1,13 +1,17 @@
 """Combinations are ranked: by all four errors in the overview, or by one metric."""
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from inr.quantities import QUANTITIES
 from postprocess.dataset.merged_sweep import ensure_merged
 from postprocess.plots import final_values, style
-from postprocess.plots.overview import draw_overview
+from postprocess.plots.overview import draw_overview, figures
 from postprocess.plots.plot_variable import metric
 from postprocess.stats.factors import find_variation
 from tests.helpers.figures import SMALL, WEIGHTINGS, WEIGHTS, write_quickly
@@ -24,8 +28,11 @@ def table(errors: dict[tuple[str, float], float]) -> pd.DataFrame:
 
 
 def shown(runs: pd.DataFrame) -> list[str]:
-    panel = draw_overview(runs, find_variation(runs)).axes[0]
-    return [label.get_text() for label in panel.get_yticklabels()]
+    return names(draw_overview(runs, find_variation(runs)))
+
+
+def names(figure: Figure) -> list[str]:
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
 
 
 def test_best_combination_comes_first_and_diverged_ones_last() -> None:
@@ -40,6 +47,28 @@ def test_best_combination_comes_first_and_diverged_ones_last() -> None:
         }
     )
     assert shown(runs) == ["1e-4", "1e-5", "1e-3"]
+
+
+def test_held_out_errors_have_an_order_of_their_own(tmp_path: Path) -> None:
+    axes = {"model__activation": ["sine", "elu"], "training__learning_rate": [1e-4, 1e-3, 1e-2]}
+    layout = write_quickly(tmp_path, grid(**axes, **SMALL))
+    for place, path in enumerate(sorted(layout.runs.rglob("run.h5"))):
+        with h5py.File(path, "r+") as file:
+            record = file["heldout"][()]
+            for name in (f"nmse_{quantity}" for quantity in QUANTITIES):
+                file[f"series/{name}"][-1], record[name] = 10.0**place, 0.1**place
+            file["heldout"][()] = record
+    merged = ensure_merged(layout)
+    plans = figures(merged, find_variation(merged.readable))
+    trained, held_out = plans["overview"](), plans["overview_heldout"]()
+    assert names(trained) == names(held_out)[::-1] == ["1e-2", "1e-3", "1e-4"]
+    assert "errors on the training grid\n" in trained.get_suptitle()
+    assert "errors between pixels and frames (held out)\n" in held_out.get_suptitle()
+
+
+def test_runs_without_held_out_errors_have_no_overview_of_them(tmp_path: Path) -> None:
+    merged = ensure_merged(write_quickly(tmp_path, grid(**SMALL), diverged=(0,)))
+    assert [*figures(merged, find_variation(merged.readable))] == ["overview"]
 
 
 def test_a_line_without_a_name_has_no_tick() -> None:

@@ -1,12 +1,13 @@
 """What a figure draws of a column: values within an axis that no single run can ruin."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from postprocess.plots.plot_variable import RATE, metric
+from postprocess.plots.plot_variable import RATE, held_out, metric
 
 ERROR = metric("nmse_value")
 SOUND = np.geomspace(1e-4, 1, 30)
@@ -72,3 +73,12 @@ def test_a_panel_without_values_leaves_the_ticks_to_those_beside_it():
         ERROR.finish(panel)
     assert [text.get_text() for text in right.texts] == ["no finite values"]
     assert {0.1, 1.0} <= set(left.get_yticks())
+
+
+@pytest.mark.parametrize(
+    ("protocols", "differs"), [(["original"] * 2, True), (["original", "corrected"], False)]
+)
+def test_held_out_errors_are_told_apart_from_those_of_other_targets(protocols, differs):
+    where = held_out(pd.DataFrame({"training.protocol": protocols}))
+    assert where.startswith("between pixels and frames (held out)")
+    assert where.endswith("against the exact diffusion") == differs

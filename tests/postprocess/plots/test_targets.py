@@ -54,8 +54,8 @@ def test_every_image_has_a_panel_with_its_own_scale(images: Drawings, name: str)
 
 def test_what_ranks_is_drawn_for_each_image_and_over_all(images: Drawings) -> None:
     own = {name.rpartition("/")[2] for name in images if name.startswith("targets/moon.png/")}
-    assert own == {"overview", "heldout", "tradeoff"}
-    assert {"overview", "improvement"} <= images.keys()
+    assert own == {"overview", "overview_heldout", "heldout", "tradeoff"}
+    assert {"overview", "overview_heldout", "improvement"} <= images.keys()
     assert not {"heldout", "tradeoff"} & images.keys()
     over, single = images["overview"](), images["targets/moon.png/overview"]()
     assert "over 4 images" in over.legends[0].get_title().get_text()
@@ -69,6 +69,7 @@ def test_what_ranks_is_drawn_for_each_image_and_over_all(images: Drawings) -> No
 
 READABLE = (
     "overview",
+    "overview_heldout",
     "curve_nmse_value",
     "final_nmse_value",
     "improvement",

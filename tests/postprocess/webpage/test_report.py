@@ -1,5 +1,6 @@
 """The command: when it writes, and what it says of what it cannot use."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import h5py
 import pytest
 
 from inr.results import HELDOUT
-from tests.helpers.reports import add_videos, report
+from tests.helpers.reports import add_videos, draw, report
 from tests.helpers.synthetic import (
     call,
     first_results,
@@ -59,6 +60,26 @@ def test_runs_of_which_nothing_was_held_out_have_no_such_columns(tmp_path: Path)
     page = report(layout, "--force").report.read_text()
     assert "held out" not in page.lower()
     assert 'id="points"' not in page
+
+
+def test_figures_say_where_errors_are_measured_and_the_residual_is_the_last_metric(
+    tmp_path: Path,
+) -> None:
+    axes = {"model__activation": ["sine", "elu"], "data__size": [12], "data__frames": [2]}
+    layout = write_sweep(tmp_path, grid(**axes), shape=(12, 12))
+    draw(layout, "overview", "curve_", "final_")
+    page = report(layout).report.read_text()
+    captions = re.findall(r"<figcaption><b>(.*?)\.</b> (.*?)</figcaption>", page)
+    titles = [title for title, _ in captions]
+    assert titles[:2] == ["All four errors on the training grid", "All four errors held out"]
+    metrics = ["Value MSE / variance", "Gradient MSE / variance", "Laplacian MSE / variance"]
+    curves, finals = titles[2:14], titles[14:]
+    assert curves[:3] == finals[:3] == metrics
+    residual = "Heat-equation residual / variance"
+    assert curves[-3:] == [residual, "Training loss", "Learning rate"]
+    assert finals[-1] == residual
+    for title, caption in captions[2:]:
+        assert ("On the training grid" in caption) == (title not in curves[-2:])
 
 
 def test_command_imports_nothing_heavy() -> None:
