@@ -32,7 +32,7 @@ from slurm.submit import JobArrays
 
 FILES_PER_RUN = 10  # results and events, and while it trains lock, checkpoint and logs
 SMOKE_TEST_SECONDS = 120.0  # shapes that are not reached in this time are not tried
-SAMPLING_SECONDS = 10.0  # to start, and to try each shape once, where someone waits for an estimate
+SAMPLING_SECONDS = 30.0  # to start, and to try each shape once: three on an idle machine
 # Networks of more parameters are not tried: a login node may not have the memory.
 SMOKE_TEST_PARAMETERS = 20_000_000
 
