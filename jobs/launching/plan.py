@@ -52,6 +52,9 @@ class Plan:
         if dropped:
             done += f", {dropped} dropped (`manage.py restore` takes them back)"
         todo = f"{pending} to train" if pending else "nothing to train"
+        saved = (self.layout.run(run.name).checkpoint for run in self.pending)
+        if resumed := sum(retried(path.is_file) for path in saved):
+            todo += f", {resumed} of them from a checkpoint"
         note = ""
         if duplicates := self.sweep.combinations - len(self.sweep.configs):
             note = f" ({duplicates} combinations are the same as another one and run once)"

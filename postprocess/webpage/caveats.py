@@ -1,7 +1,9 @@
 """What a reader of the report should know before believing it."""
 
+import pandas as pd
+
 from postprocess.stats.factors import name_targets
-from postprocess.stats.fields import short
+from postprocess.stats.fields import WEIGHT_COLUMNS, short
 from postprocess.stats.ranking import (
     ERRORS,
     HELDOUT,
@@ -12,7 +14,7 @@ from postprocess.stats.ranking import (
 )
 from postprocess.webpage.wording import describe, join, number
 
-_FIRST_RANKS = 5  # of which a reader hears if they fail held out
+_MOST_FAILING = 3  # settings that fail held out, of which a reader hears one by one
 
 
 def caveats(ranking: Ranking) -> list[str]:
@@ -34,6 +36,7 @@ def caveats(ranking: Ranking) -> list[str]:
             f"The best {short(label)}, {level}, is the {which} that was tried: a better one may "
             "lie beyond it."
         )
+    said += _untrained(ranking)
     said += _failing_settings(ranking)
     if failing := _failing_between(best):
         said.append(
@@ -47,9 +50,9 @@ def caveats(ranking: Ranking) -> list[str]:
 
 
 def _failing_settings(ranking: Ranking) -> list[str]:
-    """A sentence for each of the first settings that fails where nothing was trained."""
+    """A sentence for each of the first settings that fail where nothing was trained."""
     said = []
-    for place, setting in enumerate(ranking.ordered(OVERALL)[:_FIRST_RANKS], start=1):
+    for place, setting in enumerate(ranking.ordered(OVERALL), start=1):
         on, between = (setting.estimates[each.column].estimate for each in (OVERALL, HELDOUT))
         if between >= 1 > on:
             words = ", ".join(describe(setting, ranking.variation.axes))
@@ -57,7 +60,22 @@ def _failing_settings(ranking: Ranking) -> list[str]:
                 f"Rank {place} on the training grid, {words}, does no better than predicting the "
                 f"mean between pixels and frames: error over all {number(between)}."
             )
-    return said
+    shown, more = said[:_MOST_FAILING], len(said) - _MOST_FAILING
+    return [*shown, f"{more} more settings do no better there."] if more > 0 else shown
+
+
+def _untrained(ranking: Ranking) -> list[str]:
+    """That the error over all counts quantities which no run was trained on, if it does."""
+    runs = pd.concat([setting.runs for setting in ranking.settings])
+    columns = zip(ERRORS, WEIGHT_COLUMNS, strict=True)
+    names = [
+        f"the {score.label}"
+        for score, column in columns
+        if column in runs and not runs[column].any()
+    ]
+    if not names:
+        return []
+    return [f"Over all counts what no run was trained on too (weight 0): {join(names)}."]
 
 
 def _failing_between(best: Setting) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from postprocess.stats.choices import Ratio, compare_levels
 from postprocess.stats.factors import Axis, name_targets
-from postprocess.stats.fields import short
+from postprocess.stats.fields import WEIGHT_COLUMNS, WEIGHTS, short, weights_text
 from postprocess.stats.ranking import (
     AWARDS,
     HELDOUT,
@@ -133,11 +133,16 @@ def same_in_all(runs: pd.DataFrame) -> str:
         ("{:,} hidden layers", "model.depth"),
         ("{:,} units each", "model.width"),
         ("{:,} optimiser steps", "training.steps"),
+        ("optimiser {}", "training.optimizer"),
+        ("schedule {}", "training.schedule"),
+        ("loss weights {}", WEIGHTS),
     )
+    weights = runs.reindex(columns=WEIGHT_COLUMNS).agg(weights_text, axis=1)
+    known = runs.assign(**{WEIGHTS: weights})
     parts = [
-        phrase.format(runs[column].iloc[0])
+        phrase.format(known[column].iloc[0])
         for phrase, column in phrases
-        if column in runs and runs[column].nunique() == 1
+        if column in known and known[column].nunique() == 1
     ]
     return f"Every run: {', '.join(parts)}." if parts else ""
 
@@ -238,7 +243,8 @@ def _margin(score: Score, ordered: list[Setting], axes: tuple[Axis, ...]) -> str
     if first.finite < 2 or second.finite < 2:
         return ratio
     close, more = first.overlaps(second), sum(first.overlaps(other) for other in rest)
-    ratio += f"; the ranges {'overlap' if close else 'do not overlap'}"
+    runs = " and ".join(map(str, dict.fromkeys((first.finite, second.finite))))
+    ratio += f"; the ranges of {runs} runs {'overlap' if close else 'do not overlap'}"
     return ratio + (f", {'and' if close else 'but'} the best overlaps {more} more" if more else "")
 
 

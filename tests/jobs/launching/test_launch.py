@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ from inr.storage.lock import RunLock
 from inr.storage.paths import SweepLayout
 from inr.storage.sweep_index import index_json, read_index
 from jobs.launch import main
+from jobs.launching.plan import make_plan
 from jobs.launching.postprocessing import describe_results, run_postprocessing
+from jobs.sweeps.sweep_file import load_sweep
 from jobs.sweeps.yaml_file import read_document
 from jobs.worker.train import train_runs
 from tests.helpers.slurm.fake_slurm import install
@@ -259,6 +262,15 @@ def test_the_end_says_where_things_are(tmp_path):
     assert str(layout.figures) in text
     assert "videos  " not in text  # there are none
     assert f"--logdir {layout.runs}" in text
+
+
+def test_runs_that_go_on_from_a_checkpoint_are_counted(tmp_path):
+    sweep = load_sweep(Path(write_sweep(tmp_path, "grid: {model.activation: [sine, elu]}")))
+    plan = make_plan(sweep, tmp_path / "out")
+    checkpoint = plan.layout.run(plan.runs[1].name).checkpoint
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    assert "2 runs: 2 to train, 1 of them from a checkpoint, in" in plan.describe()
 
 
 def test_array_submits_what_is_not_complete(tmp_path, monkeypatch, capsys):

@@ -4,9 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from postprocess.stats.fields import WEIGHT_COLUMNS
 from postprocess.stats.ranking import ERRORS, HELDOUT, HELDOUT_ERRORS, OVERALL, rank
 from postprocess.webpage.caveats import caveats
-from postprocess.webpage.wording import awards, choices, headline, number, what_varied
+from postprocess.webpage.wording import (
+    awards,
+    choices,
+    headline,
+    number,
+    same_in_all,
+    what_varied,
+)
 
 
 def table(errors: dict[str, list[float]]) -> pd.DataFrame:
@@ -38,7 +46,7 @@ def test_settings_are_ranked_by_the_interquartile_mean_over_seeds() -> None:
     assert (estimate.low, estimate.high) == pytest.approx((0.19, 0.22))
     assert ranking.settings[1].estimates[OVERALL.column].estimate == pytest.approx(0.3)
     assert awards(ranking)[0].margin == (
-        "next best: activation lucky: 0.300, 1.50 times as much; the ranges overlap"
+        "next best: activation lucky: 0.300, 1.50 times as much; the ranges of 4 runs overlap"
     )
     assert "(0.190 to 0.220)" in awards(ranking)[0].error
 
@@ -75,7 +83,8 @@ def test_each_sentence_names_the_fields_that_change_together_with_their_values()
     assert line == (
         f"best over all on the training grid: activation sine, {recipe}: 0.110 (0.100 to 0.120); "
         "next best: scale of the time input 1, optimiser adam: 0.219, 2.00 times as much; "
-        f"the ranges do not overlap; held out: activation elu, {recipe}: 0.120 (0.120 to 0.120); "
+        "the ranges of 2 runs do not overlap; "
+        f"held out: activation elu, {recipe}: 0.120 (0.120 to 0.120); "
         "the best on the training grid has 0.240"
     )
     assert f"change together: {recipe}, or scale of the time input 1, opt" in what_varied(ranking)
@@ -103,6 +112,25 @@ def test_a_first_rank_that_fails_held_out_is_named() -> None:
         "Rank 4 on the training grid, activation elu, scale of the time input 1, optimiser adam, "
         "does no better than predicting the mean between pixels and frames: error over all 1.20."
     )
+
+
+def test_that_over_all_counts_what_was_not_trained_is_said() -> None:
+    runs = table({"sine": [0.1, 0.2], "elu": [0.3, 0.4]})
+    runs[[*WEIGHT_COLUMNS]] = [1.0, 0.0, 0.5, 0.0]
+    said = "Over all counts what no run was trained on too (weight 0): "
+    assert said + "the gradient and the time derivative." in caveats(rank(runs))
+    runs.loc[0, [*WEIGHT_COLUMNS]] = [1.0, 0.1, 0.0, 0.1]
+    assert not any(line.startswith(said) for line in caveats(rank(runs)))
+    assert "loss weights" not in same_in_all(runs)
+    assert same_in_all(runs[1:]) == "Every run: loss weights (1, 0, 0.5, 0)."
+
+
+def test_of_many_settings_that_fail_held_out_the_first_are_named() -> None:
+    runs = table({f"a{n}": [0.1 + n / 100] for n in range(6)})
+    runs[[score.column for score in HELDOUT_ERRORS]] = 2.0
+    lines = [line for line in caveats(rank(runs)) if "no better" in line]
+    assert [line[:6] for line in lines[:3]] == ["Rank 1", "Rank 2", "Rank 3"]
+    assert "3 more settings do no better there." in lines
 
 
 def test_best_number_at_an_edge_is_pointed_out() -> None:
