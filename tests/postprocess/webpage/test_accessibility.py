@@ -80,7 +80,7 @@ def test_print_shows_figures_and_hides_controls(sweeps: Sweeps, browser: Browser
     browser.open(sweeps("quick").report)
     pictures = browser.run("return document.images.length")
     printed = browser.print()  # figures load lazily on screen, but not on paper
-    assert printed.count(b"/Subtype /Image") >= pictures == 3
+    assert printed.count(b"/Subtype /Image") >= pictures == 4
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     hidden = browser.run(
         "return [...document.querySelectorAll('nav, .filters')].map(e => e.checkVisibility())"

@@ -122,7 +122,7 @@ def test_cost_and_provenance_are_told(sweeps: Sweeps, browser: Browser) -> None:
         )
     )
     assert facts["training, sum of 16 runs"] == "0:03:20"
-    assert column(browser, "time, sum of runs")[0] == "3600.0"
+    assert column(browser, "wall time, sum of runs")[0] == "3600.0"
     assert facts["attempts"] == "17 (17 complete)"
     assert facts["GPU hours"] == "8.50"
     assert facts["CPU hours"] == "34.0"
