@@ -74,9 +74,7 @@ def test_ranking_is_filtered(sweeps: Sweeps, browser: Browser) -> None:
     assert set(column(browser, "learning rate", "textContent")) == {"1e-3"}
     driver.find_element(By.ID, "search").send_keys(" no such")
     assert count.text == "0 of 8 settings shown"
-    button = driver.find_element(By.CSS_SELECTOR, "button[type=reset]")
-    browser.run("arguments[0].scrollIntoView({behavior: 'instant'})", button)
-    button.click()
+    driver.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
     browser.wait_for("document.getElementById('count').textContent.startsWith('8 of 8')")
     choose(browser, "[data-axis='status']", "missing")
     assert count.text == "0 of 8 settings shown"
