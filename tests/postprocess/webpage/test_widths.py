@@ -29,7 +29,8 @@ SEEN = """
             const [low, high] = box ? [edge.left, edge.right] : [0, innerWidth];
             if (!free && (left < low - 1 || right > high + 1)) cut.push(what);
             if (right > low && left < high) {
-                seen.push([Math.max(top, edge?.top ?? 0), Math.min(bottom, edge?.bottom ?? 1e9)]);
+                const [first, last] = [edge?.top ?? -1e9, edge?.bottom ?? 1e9];
+                seen.push([Math.max(top, first), Math.min(bottom, last)]);
             }
         }
     };
