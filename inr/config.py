@@ -239,18 +239,21 @@ class RunConfig(Group):
         return (space, space, self.model.time_scale)
 
     @property
+    def step_points(self) -> int:
+        """Points of a step. The image is taken for square."""
+        return self.data.size**2 if self.training.batch == "frame" else self.training.batch
+
+    @property
     def metrics_every(self) -> int:
         """Steps between measurements of all frames.
 
-        ``auto``: 40 in a run. Fewer, but at least 10, where these would measure more than half as
-        many points as are trained: a measured point costs about 0.4 of a trained one.
+        ``auto``: 40 in a run, or those of half as many points as are trained, but at least 10.
         """
-        data, training = self.data, self.training
         if self.record.metrics_every != "auto":
             return self.record.metrics_every
-        frames = 1 if training.batch == "frame" else training.batch / data.size**2  # of a step
-        affordable = frames * training.steps / (2 * data.frames)
-        return math.ceil(training.steps / min(40, max(10, affordable)))
+        data, steps = self.data, self.training.steps
+        affordable = self.step_points * steps / (2 * data.frames * data.size**2)
+        return math.ceil(steps / min(40, max(10, affordable)))
 
     def canonical_json(self) -> str:
         """The configuration as JSON with sorted keys and no white space.

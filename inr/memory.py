@@ -84,8 +84,7 @@ def gpu_memory(configs: Sequence[RunConfig]) -> int:
 def _cpu_step(config: RunConfig) -> int:
     """Of a tile and the one before it, and of what compiles them."""
     training = config.training
-    points = config.data.size**2 if training.batch == "frame" else training.batch
-    numbers = min(CPU_TILE_NUMBERS, config.model.width * config.model.sines * points)
+    numbers = min(CPU_TILE_NUMBERS, config.model.width * config.model.sines * config.step_points)
     compiler = 0 if training.compile == "off" else _COMPILER
     return compiler + 2 * _number(config) * TILE_ARRAYS * config.model.depth * numbers
 

@@ -44,12 +44,6 @@ def shape_of(config: RunConfig) -> Shape:
     )
 
 
-def points_of(config: RunConfig) -> int:
-    """Points of a step. The image is taken for square."""
-    batch = config.training.batch
-    return config.data.size**2 if batch == "frame" else batch
-
-
 def parameter_count(shape: Shape) -> int:
     """Numbers that a network learns."""
     _, width, depth, *_ = shape
@@ -84,7 +78,7 @@ def expected_seconds(config: RunConfig, costs: Costs) -> float:
     closest = min(costs, key=lambda s: (s != shape, abs(parameter_count(s) - parameters)))
     cost, ratio = costs[closest], parameters / parameter_count(closest)
     pixels = config.data.size**2
-    steps = config.training.steps * (cost.fixed + points_of(config) * cost.point)
+    steps = config.training.steps * (cost.fixed + config.step_points * cost.point)
     # at the end also on the sets of points where nothing was trained
     evaluations = (_rows(config) + len(HELDOUT)) * config.data.frames * pixels * cost.evaluated
     return cost.start + ratio * (steps + evaluations)

@@ -3,13 +3,14 @@
 import heapq
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 
 from inr.config import RunConfig
 from inr.cpus import core_count
 from inr.errors import UserError
 from inr.progress import describe_seconds
 from inr.storage.provenance import ROOT
-from jobs.launching.cost_model import Costs, expected_seconds, points_of
+from jobs.launching.cost_model import Costs, expected_seconds
 from jobs.launching.preflight import run_smoke_test
 from jobs.sweeps.grouping import PackMode, count_of
 from slurm.profile import Profile
@@ -47,7 +48,10 @@ def describe_duration(tasks: Sequence[Sequence[RunConfig]], workers: int, mode: 
 def _time(runs: Iterable[RunConfig], processes: int, threads: int) -> list[Costs]:
     """What each of so many processes measures."""
     # of a shape the run with most points, of which steps of fewer take a part
-    largest = {str(n): run for n, run in enumerate(sorted(runs, key=points_of, reverse=True))}
+    largest = {
+        str(n): run
+        for n, run in enumerate(sorted(runs, key=attrgetter("step_points"), reverse=True))
+    }
     profile = Profile(time=5, gpus=0, cpus=threads)
     with ThreadPoolExecutor(processes) as pool:
         timed = [

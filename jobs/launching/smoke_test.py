@@ -27,7 +27,7 @@ from inr.network.trained_network import predict
 from inr.training.allocator import keep_freed_memory
 from inr.training.step import take_step
 from inr.training.trainer import Run, Trainer
-from jobs.launching.cost_model import Cost, parameter_count, points_of, shape_of
+from jobs.launching.cost_model import Cost, parameter_count, shape_of
 
 _FEW, _MORE = 12, 24  # px: sides of the built-in image
 _FRAMES = 2
@@ -74,7 +74,7 @@ def sample(config: RunConfig, seconds: float) -> Cost:
     What others do on this machine meanwhile counts, as it does while the run is trained.
     """
     affordable = max(_FEW**2, _WORK // parameter_count(shape_of(config)))
-    points = min(points_of(config), affordable)
+    points = min(config.step_points, affordable)
     side = max(_FEW, math.isqrt(points))
     trainer = _trainer(config, side, points)
     _step(trainer)
